@@ -1,0 +1,1 @@
+"""Tables about CPUs and the text of their instructions."""

@@ -1,0 +1,1 @@
+"""Names that everybody shares; imports nothing of ours."""

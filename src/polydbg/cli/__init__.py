@@ -1,0 +1,1 @@
+"""A terminal: read a line, send it, render what comes back."""

@@ -1,0 +1,1 @@
+"""WinDbg's command language: one module per family, yielding typed items."""

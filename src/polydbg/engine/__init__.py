@@ -1,0 +1,1 @@
+"""What is true now: events, modules, stacks, scope."""

@@ -1,0 +1,1 @@
+"""Turn the text of an expression into a value."""

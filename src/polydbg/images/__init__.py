@@ -1,0 +1,1 @@
+"""Executable images behind one interface."""

@@ -1,0 +1,40 @@
+"""The interface of an executable image, whether read from a file or from target memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polydbg.base.identifiers import DebugId
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section: *rva* and *size* in memory, both in bytes; *characteristics* as in the header."""
+
+    name: str
+    rva: int
+    size: int
+    file_offset: int
+    file_size: int
+    characteristics: int
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An exported name (or ``None`` with an ordinal only); *forwarder* is ``DLL.Name`` or ``None``."""
+
+    name: str | None
+    ordinal: int
+    rva: int
+    forwarder: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeViewRecord:
+    """Where the linker put the debug file: its id and the path it wrote."""
+
+    debug_id: DebugId
+    path: str
+    signature: str  # "RSDS", "NB10"
+
+

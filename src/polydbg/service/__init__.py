@@ -1,0 +1,1 @@
+"""The one client interface; owns the engine thread."""

@@ -1,0 +1,1 @@
+"""Debug information of one module, and the stores that hold it."""

@@ -1,0 +1,131 @@
+"""What a debug file can say about one module: the interface and its answers.
+
+All addresses are RVAs, in bytes. ``None`` or an empty sequence means "this file has no answer";
+a file that is damaged where the answer lies raises :class:`~polydbg.base.errors.FormatError`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from polydbg.base.cancel import CancelToken
+
+
+class SymbolKind(enum.Enum):
+    """What a symbol names."""
+
+    FUNCTION = "function"
+    DATA = "data"
+    PUBLIC = "public"  # linker-only name, code or data unknown or see is_code
+    EXPORT = "export"
+    THUNK = "thunk"
+    LABEL = "label"
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A named RVA range.
+
+    *name* is what commands show (undecorated, with template arguments and namespaces but without
+    parameters); *size* is in bytes, 0 when the file does not say; *type_index* is the debug file's
+    own key of the type (0 none).
+    """
+
+    name: str
+    rva: int
+    size: int
+    kind: SymbolKind
+    is_code: bool
+    is_global: bool = True
+    type_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LineEntry:
+    """A row of the line table: *line* is 1-based, *column* 0 when unknown, *size* in bytes."""
+
+    file: str
+    line: int
+    column: int
+    rva: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class InlineSite:
+    """An inlined call that covers an address.
+
+    *name* is the inlined function. *file* and *line* are where the instruction at the address lies
+    inside the inlined function. *start_rva* is the lowest address of the inlined code, to which
+    offsets are counted. *call_file*/*call_line* are where the enclosing function calls it
+    ("" and 0 when not known).
+    """
+
+    name: str
+    start_rva: int
+    file: str
+    line: int
+    call_file: str
+    call_line: int
+
+
+class SymbolSource(Protocol):
+    """Answers about one module from one debug file (or from the image's export table)."""
+
+    @property
+    def status(self) -> str:
+        """Return the words of ``lm``: ``private pdb symbols``, ``pdb symbols``, ``export symbols``."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Return the path of the file that answers, as opened."""
+        ...
+
+    def symbol_at(self, rva: int) -> Symbol | None:
+        """Return the symbol that names *rva*: the function that contains it, else the nearest
+        symbol at or below it (a public name of another section does not count)."""
+        ...
+
+    def symbols_at(self, rva: int) -> Sequence[Symbol]:
+        """Return every symbol whose range starts exactly at *rva* (folded functions: all of them),
+        in a stable order, the one of :meth:`symbol_at` first."""
+        ...
+
+    def neighbours(self, rva: int) -> tuple[Symbol | None, Symbol | None]:
+        """Return the nearest symbols at or below, and above *rva* (what ``ln`` prints)."""
+        ...
+
+    def symbols_matching(self, pattern: str, cancel: CancelToken) -> Iterator[Symbol]:
+        """Yield the symbols whose names match a WinDbg wildcard pattern (case-insensitive),
+        in store order: private globals, functions, publics; each name and address once."""
+        ...
+
+    def symbol_named(self, name: str) -> Symbol | None:
+        """Return one symbol by exact name (case-sensitive first, then case-insensitive)."""
+        ...
+
+    def line_at(self, rva: int) -> LineEntry | None:
+        """Return the line-table row that covers *rva* (of the containing function's own file for
+        code outside inlined calls; inside one, see :meth:`inlines_at`)."""
+        ...
+
+    def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
+        """Return the start RVAs of code for a source line; *path* may be a bare file name."""
+        ...
+
+    def inlines_at(self, rva: int) -> Sequence[InlineSite]:
+        """Return the inlined calls that cover *rva*, outermost first."""
+        ...
+
+    def signature_of(self, symbol: Symbol) -> str | None:
+        """Return a function's parameter list as ``x`` prints it, ``(char *, int)`` or ``(void)``,
+        or ``None`` when the file has no types for it."""
+        ...
+
+    def close(self) -> None:
+        """Give up mapped files. No method may be called afterwards."""
+        ...

@@ -1,0 +1,1 @@
+"""Debuggees: what is opened, its memory, threads and modules."""

@@ -1,0 +1,1 @@
+"""Builders and scripted targets for tests."""
