@@ -1,0 +1,50 @@
+"""Fixtures for all tests: where the shared test data is, and sample dumps unpacked once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def _decompress(data: bytes) -> bytes:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd.decompress(data)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The shared test data; without it a test is skipped, but fails where CI is set."""
+    path = Path(os.environ.get("POLYDBG_DATA") or DEFAULT_DATA)
+    if not path.is_dir():
+        message = f"no test data at {path} (set POLYDBG_DATA)"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample_dump(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``sample_dump(name)``: the path of samples/win/dumps/NAME.dmp, unpacked if need be."""
+    folder = tmp_path_factory.mktemp("dumps")
+
+    def find(name: str) -> Path:
+        plain = data_dir / "samples" / "win" / "dumps" / f"{name}.dmp"
+        if plain.exists():
+            return plain
+        unpacked = folder / plain.name
+        if not unpacked.exists():
+            packed = plain.with_name(plain.name + ".zst")
+            unpacked.write_bytes(_decompress(packed.read_bytes()))
+        return unpacked
+
+    return find
