@@ -1,0 +1,50 @@
+# What a user or developer types. GNU make 3.81 (macOS) or newer; everything lands in .venv.
+# PYTHON=... names the interpreter (3.11 or newer); without it the first fitting one is taken.
+
+VENV = .venv
+BIN = $(VENV)/bin
+
+.PHONY: help demo test lint format bench bench-data clean
+
+help:
+	@echo 'make demo        open the practice dump (installs polydbg into .venv first)'
+	@echo 'make test        the whole test suite'
+	@echo 'make lint        ruff, mypy, import-linter'
+	@echo 'make bench       the benchmarks (benchmarks/README.md)'
+	@echo 'make bench-data  build the large inputs of the benchmarks, about 2 GB, some minutes'
+	@echo 'make clean       remove what the above made'
+
+demo: $(VENV)/.installed
+	@$(BIN)/polydbg demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/run_all.py
+
+bench-data: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/make_data.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .import_linter_cache benchmarks/.cache .demo
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf '{}' +
+
+$(VENV)/.installed: pyproject.toml .ci/venv.sh
+	@PYTHON='$(PYTHON)' sh .ci/venv.sh $(VENV) .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml .ci/venv.sh
+	@PYTHON='$(PYTHON)' sh .ci/venv.sh $(VENV) '.[dev]'
+	@touch $@ $(VENV)/.installed
