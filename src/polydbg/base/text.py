@@ -1,0 +1,35 @@
+"""The one sanitiser: strings from files and targets, made harmless for a terminal."""
+
+from __future__ import annotations
+
+import re
+
+# C0 except tab and newline, DEL, C1, and what can reorder or hide text (bidi controls, zero-width
+# characters, line and paragraph separators, the byte-order mark, unpaired surrogates).
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+_UNSAFE_IN_LINE = re.compile(_UNSAFE.pattern[:-1] + "\t\n]")
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def sanitise(text: str) -> str:
+    """Return *text* with control, bidi and escape characters as ``\\xNN``; newlines and tabs stay."""
+    return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
+
+
+def sanitise_line(text: str) -> str:
+    """Return *text* fit to stand inside one line: newlines and tabs are escaped too."""
+    return text if text.isprintable() and text.isascii() else _UNSAFE_IN_LINE.sub(_escape, text)
+
+
+def address_text(value: int, pointer_size: int = 8) -> str:
+    """Return an address as WinDbg prints it: ``00007ff6`1b401570``, or 8 digits."""
+    if pointer_size == 4:
+        return f"{value & 0xFFFFFFFF:08x}"
+    value &= 0xFFFFFFFFFFFFFFFF
+    return f"{value >> 32:08x}`{value & 0xFFFFFFFF:08x}"

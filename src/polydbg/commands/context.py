@@ -1,0 +1,58 @@
+"""What a command may use: the session, the cancel token, the way to read its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from polydbg.base.cancel import CancelToken
+from polydbg.commands.cursor import Cursor
+from polydbg.commands.output import Item
+from polydbg.engine.session import Session, System
+from polydbg.expr.masm import Range, evaluate, evaluate_prefix, parse_range
+
+
+@dataclass(frozen=True, slots=True)
+class CommandContext:
+    """Passed to every command.
+
+    *run* executes a further command line in the same session (``~*k``, ``-cf``); *progress* reports
+    work done of work to do, both in the same unit, for commands that take long.
+    """
+
+    session: Session
+    cancel: CancelToken
+    run: Callable[[str], Iterator[Item]]
+    progress: Callable[[str, int, int], None]
+
+    @property
+    def system(self) -> System:
+        """Return the current system (the dump that commands are about)."""
+        return self.session.current
+
+    def evaluate(self, text: str) -> int:
+        """Return the value of a whole MASM expression. :raises ExpressionError:"""
+        return evaluate(text, self.session.evaluator)
+
+    def expression(self, cursor: Cursor) -> int:
+        """Read one MASM expression at the cursor. :raises ExpressionError:"""
+        cursor.skip_blanks()
+        value, cursor.position = evaluate_prefix(
+            cursor.text, cursor.position, self.session.evaluator
+        )
+        return value
+
+    def range(
+        self, cursor: Cursor, *, element_size: int, default_count: int, limit: int = 256 << 20
+    ) -> Range:
+        """Read an address or range at the cursor; sizes in bytes. :raises ExpressionError:"""
+        cursor.skip_blanks()
+        found, cursor.position = parse_range(
+            cursor.text,
+            cursor.position,
+            self.session.evaluator,
+            element_size=element_size,
+            default_count=default_count,
+            limit=limit,
+        )
+        return found

@@ -1,0 +1,80 @@
+"""A place in a command line: commands read their own arguments, since each ends differently."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from polydbg.base.errors import CommandError
+
+
+@dataclass(slots=True)
+class Cursor:
+    """*text* is the whole line, *position* the next character to read."""
+
+    text: str
+    position: int = 0
+
+    def peek(self) -> str:
+        """Return the next character, ``""`` at the end."""
+        return self.text[self.position : self.position + 1]
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the command's arguments are over: the end of the line or a ``;``."""
+        self.skip_blanks()
+        return self.peek() in ("", ";")
+
+    def skip_blanks(self) -> None:
+        """Move past blanks and commas-less white space."""
+        while self.position < len(self.text) and self.text[self.position] in " \t":
+            self.position += 1
+
+    def match(self, pattern: str) -> re.Match[str] | None:
+        """Read what *pattern* matches at the cursor, and return the match."""
+        found = re.compile(pattern).match(self.text, self.position)
+        if found:
+            self.position = found.end()
+        return found
+
+    def take(self, literal: str) -> bool:
+        """Read *literal* if it stands at the cursor."""
+        if self.text.startswith(literal, self.position):
+            self.position += len(literal)
+            return True
+        return False
+
+    def word(self) -> str:
+        """Skip blanks, then read up to a blank, ``;`` or the end. ``""`` if nothing is left."""
+        self.skip_blanks()
+        found = self.match(r"[^\s;]*")
+        return found.group() if found else ""
+
+    def string_or_word(self) -> str:
+        """Read a ``"quoted string"`` (without its quotes) or a word."""
+        self.skip_blanks()
+        if found := self.match(r'"([^"]*)"'):
+            return found.group(1)
+        return self.word()
+
+    def rest(self) -> str:
+        """Skip blanks, then read the arguments: up to a ``;`` outside quotes, trimmed at the end."""
+        self.skip_blanks()
+        found = self.match(r'(?:"[^"]*"|[^;"]|")*?(?=;|$)')
+        return found.group().rstrip() if found else ""
+
+    def rest_of_line(self) -> str:
+        """Read everything up to the end of the line."""
+        text = self.text[self.position :]
+        self.position = len(self.text)
+        return text
+
+    def error(self, message: str, *, hint: str = "") -> CommandError:
+        """Return an error that points at the last character read."""
+        return CommandError(message, caret=max(0, self.position - 1), hint=hint)
+
+    def expect_end(self) -> None:
+        """:raises CommandError: something is left before the next ``;``."""
+        if not self.at_end:
+            self.position += 1
+            raise self.error("Extra character error")

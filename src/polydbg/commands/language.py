@@ -1,0 +1,158 @@
+"""Reads a command line: finds each command, runs it, goes on after ``;``.
+
+A command reads its own arguments, since each ends differently; this module only finds which
+command stands at the cursor (longest spelling wins, no blank needed before arguments), turns
+errors into items, and lets notices (symbols that failed to load) appear where they arose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import CommandError, DebuggerError
+from polydbg.commands.context import CommandContext
+from polydbg.commands.cursor import Cursor
+from polydbg.commands.output import Failure, Item, Notice
+from polydbg.commands.registry import REGISTRY, Command, load_all
+from polydbg.engine.session import Session
+
+MAX_LINE = 64 * 1024
+MAX_NESTING = 32
+
+_META = re.compile(r"\.[A-Za-z_]+[+-]?")
+_EXTENSION = re.compile(r"!(?:(?:ext|exts|uext|ntsdexts|kdexts|dbghelp)\.)?([A-Za-z_]\w*)", re.I)
+_FIXED_ALIAS = re.compile(r"\$u([0-9])(?![0-9])", re.I)
+
+
+class Interpreter:
+    """Runs command lines in one session."""
+
+    def __init__(
+        self, session: Session, cancel: CancelToken, progress: Callable[[str, int, int], None]
+    ) -> None:
+        self._session = session
+        self._cancel = cancel
+        self._progress = progress
+        self._notices: list[Notice] = []
+        self._nesting = 0
+        session.files.notify = lambda identifier, message: self._notices.append(
+            Notice(identifier=identifier, value=message)
+        )
+        load_all()
+
+    def run(self, line: str) -> Iterator[Item]:
+        """Run a line of commands and yield what they say. Errors are yielded as failures; one
+        ends the rest of its line, as in the engine.
+
+        :raises Cancelled: the user asked to stop.
+        """
+        if self._nesting >= MAX_NESTING:
+            yield Failure(identifier="command.too-deep", message="commands are nested too deeply")
+            return
+        self._nesting += 1
+        try:
+            yield from self._run(self._expand_fixed_aliases(line))
+        finally:
+            self._nesting -= 1
+
+    def _expand_fixed_aliases(self, line: str) -> str:
+        aliases = self._session.fixed_aliases
+        return _FIXED_ALIAS.sub(lambda m: aliases[int(m.group(1))], line) if "$u" in line else line
+
+    def _run(self, line: str) -> Iterator[Item]:
+        if len(line) > MAX_LINE:
+            yield Failure(identifier="command.too-long", message=f"line over {MAX_LINE} characters")
+            return
+        cursor = Cursor(line)
+        while True:
+            while cursor.peek() and cursor.peek() in " \t;":
+                cursor.position += 1
+            if not cursor.peek():
+                return
+            self._cancel.check()
+            start = cursor.position
+            try:
+                found = self._find(cursor)
+                yield from self._with_notices(self._call(found, cursor))
+                if not found.rest_of_line:
+                    cursor.expect_end()
+            except DebuggerError as error:
+                yield from self._drain()
+                yield self._failure(error, cursor, start)
+                return
+
+    def _find(self, cursor: Cursor) -> Command:
+        """Return the command at the cursor, which is moved past its name.
+
+        :raises CommandError: no such command.
+        """
+        text = cursor.text
+        for pattern, missing in ((_META, None), (_EXTENSION, "No export {0} found")):
+            match = pattern.match(text, cursor.position)
+            if not match:
+                continue
+            name = match.group() if missing is None else "!" + match.group(1)
+            found = REGISTRY.exact(name)
+            if found is None and name[-1] in "+-" and (found := REGISTRY.exact(name[:-1])):
+                cursor.position = match.end() - 1
+                return found
+            if found is None:
+                cursor.position = len(text)
+                if missing is None:
+                    raise cursor.error("Syntax error", hint=suggestion(name))
+                raise CommandError(
+                    missing.format(match.group(1)),
+                    identifier="command.unknown-extension",
+                    hint=suggestion(name),
+                )
+            cursor.position = match.end()
+            return found
+        prefix = REGISTRY.longest_prefix(text[cursor.position : cursor.position + 32])
+        if prefix is None:
+            cursor.position += 1
+            raise cursor.error("Syntax error", hint=suggestion(cursor.text[cursor.position - 1 :]))
+        cursor.position += prefix[1]
+        return prefix[0]
+
+    def _call(self, found: Command, cursor: Cursor) -> Iterator[Item]:
+        context = CommandContext(self._session, self._cancel, self.run, self._progress)
+        return found.function(context, cursor)
+
+    def _with_notices(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield *items*, each after the notices that arose while it was made."""
+        for item in items:
+            self._cancel.check()
+            yield from self._drain()
+            yield item
+        yield from self._drain()
+
+    def _drain(self) -> Iterator[Item]:
+        notices, self._notices = self._notices, []
+        yield from notices
+
+    def _failure(self, error: DebuggerError, cursor: Cursor, start: int) -> Failure:
+        if isinstance(error, CommandError) and error.caret is not None:
+            end = cursor.text.find(";", error.caret)
+            command = cursor.text[start : None if end < 0 else end]
+            return Failure(
+                identifier=error.identifier,
+                message=error.message,
+                hint=error.hint,
+                command=command,
+                caret=error.caret - start,
+                prompt_width=len(self._session.prompt) + start,
+            )
+        return Failure(identifier=error.identifier, message=error.message, hint=error.hint)
+
+
+def suggestion(name: str) -> str:
+    """Return a hint naming commands that look like *name*, ``""`` if none does."""
+    import difflib
+
+    word = re.split(r"[\s;]", name, maxsplit=1)[0]
+    if len(word) < 2:
+        return ""
+    close = difflib.get_close_matches(word, list(REGISTRY.by_name), n=3, cutoff=0.7)
+    return f"did you mean {', '.join(close)}?" if close else "see .help for the commands"

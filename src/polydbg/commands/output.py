@@ -1,0 +1,78 @@
+"""What commands yield: typed items. Text, JSON and colour are renderings of the same items.
+
+An item is a frozen :class:`msgspec.Struct` with a ``text`` method that gives WinDbg's words.
+Command families define their own items beside their commands; the class name in snake case is the
+``type`` of its JSON object. Fields annotated :data:`Hex` become hex strings there, since 64-bit
+numbers do not survive JavaScript.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from polydbg.base.text import address_text
+
+Hex = Annotated[int, msgspec.Meta(extra={"hex": True})]
+"""An address, register or other 64-bit number: a hex string in JSON."""
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all output. ``text`` returns one line or several, without a last newline."""
+
+    def text(self) -> str:
+        raise NotImplementedError
+
+
+class Text(Item, frozen=True):
+    """Words without further structure: a heading, a confirmation."""
+
+    value: str
+
+    def text(self) -> str:
+        return self.value
+
+
+class Heading(Item, frozen=True):
+    """The heading of a table; JSON leaves it out, since its rows name their fields."""
+
+    value: str
+
+    def text(self) -> str:
+        return self.value
+
+
+class Notice(Item, frozen=True):
+    """Something the user should know beside the answer: symbols not found, a guess.
+
+    *identifier* is stable, for scripts.
+    """
+
+    identifier: str
+    value: str
+
+    def text(self) -> str:
+        return self.value
+
+
+class Failure(Item, frozen=True):
+    """A command failed. *message* is WinDbg's; *caret* its column in *command* or ``None``."""
+
+    identifier: str
+    message: str
+    hint: str = ""
+    command: str = ""
+    caret: int | None = None
+    prompt_width: int = 0
+
+    def text(self) -> str:
+        lines = [self.message]
+        if self.caret is not None:
+            lines = [f"{' ' * (self.prompt_width + self.caret)}^ {self.message} in '{self.command}'"]
+        if self.hint:
+            lines.append(f"    {self.hint}")
+        return "\n".join(lines)
+
+
+__all__ = ["Failure", "Heading", "Hex", "Item", "Notice", "Text", "address_text"]

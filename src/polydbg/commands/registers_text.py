@@ -1,0 +1,150 @@
+"""The text of registers: the x64 block, x87, XMM and YMM views. Widths are the recorded engine's."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+
+from polydbg.arch.registers import flag_words
+
+_ROWS = (
+    ("rax", "rbx", "rcx"),
+    ("rdx", "rsi", "rdi"),
+    ("rip", "rsp", "rbp"),
+    ("r8", "r9", "r10"),
+    ("r11", "r12", "r13"),
+    ("r14", "r15"),
+)
+
+INTEGER_MASK, FLOAT_MASK, SEGMENT_MASK, DEBUG_MASK = 0x3, 0x4, 0x8, 0x20
+XMM_MASK, YMM_MASK, YMM_INTEGER_MASK, XMM_INTEGER_MASK, MMX_MASK = 0x40, 0x200, 0x400, 0x800, 0x10
+VALID_MASK = 0xE7F
+
+
+def hex_or_unknown(value: int | None, digits: int) -> str:
+    """Return *value* in hex, or as many ``?`` where the register is not known."""
+    return "?" * digits if value is None else f"{value:0{digits}x}"
+
+
+def float_text(value: float, digits: int = 6) -> str:
+    """Return ``%g`` text with a two-digit exponent; infinities and NaNs as today's engine."""
+    if value != value:
+        return "-nan(ind)"
+    if value in (float("inf"), float("-inf")):
+        return "inf" if value > 0 else "-inf"
+    return f"{value:.{digits}g}"
+
+
+def integer_lines(registers: Mapping[str, int]) -> list[str]:
+    """Return the general registers three in a line, and the flags in words."""
+    lines = [
+        " ".join(f"{name:>3}={hex_or_unknown(registers.get(name), 16)}" for name in row)
+        for row in _ROWS
+    ]
+    efl = registers.get("efl")
+    words = "(flags not known)" if efl is None else flag_words(efl)
+    iopl = 0 if efl is None else efl >> 12 & 3
+    lines.append(f"iopl={iopl:<10x}{words}")
+    return lines
+
+
+def segment_line(registers: Mapping[str, int]) -> str:
+    names = ("cs", "ss", "ds", "es", "fs", "gs")
+    shown = "  ".join(f"{name}={hex_or_unknown(registers.get(name), 4)}" for name in names)
+    return f"{shown}             efl={hex_or_unknown(registers.get('efl'), 8)}"
+
+
+def extended_float_text(bits: int) -> str:
+    """Return an 80-bit float with 21 decimals and a four-digit exponent."""
+    from fractions import Fraction
+
+    sign = "-" if bits >> 79 else " "
+    exponent, mantissa = bits >> 64 & 0x7FFF, bits & 0xFFFFFFFFFFFFFFFF
+    if exponent == 0x7FFF:
+        infinite = mantissa & 0x7FFFFFFFFFFFFFFF == 0
+        return f"{sign}{'inf' if infinite else 'nan'}"
+    if mantissa == 0:
+        return f"{sign}0.{'0' * 21}e+0000"
+    value = Fraction(mantissa) * Fraction(2) ** (exponent - 16383 - 63)
+    power = len(str(value.numerator)) - len(str(value.denominator))
+    if Fraction(10) ** power > value:
+        power -= 1
+    elif Fraction(10) ** (power + 1) <= value:
+        power += 1
+    scaled = round(value / Fraction(10) ** power * 10**21)
+    if scaled >= 10**22:
+        scaled, power = scaled // 10, power + 1
+    digits = str(scaled)
+    return f"{sign}{digits[0]}.{digits[1:]}e{power:+05d}"
+
+
+def float_lines(registers: Mapping[str, int]) -> list[str]:
+    """Return the x87 state: control words, then two registers a line."""
+    words = "    ".join(
+        f"{name}={hex_or_unknown(registers.get(name), 4).upper()}"
+        for name in ("fpcw", "fpsw", "fptw")
+    )
+    lines = [words]
+    for i in range(0, 8, 2):
+        pair = []
+        for j in (i, i + 1):
+            bits = registers.get(f"st{j}")
+            pair.append(f"st{j}={'?' if bits is None else extended_float_text(bits)}")
+        lines.append("  ".join(pair))
+    return lines
+
+
+def _floats(value: int, size: int) -> list[float]:
+    count = size // 4
+    return list(struct.unpack(f"<{count}f", value.to_bytes(size, "little")))[::-1]
+
+
+def vector_lines(registers: Mapping[str, int], prefix: str, *, integers: bool) -> list[str]:
+    """Return XMM or YMM registers, high element first; *prefix* is ``xmm`` or ``ymm``."""
+    size = 16 if prefix == "xmm" else 32
+    lines = []
+    for i in range(16):
+        name = f"{prefix}{i}"
+        value = registers.get(name)
+        if value is None:
+            continue
+        if integers:
+            words = [value >> 64 * j & 0xFFFFFFFFFFFFFFFF for j in reversed(range(size // 8))]
+            lines.append(f"{name}={' '.join(f'{w:016x}' for w in words)}")
+        else:
+            lines.append(f"{name}={' '.join(float_text(f) for f in _floats(value, size))}")
+    return lines or [f"{prefix} registers are not in this dump"]
+
+
+def debug_lines(registers: Mapping[str, int]) -> list[str]:
+    names = ("dr0", "dr1", "dr2", "dr3", "dr6", "dr7")
+    shown = [f"{n}={hex_or_unknown(registers.get(n), 16)}" for n in names]
+    return [" ".join(shown[:3]), " ".join(shown[3:])]
+
+
+def block_lines(registers: Mapping[str, int], mask: int) -> list[str]:
+    """Return what *mask* (of ``rm``) asks for, in the engine's order."""
+    lines: list[str] = []
+    if mask & INTEGER_MASK:
+        lines += integer_lines(registers)
+    if mask & SEGMENT_MASK:
+        lines.append(segment_line(registers))
+    if mask & FLOAT_MASK:
+        lines += float_lines(registers)
+    if mask & MMX_MASK:
+        lines += [
+            f"mm{i}={hex_or_unknown(st & 0xFFFFFFFFFFFFFFFF if st is not None else None, 16)}"
+            for i in range(8)
+            for st in [registers.get(f"st{i}")]
+        ]
+    if mask & DEBUG_MASK:
+        lines += debug_lines(registers)
+    if mask & XMM_MASK:
+        lines += vector_lines(registers, "xmm", integers=False)
+    if mask & YMM_MASK:
+        lines += vector_lines(registers, "ymm", integers=False)
+    if mask & YMM_INTEGER_MASK:
+        lines += vector_lines(registers, "ymm", integers=True)
+    if mask & XMM_INTEGER_MASK:
+        lines += vector_lines(registers, "xmm", integers=True)
+    return lines

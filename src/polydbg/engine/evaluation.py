@@ -1,0 +1,200 @@
+"""Gives expressions their names: registers, pseudo-registers, symbols, memory of the scope."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from polydbg.arch.registers import AMD64_PARTS, FLAGS
+from polydbg.base.errors import DebuggerError
+from polydbg.engine.modules import Module, SymbolState
+
+if TYPE_CHECKING:
+    from polydbg.engine.session import Session, System
+
+_EPOCH_1601 = 116_444_736_000_000_000
+
+
+class Evaluator:
+    """The context that the MASM evaluator asks; see :class:`polydbg.expr.context`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.user_registers = [0] * 20  # $t0..$t19
+        self.last_value = 0  # $exp
+        self.last_dumped = 0  # $p
+
+    @property
+    def radix(self) -> int:
+        return self._session.settings.radix
+
+    @property
+    def pointer_size(self) -> int:
+        return self._session.current.pointer_size if self._session.has_target else 8
+
+    def register(self, name: str) -> int | None:
+        """Return a register of the context in force, a part of one, or a flag."""
+        if not self._session.has_target:
+            return None
+        return register_value(self._session.current.scope_registers(), name)
+
+    def pseudo_register(self, name: str) -> int | None:
+        """Return ``$name``; ``None`` when this session cannot say."""
+        name = name.lower()
+        if name.startswith("$t") and name[2:].isdigit() and int(name[2:]) < 20:
+            return self.user_registers[int(name[2:])]
+        if name == "$exp":
+            return self.last_value
+        if name == "$p":
+            return self.last_dumped
+        if name == "$dbgtime":
+            return time.time_ns() // 100 + _EPOCH_1601
+        if not self._session.has_target:
+            return None
+        getter = _PSEUDO.get(name)
+        if getter is None:
+            return _exception_part(self._session.current, name)
+        return getter(self._session.current, self._session)
+
+    def symbol(self, name: str) -> int | None:
+        """Return the address of ``mod!name``, ``name`` or of the module ``mod``."""
+        if not self._session.has_target:
+            return None
+        modules = self._session.current.modules
+        if "!" in name:
+            module_name, _, symbol = name.partition("!")
+            module = modules.named(module_name)
+            return self._symbol_in(module, symbol) if module else None
+        here = modules.at(self.register("rip") or self.register("eip") or 0)
+        ordered = ([here] if here else []) + [
+            m for m in modules.modules if m is not here and m.state is SymbolState.LOADED
+        ]
+        for module in ordered:
+            if (found := self._symbol_in(module, name)) is not None:
+                return found
+        if module := modules.named(name):
+            return module.base
+        return None
+
+    def _symbol_in(self, module: Module, name: str) -> int | None:
+        source = self._session.current.modules.symbols(module)
+        if source is None:
+            return None
+        try:
+            symbol = source.symbol_named(name)
+        except DebuggerError:
+            return None
+        return module.base + symbol.rva if symbol else None
+
+    def source_line(self, text: str) -> int | None:
+        """Return the address of ``[mod!]file:line``."""
+        module_name, bang, rest = text.rpartition("!")
+        file, colon, number = rest.rpartition(":")
+        if not colon or not number.strip().isdigit():
+            return None
+        modules = self._session.current.modules
+        only = modules.named(module_name) if bang else None
+        for module in [only] if only else modules.modules:
+            source = modules.symbols(module)
+            if source is None:
+                continue
+            try:
+                found = source.rvas_of_line(file, int(number))
+            except DebuggerError:
+                continue
+            if found:
+                return module.base + found[0]
+        return None
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        return self._session.current.memory.read(address, size)
+
+    def module_entry(self, base: int) -> int | None:
+        modules = self._session.current.modules
+        module = modules.at(base)
+        image = modules.image(module) if module and module.base == base else None
+        return base + image.entry_point if image else None
+
+
+def register_value(registers: Mapping[str, int], name: str) -> int | None:
+    """Return a register, a part of one (``eax``, ``r8d``) or a flag (``zf``) by name."""
+    name = name.lower()
+    value = registers.get(name)
+    if value is not None:
+        return value
+    if part := AMD64_PARTS.get(name):
+        whole = registers.get(part.parent)
+        return None if whole is None else (whole >> part.shift) & ((1 << part.bits) - 1)
+    if flag := FLAGS.get(name):
+        efl = registers.get("efl")
+        return None if efl is None else (efl >> flag.shift) & ((1 << flag.bits) - 1)
+    return None
+
+
+def _register(name: str) -> Callable[[System, Session], int | None]:
+    return lambda system, session: register_value(system.scope_registers(), name)
+
+
+def _frame_part(part: str) -> Callable[[System, Session], int | None]:
+    def get(system: System, session: Session) -> int | None:
+        frame = session.current_frame()
+        if frame is None:
+            return None
+        return frame.frame.pc if part == "pc" else frame.frame.return_address
+
+    return get
+
+
+def _thread_teb(system: System, session: Session) -> int | None:
+    return system.thread.teb if system.thread else None
+
+
+def _event_ip(system: System, session: Session) -> int | None:
+    thread = system.event_thread
+    return system.thread_registers(thread).get("rip") if thread else None
+
+
+def _entry(system: System, session: Session) -> int | None:
+    for module in system.modules.modules:
+        if module.info.file_name.lower().endswith(".exe"):
+            image = system.modules.image(module)
+            return module.base + image.entry_point if image else None
+    return None
+
+
+_PSEUDO: dict[str, Callable[[System, Session], int | None]] = {
+    "$ip": _register("rip"),
+    "$csp": _register("rsp"),
+    "$retreg": _register("rax"),
+    "$retreg64": _register("rax"),
+    "$ra": _frame_part("ra"),
+    "$scopeip": _frame_part("pc"),
+    "$frame": lambda system, session: system.scope.frame,
+    "$eventip": _event_ip,
+    "$previp": _event_ip,
+    "$exentry": _entry,
+    "$teb": _thread_teb,
+    "$thread": _thread_teb,
+    "$dtid": lambda system, session: system.thread.ordinal if system.thread else None,
+    "$dpid": lambda system, session: 0,
+    "$dsid": lambda system, session: system.ordinal,
+    "$ptrsize": lambda system, session: system.pointer_size,
+    "$pagesize": lambda system, session: 0x1000,
+}
+
+
+def _exception_part(system: System, name: str) -> int | None:
+    """Return ``$exr_code``, ``$exr_numparams``, ``$exr_paramN`` of the event."""
+    event = system.target.event()
+    if event is None or not name.startswith("$exr_"):
+        return None
+    record, part = event.exception, name[5:]
+    if part == "code":
+        return record.code
+    if part == "numparams":
+        return len(record.parameters)
+    if part.startswith("param") and part[5:].isdigit():
+        index = int(part[5:])
+        return record.parameters[index] if index < len(record.parameters) else None
+    return None

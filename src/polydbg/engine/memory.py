@@ -1,0 +1,73 @@
+"""What can be read at an address: the dump, then read-only parts of matching image files.
+
+A minidump rarely holds code. Where a matching image file was found, its read-only sections stand
+in for absent pages; writable data never does, since the file knows only its first value.
+"""
+
+from __future__ import annotations
+
+from polydbg.base.errors import DebuggerError
+from polydbg.engine.modules import ModuleMap
+from polydbg.memory.overlay import Overlay
+from polydbg.memory.space import AddressSpace, read_exactly
+
+_WRITABLE = 0x80000000
+_DISCARDABLE = 0x02000000
+_PAGE = 0x1000
+
+
+class SystemMemory:
+    """Target memory, backed by image files. Reads say where bytes came from only by absence."""
+
+    def __init__(self, target: AddressSpace) -> None:
+        self.target = target
+        self.modules: ModuleMap | None = None
+        self.overlay: Overlay | None = None
+
+    def read(self, address: int, size: int) -> bytes:
+        return read_exactly(self, address, size)
+
+    def read_some(self, address: int, size: int) -> bytes:
+        out = b""
+        while len(out) < size:
+            at, left = address + len(out), size - len(out)
+            piece = self.target.read_some(at, left)
+            if not piece:
+                following = self.target.next_readable(at)
+                until = left if following is None else min(left, following - at)
+                piece = self._from_image(at, until)
+            if not piece:
+                break
+            out += piece
+        if self.overlay is not None and out:
+            return self.overlay.apply(address, out)
+        return out
+
+    def next_readable(self, address: int) -> int | None:
+        if self.read_some(address, 1):
+            return address
+        return self.target.next_readable(address)
+
+    def _from_image(self, address: int, size: int) -> bytes:
+        module = self.modules.at(address) if self.modules else None
+        if module is None or self.modules is None or size <= 0:
+            return b""
+        image = self.modules.file_image(module)
+        if image is None:
+            return b""
+        rva = address - module.base
+        for section in image.sections():
+            if section.rva <= rva < section.rva + section.size:
+                if section.characteristics & (_WRITABLE | _DISCARDABLE):
+                    return b""
+                end = section.rva + section.size
+                break
+        else:
+            # Between sections and past them nothing is mapped; below the first lie the headers.
+            end = min((s.rva for s in image.sections()), default=0)
+            if rva >= end:
+                return b""
+        try:
+            return image.read_relocated(rva, min(size, end - rva), module.base)
+        except DebuggerError:
+            return b""

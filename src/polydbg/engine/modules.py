@@ -1,0 +1,242 @@
+"""The modules of one system: which image is where, its symbols, and what an address is called."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from polydbg.base.errors import DebuggerError
+from polydbg.base.identifiers import DebugId
+from polydbg.base.text import address_text, sanitise_line
+from polydbg.images.pe import PeImage
+from polydbg.memory.space import AddressSpace
+from polydbg.symbols.source import LineEntry, Symbol, SymbolSource
+from polydbg.symbols.store.trail import Trail
+from polydbg.targets.target import ModuleInfo, UnloadedModuleInfo
+
+
+class SymbolState(Enum):
+    """How far a module's symbols have come."""
+
+    DEFERRED = "deferred"
+    LOADED = "loaded"
+    NONE = "no symbols"
+
+
+@dataclass(slots=True)
+class Module:
+    """A loaded module: what the target says of it, and what was found for it so far."""
+
+    info: ModuleInfo
+    state: SymbolState = SymbolState.DEFERRED
+    symbols: SymbolSource | None = None
+    symbol_trail: Trail | None = None
+    image_trail: Trail | None = None
+    mismatched: bool = False
+    image_file: Path | None = None
+    pdb_key: DebugId | None = None
+    _image: PeImage | None = None
+    _image_tried: bool = False
+    _file_image: PeImage | None = None
+    _file_tried: bool = False
+
+    @property
+    def name(self) -> str:
+        return sanitise_line(self.info.name)
+
+    @property
+    def base(self) -> int:
+        return self.info.base
+
+    @property
+    def end(self) -> int:
+        return self.info.end
+
+    @property
+    def status(self) -> str:
+        """Return the words in parentheses of ``lm``."""
+        if self.state is SymbolState.LOADED and self.symbols is not None:
+            return self.symbols.status
+        return self.state.value
+
+    @property
+    def flag(self) -> str:
+        """Return the letter before the status: ``M`` forced mismatch, ``T``/``C`` missing stamp
+        or checksum, shown once symbols are loaded."""
+        if self.state is SymbolState.DEFERRED:
+            return " "
+        if self.mismatched:
+            return "M"
+        if self.symbols is not None and self.symbols.status.startswith("export"):
+            return " "
+        if not self.info.timestamp:
+            return "T"
+        return " " if self.info.checksum else "C"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What an address is called.
+
+    *module* and *symbol* are names or ``""``; *displacement* counts from the symbol, else from the
+    module's base, else is the address itself. *unloaded* is the name of an unloaded module.
+    """
+
+    address: int
+    module: str = ""
+    symbol: str = ""
+    displacement: int = 0
+    unloaded: str = ""
+    pointer_size: int = 8
+
+    @property
+    def base_text(self) -> str:
+        """Return the name without displacement; a bare address has none."""
+        if self.unloaded:
+            return f"<Unloaded_{self.unloaded}>"
+        if self.module and self.symbol:
+            return f"{self.module}!{self.symbol}"
+        if self.module:
+            return self.module
+        return f"0x{address_text(self.address, self.pointer_size)}"
+
+    @property
+    def text(self) -> str:
+        """Return ``mod!sym+0x12``, ``mod+0x12``, ``<Unloaded_x>+0x12`` or ``0x00000000`00000012``."""
+        if not (self.module or self.unloaded) or not self.displacement:
+            return self.base_text
+        return f"{self.base_text}+{displacement_text(self.displacement)}"
+
+
+def displacement_text(value: int) -> str:
+    """Return ``0x1c``; above 32 bits with the grave mark."""
+    if value < 1 << 32:
+        return f"{value:#x}"
+    return f"0x{value >> 32:x}`{value & 0xFFFFFFFF:08x}"
+
+
+@dataclass(slots=True)
+class ModuleLoader:
+    """How a module's files are found; given by the session, which owns the paths."""
+
+    load_symbols: Callable[[Module], None]
+    find_image: Callable[[Module], PeImage | None]
+
+
+@dataclass(slots=True)
+class ModuleMap:
+    """Modules of one system by address and by name."""
+
+    loader: ModuleLoader
+    memory: AddressSpace
+    pointer_size: int
+    unloaded: Sequence[UnloadedModuleInfo]
+    modules: list[Module] = field(default_factory=list)
+    _starts: list[int] = field(default_factory=list)
+    _by_name: dict[str, Module] = field(default_factory=dict)
+
+    def fill(self, infos: Sequence[ModuleInfo]) -> None:
+        """Take the target's list; modules are kept sorted by base, equal bases in list order."""
+        self.modules = [Module(i) for i in sorted(infos, key=lambda i: i.base)]
+        self._starts = [m.base for m in self.modules]
+        self._by_name = {}
+        for module in self.modules:
+            self._by_name.setdefault(module.name.lower(), module)
+
+    def at(self, address: int) -> Module | None:
+        """Return the module whose range holds *address*; of overlapping ones the later base."""
+        i = bisect.bisect_right(self._starts, address) - 1
+        for j in range(i, max(-1, i - 16), -1):
+            if self.modules[j].base <= address < self.modules[j].end:
+                return self.modules[j]
+        return None
+
+    def unloaded_at(self, address: int) -> UnloadedModuleInfo | None:
+        for module in self.unloaded:
+            if module.base <= address < module.end:
+                return module
+        return None
+
+    def named(self, name: str) -> Module | None:
+        """Return the module of that name (WinDbg's name or the file name), ignoring case."""
+        found = self._by_name.get(name.lower())
+        if found is None:
+            for module in self.modules:
+                if module.info.file_name.lower() == name.lower():
+                    return module
+        return found
+
+    def symbols(self, module: Module) -> SymbolSource | None:
+        """Return the module's symbols, loading them if that was deferred."""
+        if module.state is SymbolState.DEFERRED:
+            self.loader.load_symbols(module)
+        return module.symbols
+
+    def image(self, module: Module) -> PeImage | None:
+        """Return the module's image: the matching file if there is one, else the copy in memory."""
+        if not module._image_tried:
+            module._image_tried = True
+            module._image = self.file_image(module)
+            if module._image is None:
+                try:
+                    module._image = PeImage.from_memory(self.memory, module.base)
+                except DebuggerError:
+                    module._image = None
+        return module._image
+
+    def file_image(self, module: Module) -> PeImage | None:
+        """Return the module's image file, checked by timestamp and size, or ``None``."""
+        if not module._file_tried:
+            module._file_tried = True
+            module._file_image = self.loader.find_image(module)
+        return module._file_image
+
+    def place(self, address: int, lookup: int | None = None) -> Place:
+        """Return what *address* is called. *lookup* is where to look instead (a return address
+        belongs to the call before it), the displacement still counts to *address*."""
+        lookup = address if lookup is None else lookup
+        module = self.at(lookup)
+        if module is None:
+            if gone := self.unloaded_at(lookup):
+                return Place(
+                    address, displacement=address - gone.base, unloaded=sanitise_line(gone.name)
+                )
+            return Place(address, pointer_size=self.pointer_size)
+        symbol = self.symbol_at(module, lookup)
+        if symbol is None:
+            return Place(address, module.name, displacement=address - module.base)
+        return Place(
+            address,
+            module.name,
+            sanitise_line(symbol.name),
+            address - module.base - symbol.rva,
+        )
+
+    def symbol_at(self, module: Module, address: int) -> Symbol | None:
+        """Return the symbol that names *address* in *module*; damaged symbols count as none."""
+        source = self.symbols(module)
+        if source is None:
+            return None
+        try:
+            return source.symbol_at(address - module.base)
+        except DebuggerError:
+            return None
+
+    def line_at(self, address: int) -> LineEntry | None:
+        """Return the line of *address* in its own function, loading symbols."""
+        module = self.at(address)
+        source = self.symbols(module) if module else None
+        if module is None or source is None:
+            return None
+        try:
+            return source.line_at(address - module.base)
+        except DebuggerError:
+            return None
+
+    def close(self) -> None:
+        for module in self.modules:
+            if module.symbols is not None:
+                module.symbols.close()

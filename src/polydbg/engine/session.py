@@ -1,0 +1,216 @@
+"""What is true now: the open dumps, the current thread and frame, paths, settings.
+
+Owned by the engine thread; nothing here prints. Only commands read the "current" of anything.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import TargetError
+from polydbg.engine.evaluation import Evaluator
+from polydbg.engine.files import FileFinder
+from polydbg.engine.memory import SystemMemory
+from polydbg.engine.modules import ModuleLoader, ModuleMap
+from polydbg.engine.settings import Settings
+from polydbg.engine.stack import StackFrame, walk_stack
+from polydbg.memory.overlay import Overlay
+from polydbg.targets.target import Target, ThreadInfo
+
+DEFAULT_STACK_LIMIT = 0x100
+
+
+@dataclass(slots=True)
+class Scope:
+    """The register context and frame that ``r``, ``k`` and names refer to.
+
+    *context* is set by ``.cxr``, ``.ecxr`` and ``.frame /c`` and replaces the thread's own
+    registers until reset; *frame* is the number chosen by ``.frame``.
+    """
+
+    context: Mapping[str, int] | None = None
+    frame: int = 0
+
+
+@dataclass(slots=True)
+class System:
+    """One open dump: its target, modules, memory, and what is current in it."""
+
+    ordinal: int
+    target: Target
+    memory: SystemMemory
+    modules: ModuleMap
+    threads: Sequence[ThreadInfo]
+    thread: ThreadInfo | None
+    scope: Scope = field(default_factory=Scope)
+    overlay: Overlay | None = None
+    register_overlay: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def pointer_size(self) -> int:
+        return self.target.pointer_size
+
+    def thread_registers(self, thread: ThreadInfo) -> Mapping[str, int]:
+        """Return a thread's own registers, with the edits of ``.overlay``."""
+        registers = self.target.registers(thread)
+        if edits := self.register_overlay.get(thread.id):
+            return {**registers, **edits}
+        return registers
+
+    def scope_registers(self) -> Mapping[str, int]:
+        """Return the registers in force: the set context, else the current thread's."""
+        if self.scope.context is not None:
+            return self.scope.context
+        return self.thread_registers(self.thread) if self.thread else {}
+
+    @property
+    def event_thread(self) -> ThreadInfo | None:
+        """Return the thread of the event, or the first."""
+        event = self.target.event()
+        if event is not None:
+            for thread in self.threads:
+                if thread.id == event.thread_id:
+                    return thread
+        return self.threads[0] if self.threads else None
+
+    def select_thread(self, thread: ThreadInfo) -> None:
+        """Make *thread* current, with its own registers and frame 0."""
+        self.thread = thread
+        self.scope = Scope()
+
+
+class Session:
+    """All that one debugging session holds."""
+
+    def __init__(self) -> None:
+        self.systems: list[System] = []
+        self.settings = Settings()
+        self.files = FileFinder(self.settings)
+        self._current: int | None = None
+        self._next_ordinal = 0
+        self.evaluator = Evaluator(self)
+        self.fixed_aliases = [""] * 10  # $u0..$u9
+        self.is_finished = False
+
+    @property
+    def has_target(self) -> bool:
+        return self._current is not None
+
+    @property
+    def current(self) -> System:
+        """Return the current system. :raises TargetError: nothing is open."""
+        if self._current is None:
+            raise TargetError(
+                "No debuggee", identifier="session.no-target", hint="open a dump: .opendump FILE"
+            )
+        return self.system(self._current)
+
+    def system(self, ordinal: int) -> System:
+        for system in self.systems:
+            if system.ordinal == ordinal:
+                return system
+        raise TargetError("Illegal debuggee error", identifier="session.no-such-system")
+
+    def select_system(self, ordinal: int) -> None:
+        self._current = self.system(ordinal).ordinal
+
+    def open_dump(self, path: str) -> System:
+        """Open one dump file as a further system and make the first one current.
+
+        :raises DebuggerError: the file cannot be opened or read.
+        """
+        from polydbg.targets.open import open_target
+
+        target = open_target(path)
+        memory = SystemMemory(target.memory)
+        loader = ModuleLoader(
+            load_symbols=lambda m: self.files.load_symbols(m, modules, target.path),
+            find_image=lambda m: self.files.find_image(m, target.path),
+        )
+        modules = ModuleMap(loader, memory, target.pointer_size, target.unloaded_modules())
+        modules.fill(target.modules())
+        memory.modules = modules
+        system = System(self._next_ordinal, target, memory, modules, target.threads(), None)
+        system.thread = system.event_thread
+        self._next_ordinal += 1
+        self.systems.append(system)
+        if self._current is None:
+            self._current = system.ordinal
+        return system
+
+    def close_system(self, ordinal: int) -> None:
+        """Close one dump; another open one becomes current."""
+        system = self.system(ordinal)
+        system.modules.close()
+        system.target.close()
+        self.systems.remove(system)
+        if self._current == ordinal:
+            self._current = self.systems[0].ordinal if self.systems else None
+
+    def close(self) -> None:
+        """Give up every file."""
+        for system in list(self.systems):
+            self.close_system(system.ordinal)
+
+    def stack(
+        self,
+        system: System,
+        registers: Mapping[str, int],
+        limit: int,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[StackFrame]:
+        """Yield the stack that *registers* begin, at most *limit* rows, innermost first."""
+        return walk_stack(system, registers, limit, cancel, inline=self.settings.inline)
+
+    def current_frame(self, cancel: CancelToken | None = None) -> StackFrame | None:
+        """Return the frame chosen by ``.frame``, or ``None`` without a stack."""
+        return self.frame(self.current, self.current.scope.frame, cancel)
+
+    def frame(
+        self, system: System, number: int, cancel: CancelToken | None = None
+    ) -> StackFrame | None:
+        """Return the frame of that number in the register context in force."""
+        if number > 0xFFFF:
+            return None
+        for frame in self.stack(system, system.scope_registers(), number + 1, cancel):
+            if frame.number == number:
+                return frame
+        return None
+
+    @property
+    def prompt(self) -> str:
+        """Return ``0:000>``; ``||1:0:000>`` with several systems; ``NoTarget>`` with none."""
+        if self._current is None:
+            return "NoTarget> "
+        system = self.current
+        thread = system.thread.ordinal if system.thread else 0
+        prefix = f"||{system.ordinal}:" if len(self.systems) > 1 else ""
+        mark = " (overlay)" if system.overlay is not None else ""
+        return f"{prefix}0:{thread:03d}{mark}> "
+
+
+def expand_dump_arguments(patterns: Sequence[str]) -> list[str]:
+    """Return the files that ``-z`` arguments name; wildcards are ours, not the shell's.
+
+    :raises TargetError: a wildcard matches nothing.
+    """
+    paths: list[str] = []
+    for pattern in patterns:
+        if glob.has_magic(pattern) and not os.path.exists(pattern):
+            matches = sorted(p for p in glob.glob(pattern) if os.path.isfile(p))
+            if not matches:
+                raise TargetError(
+                    f"no file matches {pattern}",
+                    identifier="dump.not-found",
+                    hint="check the folder and the pattern; quote it so that the shell leaves it",
+                )
+            paths += matches
+        else:
+            paths.append(pattern)
+    return paths
+
+

@@ -1,0 +1,57 @@
+"""Settings of a session: paths, radix, symbol and display options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from polydbg.symbols.store.path import SymbolPath
+
+SYMBOL_OPTIONS = {
+    0x1: "SYMOPT_CASE_INSENSITIVE",
+    0x2: "SYMOPT_UNDNAME",
+    0x4: "SYMOPT_DEFERRED_LOADS",
+    0x8: "SYMOPT_NO_CPP",
+    0x10: "SYMOPT_LOAD_LINES",
+    0x20: "SYMOPT_OMAP_FIND_NEAREST",
+    0x40: "SYMOPT_LOAD_ANYTHING",
+    0x80: "SYMOPT_IGNORE_CVREC",
+    0x100: "SYMOPT_NO_UNQUALIFIED_LOADS",
+    0x200: "SYMOPT_FAIL_CRITICAL_ERRORS",
+    0x400: "SYMOPT_EXACT_SYMBOLS",
+    0x800: "SYMOPT_ALLOW_ABSOLUTE_SYMBOLS",
+    0x1000: "SYMOPT_IGNORE_NT_SYMPATH",
+    0x2000: "SYMOPT_INCLUDE_32BIT_MODULES",
+    0x4000: "SYMOPT_PUBLICS_ONLY",
+    0x8000: "SYMOPT_NO_PUBLICS",
+    0x10000: "SYMOPT_AUTO_PUBLICS",
+    0x20000: "SYMOPT_NO_IMAGE_SEARCH",
+    0x40000: "SYMOPT_SECURE",
+    0x80000: "SYMOPT_NO_PROMPTS",
+    0x80000000: "SYMOPT_DEBUG",
+}
+"""Bit -> name, as ``.symopt`` lists them."""
+
+LOAD_ANYTHING = 0x40
+LOAD_LINES = 0x10
+DEFAULT_SYMBOL_OPTIONS = 0x30337
+
+
+@dataclass(slots=True)
+class Settings:
+    """What ``.sympath``, ``n``, ``.lines``, ``.asm`` and the like change.
+
+    *radix* is 8, 10 or 16; *stack_limit* the default depth of ``k``; *register_mask* that of ``rm``.
+    """
+
+    symbol_path: SymbolPath = field(default_factory=lambda: SymbolPath.parse(""))
+    image_path: SymbolPath = field(default_factory=lambda: SymbolPath.parse(""))
+    source_path: str = ""
+    radix: int = 16
+    stack_limit: int = 0x100
+    register_mask: int = 0xA
+    symbol_options: int = DEFAULT_SYMBOL_OPTIONS
+    inline: bool = True
+    noisy: bool = False
+    lines: bool = True
+    assembly_options: set[str] = field(default_factory=set)
+    source_options: int = 0

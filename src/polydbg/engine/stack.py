@@ -1,0 +1,112 @@
+"""The call stack as commands see it: unwound frames with their inlined calls, named and placed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import DebuggerError
+from polydbg.base.text import sanitise_line
+from polydbg.engine.modules import Place
+from polydbg.images.pe import PeImage
+from polydbg.memory.space import AddressSpace
+from polydbg.symbols.source import InlineSite
+from polydbg.unwind.frames import Frame, FrameTrust
+from polydbg.unwind.walker import walk
+
+if TYPE_CHECKING:
+    from polydbg.engine.session import System
+
+
+@dataclass(frozen=True, slots=True)
+class StackFrame:
+    """One row of ``k``: a physical frame, or an inlined call inside one (*is_inline*).
+
+    *number* counts both. *file* and *line* are ``""`` and 0 when not known.
+    """
+
+    number: int
+    frame: Frame
+    place: Place
+    file: str
+    line: int
+    is_inline: bool
+
+    @property
+    def trust(self) -> FrameTrust:
+        return self.frame.trust
+
+    @property
+    def registers(self) -> Mapping[str, int]:
+        return self.frame.registers
+
+
+class _UnwindView:
+    """What the unwinder may ask of a system."""
+
+    def __init__(self, system: System) -> None:
+        self._modules = system.modules
+        self.memory: AddressSpace = system.memory
+
+    def image_at(self, address: int) -> tuple[int, PeImage] | None:
+        module = self._modules.at(address)
+        image = self._modules.image(module) if module else None
+        return (module.base, image) if module and image else None
+
+    def is_code(self, address: int) -> bool:
+        module = self._modules.at(address)
+        if module is None:
+            return False
+        image = self._modules.image(module)
+        return image is None or image.is_code(address - module.base)
+
+
+def walk_stack(
+    system: System,
+    registers: Mapping[str, int],
+    limit: int,
+    cancel: CancelToken | None,
+    *,
+    inline: bool = True,
+) -> Iterator[StackFrame]:
+    """Yield at most *limit* rows of the stack that *registers* begin, innermost first."""
+    number = 0
+    for frame in walk(_UnwindView(system), registers, limit, cancel):
+        for row in _expand(system, frame, number, inline):
+            if number >= limit:
+                return
+            yield row
+            number += 1
+
+
+def _expand(system: System, frame: Frame, number: int, inline: bool) -> Iterator[StackFrame]:
+    """Yield the inlined calls at *frame*, innermost first, then the frame itself."""
+    modules = system.modules
+    lookup = frame.lookup_pc
+    place = modules.place(frame.pc, lookup)
+    sites = inlined_at(system, lookup) if inline and place.symbol else []
+    for site in reversed(sites):
+        module = modules.at(lookup)
+        base = module.base if module else 0
+        inner = Place(
+            frame.pc, place.module, sanitise_line(site.name), frame.pc - base - site.start_rva
+        )
+        yield StackFrame(number, frame, inner, sanitise_line(site.file), site.line, True)
+        number += 1
+    line = modules.line_at(lookup) if place.symbol else None
+    file, at = (sanitise_line(line.file), line.line) if line else ("", 0)
+    yield StackFrame(number, frame, place, file, at, False)
+
+
+def inlined_at(system: System, address: int) -> list[InlineSite]:
+    """Return the inlined calls that cover *address*, outermost first."""
+    module = system.modules.at(address)
+    source = system.modules.symbols(module) if module else None
+    if module is None or source is None:
+        return []
+    try:
+        return list(source.inlines_at(address - module.base))
+    except DebuggerError:
+        return []
