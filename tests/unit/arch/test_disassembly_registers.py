@@ -1,0 +1,34 @@
+"""Tables of registers."""
+
+from __future__ import annotations
+
+from polydbg.arch.registers import (
+    AMD64_GENERAL,
+    AMD64_PARTS,
+    CODEVIEW_AMD64,
+    FLAGS,
+    flag_words,
+)
+
+
+def test_flag_words() -> None:
+    assert flag_words(0x10246) == "nv up ei pl zr na pe nc"
+    assert flag_words(0x10206) == "nv up ei pl nz na pe nc"
+    assert flag_words(0xFFFFF) == "ov dn ei ng zr ac pe cy"
+    assert flag_words(0) == "nv up di pl nz na po nc"
+
+
+def test_parts() -> None:
+    value = 0x1122334455667788
+    assert AMD64_PARTS["eax"].extract(value) == 0x55667788
+    assert AMD64_PARTS["ah"].extract(value) == 0x77
+    assert AMD64_PARTS["ah"].insert(value, 0x1FF) == 0x112233445566FF88
+    assert AMD64_PARTS["r8d"].parent == "r8"
+    assert {part.parent for part in AMD64_PARTS.values()} == set(AMD64_GENERAL)
+
+
+def test_codeview_numbers() -> None:
+    assert [CODEVIEW_AMD64[n] for n in (1, 17, 154, 252, 328, 335, 336, 343, 360)] == [
+        "al", "eax", "xmm0", "xmm8", "rax", "rsp", "r8", "r15", "r8d",
+    ]  # fmt: skip
+    assert FLAGS["zf"].shift == 6
