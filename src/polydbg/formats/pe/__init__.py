@@ -1,0 +1,1 @@
+"""Portable Executable: headers, exports, unwind tables, debug directory, version resource."""

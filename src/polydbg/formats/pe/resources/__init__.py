@@ -1,0 +1,1 @@
+"""What the resource section of a PE image holds."""

@@ -1,0 +1,32 @@
+"""Callers by the chain of frame pointers: [fp] is the caller's, the return address above it."""
+
+from __future__ import annotations
+
+from polydbg.base.errors import MemoryReadError
+from polydbg.unwind.calls import code_before, ends_with_call
+from polydbg.unwind.frames import FrameTrust
+from polydbg.unwind.method import Callee, Caller, UnwindContext
+
+_MAX_DISTANCE = 0x1000000
+
+
+class FramePointer:
+    """A guess: believed only when the pointer is sane and the word above it a return address."""
+
+    def caller_of(self, callee: Callee, context: UnwindContext) -> Caller | None:
+        names = callee.convention
+        pointer = callee.registers.get(names.fp)
+        if pointer is None or pointer % names.size or not 0 <= pointer - callee.sp < _MAX_DISTANCE:
+            return None
+        try:
+            data = context.memory.read(pointer, names.size * 2)
+        except MemoryReadError:
+            return None
+        outer = int.from_bytes(data[: names.size], "little")
+        address = int.from_bytes(data[names.size :], "little")
+        if outer and outer <= pointer:
+            return None
+        if not context.is_code(address) or not ends_with_call(code_before(context, address)):
+            return None
+        registers = {names.pc: address, names.sp: pointer + names.size * 2, names.fp: outer}
+        return Caller(registers, FrameTrust.FRAME_POINTER)

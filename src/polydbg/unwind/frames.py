@@ -1,0 +1,55 @@
+"""Frames: one activation of a function each, with how it was found."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class FrameTrust(enum.Enum):
+    """How a frame was found, from certain to guessed."""
+
+    CONTEXT = "context"  # the registers of the thread itself
+    UNWIND_INFO = "unwind info"  # the callee's unwind tables
+    LEAF = "leaf"  # the callee is a leaf: an image with tables has none for it
+    WILD_CALL = "wild call"  # the callee is no known code: the return address was on top
+    FRAME_POINTER = "frame pointer"  # the callee's frame pointer looked sane
+    SCAN = "scan"  # a word on the stack looked like a return address
+
+    @property
+    def is_guess(self) -> bool:
+        """Return whether no table says so: this frame and all that follow may be wrong."""
+        return self in (FrameTrust.WILD_CALL, FrameTrust.FRAME_POINTER, FrameTrust.SCAN)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a stack, innermost first. Addresses are absolute.
+
+    *sp* is the stack pointer in this frame: what ``k`` prints as Child-SP. *return_address* is 0
+    at the end of the stack and ``None`` when it is not known; *caller_sp* likewise ``None``.
+    *registers* holds what is known in this frame: volatile registers are absent in callers.
+    *is_return_address* says that *pc* follows a call, so that look-ups must use
+    :attr:`lookup_pc`. *machine_frame* says that this frame's caller was interrupted, not calling.
+    *note* is ``""`` or a line on why the walk ends here or what is doubtful.
+    """
+
+    pc: int
+    sp: int
+    return_address: int | None
+    registers: Mapping[str, int]
+    trust: FrameTrust
+    is_return_address: bool
+    caller_sp: int | None
+    machine_frame: bool
+    note: str
+
+    @property
+    def lookup_pc(self) -> int:
+        """Return the address to look up: inside the call for a return address.
+
+        A call that never returns may be the last instruction of its function; the return address
+        then lies in the next one, or in another line of the same.
+        """
+        return self.pc - 1 if self.is_return_address and self.pc else self.pc

@@ -1,0 +1,87 @@
+"""What a way to find the caller gets and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from polydbg.images.pe import PeImage
+from polydbg.memory.space import AddressSpace
+from polydbg.unwind.frames import FrameTrust
+
+
+class UnwindContext(Protocol):
+    """What the unwinder may ask about the target."""
+
+    @property
+    def memory(self) -> AddressSpace: ...
+
+    def image_at(self, address: int) -> tuple[int, PeImage] | None:
+        """Return base and image of the module at *address*, ``None`` when there is none, or
+        neither its file nor its headers are at hand."""
+        ...
+
+    def is_code(self, address: int) -> bool:
+        """Return whether a known module has code at *address*; one whose image is not at hand
+        counts as code from end to end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """Names of the registers that every method needs, and the width of a pointer in bytes."""
+
+    pc: str
+    sp: str
+    fp: str
+    size: int
+
+
+AMD64 = Convention("rip", "rsp", "rbp", 8)
+X86 = Convention("eip", "esp", "ebp", 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """The frame whose caller is wanted. *is_first* for the thread's own registers."""
+
+    registers: Mapping[str, int]
+    is_return_address: bool
+    is_first: bool
+    convention: Convention
+
+    @property
+    def pc(self) -> int:
+        return self.registers[self.convention.pc]
+
+    @property
+    def sp(self) -> int:
+        return self.registers[self.convention.sp]
+
+    @property
+    def lookup_pc(self) -> int:
+        """Return the address to look up, see :attr:`polydbg.unwind.frames.Frame.lookup_pc`."""
+        return self.pc - 1 if self.is_return_address and self.pc else self.pc
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller's registers, unknown ones absent. *machine_frame*: it did not call, but was
+    interrupted, so its pc is exact and all that was saved of it is in *registers*."""
+
+    registers: Mapping[str, int]
+    trust: FrameTrust
+    machine_frame: bool = False
+
+
+class UnwindMethod(Protocol):
+    """One way to find a caller: unwind tables, frame pointer, scan."""
+
+    def caller_of(self, callee: Callee, context: UnwindContext) -> Caller | None:
+        """Return the caller, ``None`` to let the next method try.
+
+        :raises UnwindError: there are rules for this address but they do not make sense.
+        :raises MemoryReadError: the rules are known, but the stack is not in memory.
+        """
+        ...

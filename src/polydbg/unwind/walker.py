@@ -1,0 +1,115 @@
+"""Walks a stack: asks each method in turn for the caller, and knows when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import MemoryReadError, UnwindError
+from polydbg.base.text import address_text
+from polydbg.unwind.frame_pointer import FramePointer
+from polydbg.unwind.frames import Frame, FrameTrust
+from polydbg.unwind.method import (
+    AMD64,
+    X86,
+    Callee,
+    Caller,
+    Convention,
+    UnwindContext,
+    UnwindMethod,
+)
+from polydbg.unwind.pe_amd64 import PeAmd64
+from polydbg.unwind.scan import StackScan
+
+MAX_FRAMES: Final = 4096
+"""Longer stacks are endless recursion or damage."""
+
+NOTHING_FOUND: Final = "no unwind information and no return address on the stack"
+
+_METHODS: dict[Convention, Sequence[UnwindMethod]] = {
+    AMD64: (PeAmd64(), FramePointer(), StackScan()),
+    X86: (FramePointer(), StackScan()),
+}
+
+
+def walk(
+    context: UnwindContext,
+    registers: Mapping[str, int],
+    limit: int,
+    cancel: CancelToken | None = None,
+) -> Iterator[Frame]:
+    """Yield at most *limit* frames, innermost first; the first has *registers* themselves.
+
+    *registers* are named in lower case (``rip`` or ``eip``, ...); without pc or sp there is no
+    frame. What cannot be unwound ends the walk: the last frame's *note* says why.
+    """
+    convention = next((c for c in _METHODS if c.pc in registers and c.sp in registers), None)
+    if convention is None:
+        return
+    callee = Callee(dict(registers), False, True, convention)
+    trust = FrameTrust.CONTEXT
+    seen: set[tuple[int, int]] = set()
+    for _ in range(min(limit, MAX_FRAMES)):
+        if cancel is not None:
+            cancel.check()
+        seen.add((callee.pc, callee.sp))
+        caller, note = _caller_of(callee, context)
+        if caller is not None:
+            reason = _reason_to_stop(callee, caller, seen)
+            note = note or reason or ""
+            yield _frame(callee, caller, trust, note)
+            if reason is not None or caller.registers[convention.pc] == 0:
+                return
+            trust = caller.trust
+            callee = Callee(caller.registers, not caller.machine_frame, False, convention)
+        else:
+            yield _frame(callee, None, trust, note)
+            return
+
+
+def _caller_of(callee: Callee, context: UnwindContext) -> tuple[Caller | None, str]:
+    """Return the caller and a note; without a caller the note says why there is none."""
+    note = ""
+    for method in _METHODS[callee.convention]:
+        try:
+            caller = method.caller_of(callee, context)
+        except MemoryReadError as error:
+            address = address_text(error.address, callee.convention.size)
+            return None, f"stack memory at {address} is not in the dump"
+        except UnwindError as error:
+            note = error.message
+            continue
+        if caller is not None:
+            return caller, note
+    if not note and not context.memory.read_some(callee.sp, callee.convention.size):
+        address = address_text(callee.sp, callee.convention.size)
+        note = f"stack memory at {address} is not in the dump"
+    return None, note or NOTHING_FOUND
+
+
+def _reason_to_stop(callee: Callee, caller: Caller, seen: set[tuple[int, int]]) -> str | None:
+    pc, sp = caller.registers[callee.convention.pc], caller.registers[callee.convention.sp]
+    if pc == 0:
+        return None
+    if (pc, sp) in seen:
+        return "the stack repeats itself"
+    # An interrupted frame may stand on another stack.
+    if sp <= callee.sp and not caller.machine_frame:
+        return "the stack pointer does not rise"
+    return None
+
+
+def _frame(callee: Callee, caller: Caller | None, trust: FrameTrust, note: str) -> Frame:
+    names = callee.convention
+    return Frame(
+        pc=callee.pc,
+        sp=callee.sp,
+        return_address=caller.registers[names.pc] if caller else None,
+        registers=callee.registers,
+        trust=trust,
+        is_return_address=callee.is_return_address,
+        caller_sp=caller.registers[names.sp] if caller else None,
+        machine_frame=caller.machine_frame if caller else False,
+        note=note,
+    )
