@@ -17,6 +17,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 _IMMEDIATE = re.compile(r"#(-?)(0x[0-9a-f]+|[0-9]+)(?![\w.])")
+_TARGET = re.compile(r"#-?(?:0x[0-9a-f]+|[0-9]+)")
 _TARGET_LAST = _words("b bl cbz cbnz tbz tbnz adr adrp")
 
 
@@ -41,7 +42,8 @@ class Arm64Text:
             return mnemonic, ""
         parts = operands.split(", ")
         target = ""
-        if mnemonic in _TARGET_LAST or mnemonic.startswith("b."):
+        branch = mnemonic in _TARGET_LAST or mnemonic.startswith(("b.", "bc."))
+        if branch and _TARGET.fullmatch(parts[-1]):  # not the vector form of adr
             value = int(parts.pop().lstrip("#"), 0) & 0xFFFFFFFFFFFFFFFF
             name = symbolize(value) if symbolize is not None else None
             target = f"{name} ({self.address(value)})" if name else self.address(value)
