@@ -1,0 +1,342 @@
+"""The search for one file of one build along a path, with a trail of every place.
+
+Order: the elements of the path from left to right (in a directory ``symbols/<ext>``, ``<ext>``, the
+directory itself, then the directory as a store), then the extra paths of the request. Every
+candidate's id is read by the caller's function before it counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import DebuggerError, FormatError
+from polydbg.symbols.store.cabinet import CompressionError
+from polydbg.symbols.store.hostpath import (
+    base_name,
+    default_cache,
+    file_problem,
+    host_path,
+    is_network,
+    is_safe_key,
+    is_windows_style,
+    unsafe_reason,
+)
+from polydbg.symbols.store.layout import HttpStore, LocalStore, Store, is_packed
+from polydbg.symbols.store.path import ElementKind, PathElement, SymbolPath, is_url
+from polydbg.symbols.store.trail import FileKind, Outcome, Trail, Wanted
+from polydbg.symbols.store.transfer import copy_into, expand_into
+
+_EXTENSIONS = ("dll", "exe", "sys")
+
+
+@dataclass(frozen=True, slots=True)
+class IdCheck:
+    """What a candidate is: *found_id* in the form of a store key (or empty), *problem* in words
+    when the file is damaged or no such file at all."""
+
+    matches: bool
+    found_id: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A file to use. *mismatched* marks one of another build; *element* is where it came from, as
+    typed, or the extra path."""
+
+    path: Path
+    mismatched: bool
+    element: str
+
+
+Verify = Callable[[Path], IdCheck]
+
+
+def locate(
+    wanted: Wanted,
+    path: SymbolPath,
+    verify: Verify,
+    trail: Trail,
+    *,
+    load_anything: bool = False,
+    cancel: CancelToken | None = None,
+) -> Located | None:
+    """Find *wanted* along *path* and tell *trail* about every place.
+
+    *verify* opens a candidate and reads its id; a :class:`FormatError` or :class:`OSError` from it
+    means damaged or unreadable. With *load_anything* the first candidate of another build is
+    returned, marked, when no right one exists.
+
+    :raises Cancelled: *cancel* was set.
+    """
+    trail.begin(wanted, [element.text for element in path.elements])
+    name = base_name(wanted.name)
+    reason = unsafe_reason(name)
+    if not reason and wanted.key is not None and not is_safe_key(wanted.key):
+        reason = "the id is no store key"
+    if reason:
+        trail.add(wanted.name[:300], Outcome.UNSAFE_NAME, reason)
+        return None
+    search = _Search(wanted, name, path, verify, trail, cancel)
+    found = search.run()
+    return found if found is not None or not load_anything else search.fallback
+
+
+class _Search:
+    """One search; keeps the caches met so far and the first file of another build."""
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        name: str,
+        path: SymbolPath,
+        verify: Verify,
+        trail: Trail,
+        cancel: CancelToken | None,
+    ) -> None:
+        self._wanted = wanted
+        self._name = name
+        self._path = path
+        self._directories = path.directories
+        self._verify = verify
+        self._trail = trail
+        self._cancel = cancel
+        self._caches: list[LocalStore] = []
+        self.fallback: Located | None = None
+
+    def run(self) -> Located | None:
+        for element in self._path.elements:
+            if self._cancel is not None:
+                self._cancel.check()
+            found = self._in_element(element)
+            if found is not None:
+                return Located(found, False, element.text)
+        for extra in self._wanted.extra_paths:
+            candidate = self._extra_candidate(extra)
+            if candidate is not None and self._accept(candidate, str(extra)):
+                return Located(candidate, False, str(extra))
+        return None
+
+    def _in_element(self, element: PathElement) -> Path | None:
+        if element.kind is ElementKind.DIRECTORY:
+            return self._in_directory(element)
+        if element.kind is ElementKind.CHAIN:
+            return self._in_chain(element)
+        if element.kind is ElementKind.CACHE:
+            found = self._in_chain(element)
+            stores = self._stores(element, quiet=True)
+            self._caches += [store for store in stores if isinstance(store, LocalStore)]
+            return found
+        detail = "debuginfod servers are not asked by this version"
+        if element.kind is ElementKind.FOREIGN:
+            detail = "only symsrv.dll is known as a server program"
+        self._trail.add(element.text, Outcome.NOT_ASKED, detail)
+        return None
+
+    # Directories
+
+    def _in_directory(self, element: PathElement) -> Path | None:
+        root = host_path(element.stores[0])
+        if root is None:
+            self._trail.add(element.text, Outcome.NOT_ASKED, "a path of another system")
+            return None
+        if not root.is_dir():
+            self._trail.add(element.text, Outcome.MISSING, "no such directory")
+            return None
+        for folders in self._folders():
+            found = self._directories.descend(str(root), *folders, self._name)
+            if found is None:
+                self._trail.add(root.joinpath(*folders, self._name), Outcome.MISSING)
+            elif not os.path.isdir(found) and self._accept(Path(found), element.text):
+                return self._share(Path(found), self._caches)
+        store = LocalStore(root, self._directories)
+        return self._in_stores([store], element)
+
+    def _folders(self) -> Iterable[tuple[str, ...]]:
+        extension = os.path.splitext(base_name(self._wanted.image_name))[1][1:]
+        if self._wanted.kind is FileKind.IMAGE:
+            extension = os.path.splitext(self._name)[1][1:]
+        extensions: Sequence[str] = _EXTENSIONS
+        if extension:
+            extensions = () if unsafe_reason(extension) else (extension.lower(),)
+        yield from (("symbols", each) for each in extensions)
+        yield from ((each,) for each in extensions)
+        yield ()
+
+    # Stores
+
+    def _stores(self, element: PathElement, *, quiet: bool = False) -> list[Store]:
+        stores: list[Store] = []
+        for text in element.stores:
+            if is_url(text):
+                stores.append(HttpStore(text))
+                continue
+            root = host_path(text) if text else default_cache()
+            if root is not None:
+                stores.append(LocalStore(root, self._directories))
+            elif not quiet:
+                self._trail.add(text, Outcome.NOT_ASKED, "a path of another system")
+        return stores
+
+    def _in_chain(self, element: PathElement) -> Path | None:
+        return self._in_stores(self._stores(element), element)
+
+    def _in_stores(self, stores: Sequence[Store], element: PathElement) -> Path | None:
+        key = self._wanted.key
+        if key is None:
+            return None
+        nearer = list(self._caches)
+        for store in stores:
+            found = store.probe(self._name, key, self._wanted.kind, self._trail)
+            if found is not None:
+                if is_packed(found) and not is_packed(Path(self._name)):
+                    ready = self._expand(found, key, nearer, element)
+                elif self._accept(found, element.text):
+                    ready = self._share(found, nearer)
+                else:
+                    ready = None
+                if ready is not None:
+                    return ready
+            if isinstance(store, LocalStore):
+                nearer.append(store)
+        return None
+
+    def _accept(self, candidate: Path, element: str) -> bool:
+        """Read the candidate's id, tell the trail, and keep the first wrong one for later."""
+        problem = file_problem(candidate)
+        if problem is not None:
+            outcome = Outcome.UNREADABLE if problem else Outcome.MISSING
+            self._trail.add(candidate, outcome, problem)
+            return False
+        check = self._check(candidate, candidate)
+        if check is None:
+            return False
+        if check.matches:
+            self._trail.add(candidate, Outcome.FOUND, found_id=check.found_id)
+        elif self.fallback is None:
+            self.fallback = Located(candidate, True, element)
+        return check.matches
+
+    def _check(self, candidate: Path, place: Path) -> IdCheck | None:
+        """Return the candidate's id, or ``None`` after telling the trail that it has none."""
+        try:
+            check = self._verify(candidate)
+        except OSError as error:
+            self._trail.add(place, Outcome.UNREADABLE, error.strerror or str(error))
+            return None
+        except DebuggerError as error:
+            self._trail.add(place, Outcome.DAMAGED, error.message)
+            return None
+        if check.matches:
+            return check
+        if check.problem:
+            self._trail.add(place, Outcome.DAMAGED, check.problem, check.found_id)
+            return None
+        detail = f"wanted {self._wanted.id_words}"
+        self._trail.add(place, Outcome.WRONG_ID, detail, check.found_id)
+        return check
+
+    # Copies
+
+    def _share(self, found: Path, nearer: Sequence[LocalStore]) -> Path:
+        """Copy a verified file into the stores to its left; return the nearest copy, or itself."""
+        if self._wanted.key is None:
+            return found
+        for store in reversed(nearer):
+            found = self._copy(store, found, self._name) or found
+        return found
+
+    def _copy(self, store: LocalStore, source: Path, name: str) -> Path | None:
+        key = self._wanted.key or ""
+        try:
+            copy = copy_into(store, source, self._name, key, name, self._cancel)
+        except OSError as error:
+            self._trail.add(store.root, Outcome.NOT_COPIED, error.strerror or str(error))
+            return None
+        if copy is None:
+            self._trail.add(store.root, Outcome.NOT_COPIED, "the file changed meanwhile")
+        else:
+            self._trail.add(copy, Outcome.COPIED, f"from {source}")
+        return copy
+
+    def _expand(
+        self, packed: Path, key: str, nearer: Sequence[LocalStore], element: PathElement
+    ) -> Path | None:
+        """Expand into the nearest store that can be written, else the default cache; the stores in
+        between keep the compressed form."""
+        default = LocalStore(default_cache(), self._directories)
+        targets = list(dict.fromkeys([*nearer, default]))
+        if default not in nearer:
+            ready = default.probe(self._name, key, self._wanted.kind, Trail())
+            if ready is not None and not is_packed(ready) and self._accept(ready, element.text):
+                return ready
+        for index, target in enumerate(targets):
+            try:
+                ready = expand_into(
+                    target, packed, key, self._name, self._acceptor(packed), self._cancel
+                )
+            except FormatError as error:
+                unsupported = isinstance(error, CompressionError)
+                outcome = Outcome.UNSUPPORTED if unsupported else Outcome.DAMAGED
+                self._trail.add(packed, outcome, error.message)
+                return None
+            except OSError as error:
+                self._trail.add(target.root, Outcome.NOT_COPIED, error.strerror or str(error))
+                continue
+            if ready is None:
+                return None
+            self._trail.add(ready, Outcome.FOUND, f"expanded from {packed}")
+            for between in reversed(list(nearer)[index + 1 :]):
+                self._copy(between, packed, packed.name)
+            return ready
+        return None
+
+    def _acceptor(self, packed: Path) -> Callable[[Path], bool]:
+        def accept(expanded: Path) -> bool:
+            check = self._check(expanded, packed)
+            return check is not None and check.matches
+
+        return accept
+
+    # Extra paths
+
+    def _extra_candidate(self, extra: str | Path) -> Path | None:
+        if isinstance(extra, Path):
+            path = extra
+            if path.is_dir():
+                found = self._directories.find(str(path), self._name)
+                if found is None:
+                    self._trail.add(path / self._name, Outcome.MISSING)
+                    return None
+                path = Path(found)
+        else:
+            recorded = self._recorded(extra)
+            if recorded is None:
+                return None
+            path = recorded
+        if file_problem(path) == "":
+            self._trail.add(path, Outcome.MISSING)
+            return None
+        return path
+
+    def _recorded(self, text: str) -> Path | None:
+        """Return a path out of a file, which may be hostile: opening a share would send the user's
+        credentials to whoever wrote the dump."""
+        reason = ""
+        if len(text) > 4096 or any(char < " " for char in text):
+            reason = "unsafe path"
+        elif is_network(text):
+            reason = "network paths recorded in a file are never followed"
+        elif is_windows_style(text) and os.name != "nt":
+            reason = "a path of another system"
+        elif base_name(text).lower() != self._name.lower():
+            reason = f"it is not named {self._name}"
+        if not reason and os.path.isabs(text):
+            return Path(text)
+        if reason:
+            self._trail.add(text[:300], Outcome.NOT_ASKED, reason)
+        return None

@@ -1,0 +1,201 @@
+"""What a search wanted, every place it looked at, and what to do about a miss."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from polydbg.base.text import sanitise_line
+from polydbg.symbols.store.hostpath import base_name
+
+
+class FileKind(enum.Enum):
+    """What kind of file is wanted; decides the words of the trail."""
+
+    PDB = "pdb"
+    IMAGE = "image"
+
+    @property
+    def words(self) -> str:
+        return "symbol file" if self is FileKind.PDB else "image"
+
+
+class Outcome(enum.Enum):
+    """What happened at one place. The value is the phrase of ``!sym noisy``."""
+
+    FOUND = "OK"
+    MISSING = "file not found"
+    WRONG_ID = "mismatched id"
+    UNREADABLE = "cannot be read"
+    DAMAGED = "damaged"
+    UNSUPPORTED = "not supported"
+    NOT_ASKED = "not asked"
+    UNSAFE_NAME = "unsafe name refused"
+    COPIED = "copied"
+    NOT_COPIED = "not copied"
+    NO_RECORD = "no debug record"  # added by callers: the image names no debug file
+    STRIPPED = "symbols stripped"  # added by callers: the image or the PDB says so
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One file of one build.
+
+    *name* may carry directories of either kind; only its last component is used. *key* is the
+    store key (:attr:`DebugId.key`, :attr:`CodeId.key`), ``None`` when the dump does not know it;
+    *id_text* is the id for people. *extra_paths* are tried last: a :class:`~pathlib.Path` is
+    trusted (a file, or a directory such as that of the image), a ``str`` was recorded by a linker
+    or a dump and is tried only if it is absolute on this host, not on a network, and ends in
+    *name*. *image_name* is the image a PDB belongs to; its extension is the ``<ext>`` of the search
+    path.
+    """
+
+    kind: FileKind
+    name: str
+    key: str | None = None
+    id_text: str = ""
+    extra_paths: Sequence[str | Path] = ()
+    image_name: str = ""
+
+    @property
+    def id_words(self) -> str:
+        """Return the id for people, or the key."""
+        return self.id_text or self.key or "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class TrailEntry:
+    """One place: a path or an element of the search path, and what was found there."""
+
+    place: str
+    outcome: Outcome
+    detail: str = ""
+    found_id: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.place} - {self.outcome.value}"
+        if self.found_id:
+            text += f" (has {self.found_id})"
+        return f"{text}: {self.detail}" if self.detail else text
+
+
+class Trail:
+    """The places of one search, in order. One trail may collect several searches."""
+
+    MAX_ENTRIES = 10_000
+    """More are counted, not kept: a path of thousands of elements still gives a usable answer."""
+
+    def __init__(self) -> None:
+        self.entries: list[TrailEntry] = []
+        self.dropped = 0
+        self.wanted: Wanted | None = None
+        self._begin = 0
+        self.elements: tuple[str, ...] = ()
+
+    def begin(self, wanted: Wanted, elements: Sequence[str]) -> None:
+        """Note what the following entries are about, for :meth:`advice`."""
+        self.wanted = wanted
+        self._begin = len(self.entries)
+        self.elements = tuple(elements)
+
+    def add(
+        self, place: str | Path, outcome: Outcome, detail: str = "", found_id: str = ""
+    ) -> None:
+        """Append an entry."""
+        if len(self.entries) >= self.MAX_ENTRIES:
+            self.dropped += 1
+            return
+        self.entries.append(TrailEntry(str(place), outcome, detail, found_id))
+
+    def has(self, outcome: Outcome) -> bool:
+        """Return whether any place of the last search had this outcome."""
+        return any(entry.outcome is outcome for entry in self.entries[self._begin :])
+
+    def lines(self, prefix: str = "DBGHELP: ") -> list[str]:
+        """Return one line per entry, as ``!sym noisy`` prints them."""
+        lines = [sanitise_line(f"{prefix}{entry}") for entry in self.entries]
+        if self.dropped:
+            lines.append(f"{prefix}{self.dropped} more places")
+        return lines
+
+    def advice(self) -> list[str]:
+        """Return what to do about the last search, in whole sentences; nothing after a hit."""
+        wanted = self.wanted
+        if wanted is None or self.has(Outcome.FOUND):
+            return []
+        advice: list[str] = []
+        for entry in self.entries[self._begin :]:
+            line = _advice_of_entry(entry, wanted)
+            if line and line not in advice:
+                advice.append(line)
+        if wanted.key is None and not self.has(Outcome.NO_RECORD):
+            advice.append(
+                f"The id of {wanted.name} is not known (no CodeView record could be read), "
+                "so stores cannot be searched: give the image with .exepath first."
+            )
+        if not self.has(Outcome.UNSAFE_NAME):
+            advice.append(self._where_to_put(wanted))
+        return [sanitise_line(line) for line in advice]
+
+    def _where_to_put(self, wanted: Wanted) -> str:
+        command = ".sympath" if wanted.kind is FileKind.PDB else ".exepath"
+        name = base_name(wanted.name)
+        if not self.elements:
+            return f"No search path is set: {command} DIR, where DIR holds {name}."
+        in_store = f", or STORE/{name}/{wanted.key}/{name}" if wanted.key else ""
+        return (
+            f"Put {name} ({wanted.id_words}) into a directory of the search path{in_store}, "
+            f"or add its directory: {command}+ DIR."
+        )
+
+
+def _advice_of_entry(entry: TrailEntry, wanted: Wanted) -> str:
+    if entry.outcome is Outcome.WRONG_ID:
+        return _advice_of_id(entry, wanted)
+    if entry.outcome is Outcome.DAMAGED:
+        return f"{entry.place} is damaged ({entry.detail}): replace it."
+    if entry.outcome is Outcome.UNREADABLE:
+        return f"{entry.place} cannot be read ({entry.detail}): check its permissions."
+    if entry.outcome is Outcome.UNSUPPORTED:
+        return f"{entry.place}: {entry.detail}. Expand it by hand (cabextract, expand.exe)."
+    if entry.outcome is Outcome.NOT_ASKED:
+        return f"{entry.place}: {entry.detail}."
+    if entry.outcome is Outcome.NO_RECORD:
+        return (
+            "The image has no CodeView record, so it names no symbol file: "
+            "relink it with /DEBUG (MSVC, lld-link) or -g and --pdb (MinGW)."
+        )
+    if entry.outcome is Outcome.STRIPPED:
+        return f"{entry.place}: symbols were stripped{': ' if entry.detail else ''}{entry.detail}."
+    if entry.outcome is Outcome.UNSAFE_NAME:
+        return f"The name {entry.place!r} is unsafe ({entry.detail}) and was not looked up."
+    return ""
+
+
+def _digits(text: str) -> str:
+    return "".join(char for char in text if char.isalnum()).upper()
+
+
+def _advice_of_id(entry: TrailEntry, wanted: Wanted) -> str:
+    """Tell a wrong age or size (the file is of this build, rewritten) from another build."""
+    found, key = _digits(entry.found_id), _digits(wanted.key or "")
+    shared = 32 if wanted.kind is FileKind.PDB else 8
+    has = entry.found_id or "another id"
+    if len(key) > shared and len(found) > shared and found[:shared] == key[:shared]:
+        if wanted.kind is FileKind.PDB:
+            return (
+                f"{entry.place} has the right GUID but age {found[shared:]} instead of "
+                f"{key[shared:]} (hex): it was rewritten after linking. Find the copy that was "
+                "archived with the image, or accept it with .reload /i."
+            )
+        return (
+            f"{entry.place} has the right timestamp but size 0x{found[shared:].lower()} instead "
+            f"of 0x{key[shared:].lower()}: it is another variant of the image."
+        )
+    return (
+        f"{entry.place} is of another build: its id is {has}, "
+        f"wanted is {wanted.id_words}. Find the {wanted.kind.words} of this build, or accept "
+        "it with .reload /i (addresses will then be wrong)."
+    )

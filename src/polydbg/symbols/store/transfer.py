@@ -1,0 +1,95 @@
+"""Putting files into stores: under another name first, then renamed, so that no reader of a shared
+store ever sees half a file and concurrent writers cannot spoil each other's work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from polydbg.base.cancel import CancelToken
+from polydbg.symbols.store.cabinet import expand
+from polydbg.symbols.store.layout import LocalStore
+
+_CHUNK = 1 << 20
+
+
+def copy_into(
+    store: LocalStore, source: Path, folder: str, key: str, name: str, cancel: CancelToken | None
+) -> Path | None:
+    """Copy *source* to *name* in the folder ``folder/key`` of *store* and return the copy;
+    ``None`` when *source* changed meanwhile.
+
+    :raises OSError: the store cannot be written, or the disk is full.
+    """
+    destination = store.target(folder, key).with_name(name)
+    with open(source, "rb") as stream:
+        chunks = iter(lambda: stream.read(_CHUNK), b"")
+        size = os.fstat(stream.fileno()).st_size
+        return _write(store, destination, chunks, cancel, lambda path: path.stat().st_size == size)
+
+
+def expand_into(
+    store: LocalStore,
+    source: Path,
+    key: str,
+    name: str,
+    accept: Callable[[Path], bool],
+    cancel: CancelToken | None,
+) -> Path | None:
+    """Expand the compressed *source* into *store*; ``None`` when *accept* refuses the result.
+
+    *accept* sees the file under its temporary name and must not keep it open.
+
+    :raises OSError: the store cannot be written, or the disk is full.
+    :raises FormatError: *source* is damaged or cannot be expanded.
+    """
+    destination = store.target(name, key)
+    with open(source, "rb") as stream:
+        blocks = expand(stream, os.fstat(stream.fileno()).st_size)
+        return _write(store, destination, blocks, cancel, accept)
+
+
+def _write(
+    store: LocalStore,
+    destination: Path,
+    blocks: Iterator[bytes],
+    cancel: CancelToken | None,
+    accept: Callable[[Path], bool],
+) -> Path | None:
+    _make_folder(store.root, destination.parent)
+    temporary = destination.with_name(f"~{os.getpid():x}-{secrets.token_hex(6)}.tmp")
+    try:
+        with open(temporary, "xb") as stream:
+            for block in blocks:
+                if cancel is not None:
+                    cancel.check()
+                stream.write(block)
+        if not accept(temporary):
+            return None
+        _rename(temporary, destination)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return destination
+
+
+def _make_folder(root: Path, folder: Path) -> None:
+    """Create the key folder; a root that did not exist also gets the marker of a store."""
+    new = not root.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if new:
+        with contextlib.suppress(OSError):
+            (root / "pingme.txt").touch()
+
+
+def _rename(temporary: Path, destination: Path) -> None:
+    """Put the finished file in place. Windows refuses while somebody has the old one open, who
+    then has the same file as we."""
+    try:
+        os.replace(temporary, destination)
+    except PermissionError:
+        if not destination.is_file() or destination.stat().st_size != temporary.stat().st_size:
+            raise
