@@ -1,4 +1,4 @@
-"""What a reader noticed and got over: data for whoever shows it, never printed below the service."""
+"""What a reader noticed and got over: data, never printed below the service."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Minidumps (MDMP): the file format of MiniDumpWriteDump, Breakpad and Crashpad, read lazily."""

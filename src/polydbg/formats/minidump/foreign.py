@@ -1,0 +1,272 @@
+"""Streams of other writers: Breakpad, Crashpad, Linux copies of /proc, Mozilla.
+
+Facts: Breakpad's minidump_format.h, Crashpad's minidump_extensions.h, Mozilla's minidump-common.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from dataclasses import dataclass
+
+from polydbg.base.errors import FormatError
+from polydbg.formats.minidump.lists import Stream
+from polydbg.formats.minidump.process import Location
+from polydbg.formats.minidump.view import View, utf8_text, utf16_text
+
+MAX_ITEMS = 10_000
+MAX_MACOS_STRING = 8192
+MACOS_RECORDS = 20
+
+TEXT_STREAMS: frozenset[int] = frozenset(
+    {0x47670003, 0x47670004, 0x47670005, 0x47670006, 0x47670007, 0x47670009}
+    | {0x4D7A0003, 0x4D7A0004}
+)
+"""Streams that are text as it stands, possibly with NULs between items (command line, environ)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakpadInfo:
+    """Thread ids that are ``None`` are not valid in the stream."""
+
+    dump_thread_id: int | None
+    requesting_thread_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakpadAssertion:
+    """*kind* 1 invalid parameter, 2 pure virtual call."""
+
+    expression: str
+    function: str
+    file: str
+    line: int
+    kind: int
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A Crashpad annotation object: *kind* 1 is a string, 0x8000 and above the user's own."""
+
+    name: str
+    kind: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CrashpadModule:
+    """Annotations of the module at *index* of the module list."""
+
+    index: int
+    list_annotations: tuple[str, ...]
+    simple_annotations: dict[str, str]
+    objects: tuple[Annotation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CrashpadInfo:
+    """*address_mask* is for pointer authentication; 0 in files that do not have it."""
+
+    version: int
+    report_id: uuid.UUID
+    client_id: uuid.UUID
+    annotations: dict[str, str]
+    modules: tuple[CrashpadModule, ...]
+    address_mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMap:
+    address: int
+    name: str
+    dynamic: int
+
+
+@dataclass(frozen=True, slots=True)
+class DsoDebug:
+    """The dynamic linker's list of objects, and the executable's dynamic section."""
+
+    version: int
+    brk: int
+    loader_base: int
+    dynamic: int
+    link_map: tuple[LinkMap, ...]
+    dynamic_section: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MacosCrashRecord:
+    """A ``__crash_info`` record; fields above the record's version are 0 or empty."""
+
+    version: int
+    thread: int
+    dialog_mode: int
+    abort_cause: int
+    module_path: str
+    message: str
+    signature_string: str
+    backtrace: str
+    message2: str
+
+
+def parse_breakpad_info(view: View, stream: Stream) -> BreakpadInfo:
+    """:raises FormatError: below 12 bytes."""
+    validity, dumper, requester = struct.unpack("<III", _need(view, stream, 12))
+    return BreakpadInfo(dumper if validity & 1 else None, requester if validity & 2 else None)
+
+
+def parse_assertion(view: View, stream: Stream) -> BreakpadAssertion:
+    """:raises FormatError: below 776 bytes."""
+    data = _need(view, stream, 776)
+    texts = [utf16_text(data[at : at + 256]) for at in (0, 256, 512)]
+    line, kind = struct.unpack_from("<II", data, 768)
+    return BreakpadAssertion(texts[0], texts[1], texts[2], line, kind)
+
+
+def parse_crashpad_info(view: View, stream: Stream) -> CrashpadInfo:
+    """Return Crashpad's own information; annotations that are damaged are left out with a warning.
+
+    :raises FormatError: below 0x34 bytes.
+    """
+    data = _need(view, stream, 0x34)
+    version = int.from_bytes(data[:4], "little")
+    simple = Location(*struct.unpack_from("<II", data, 0x24))
+    modules = Location(*struct.unpack_from("<II", data, 0x2C))
+    mask = view.clipped(stream.rva + 0x38, 8) if stream.size >= 0x40 else b""
+    return CrashpadInfo(
+        version,
+        uuid.UUID(bytes_le=data[4:0x14]),
+        uuid.UUID(bytes_le=data[0x14:0x24]),
+        _dictionary(view, simple),
+        _crashpad_modules(view, modules),
+        int.from_bytes(mask, "little"),
+    )
+
+
+def _crashpad_modules(view: View, location: Location) -> tuple[CrashpadModule, ...]:
+    modules = []
+    for index, size, rva in struct.iter_unpack("<III", _items(view, location, 12)):
+        data = view.clipped(rva, min(size, 28))
+        if len(data) < 20:
+            view.warn("dump.truncated", f"CrashpadInfoStream: module {index} is cut off")
+            continue
+        places = struct.unpack("<6I", data[4:].ljust(24, b"\0"))
+        texts, simple, objects = (Location(*places[at : at + 2]) for at in (0, 2, 4))
+        modules.append(
+            CrashpadModule(
+                index, _strings(view, texts), _dictionary(view, simple), _objects(view, objects)
+            )
+        )
+    return tuple(modules)
+
+
+def _strings(view: View, location: Location) -> tuple[str, ...]:
+    return tuple(_text(view, rva) for (rva,) in struct.iter_unpack("<I", _items(view, location, 4)))
+
+
+def _dictionary(view: View, location: Location) -> dict[str, str]:
+    pairs = struct.iter_unpack("<II", _items(view, location, 8))
+    return {_text(view, key): _text(view, value) for key, value in pairs}
+
+
+def _objects(view: View, location: Location) -> tuple[Annotation, ...]:
+    found = []
+    for name, kind, _, value in struct.iter_unpack("<IHHI", _items(view, location, 12)):
+        size = int.from_bytes(view.clipped(value, 4), "little")
+        found.append(
+            Annotation(_text(view, name), kind, view.clipped(value + 4, min(size, 0x10000)))
+        )
+    return tuple(found)
+
+
+def _items(view: View, location: Location, size: int) -> bytes:
+    """Return the whole items of a counted list, as many as there are."""
+    if not location.rva:
+        return b""
+    count = int.from_bytes(view.clipped(location.rva, 4), "little")
+    data = view.clipped(location.rva + 4, min(count, MAX_ITEMS) * size)
+    if len(data) < count * size:
+        view.warn(
+            "dump.count-clamped",
+            f"CrashpadInfoStream: {len(data) // size} of {count} items at {location.rva:#x}",
+        )
+    return data[: len(data) // size * size]
+
+
+def _text(view: View, rva: int) -> str:
+    try:
+        return view.utf8(rva)
+    except FormatError:
+        view.warn("dump.bad-string", f"CrashpadInfoStream: no string at RVA {rva:#x}")
+        return ""
+
+
+def parse_dso_debug(view: View, stream: Stream, pointer_size: int) -> DsoDebug:
+    """Return the linker's list of objects.
+
+    :raises FormatError: shorter than its fixed part.
+    """
+    wide = pointer_size == 8
+    fixed = struct.Struct("<IIIQQQ" if wide else "<IIIIII")
+    version, map_rva, count, brk, base, dynamic = fixed.unpack(_need(view, stream, fixed.size))
+    entry = struct.Struct("<QIQ" if wide else "<III")
+    data = view.clipped(map_rva, min(count, MAX_ITEMS) * entry.size)
+    if len(data) < count * entry.size:
+        view.warn(
+            "dump.count-clamped", f"{stream.name}: {len(data) // entry.size} of {count} objects"
+        )
+    entries = entry.iter_unpack(data[: len(data) // entry.size * entry.size])
+    objects = tuple(
+        LinkMap(address, view.name_at(name, "shared object"), where)
+        for address, name, where in entries
+    )
+    section = view.clipped(stream.rva + fixed.size, stream.size - fixed.size)
+    return DsoDebug(version, brk, base, dynamic, objects, section)
+
+
+def parse_macos_crash_info(view: View, stream: Stream) -> tuple[MacosCrashRecord, ...]:
+    """Return Mozilla's copies of macOS ``__crash_info``, damaged records left out with a warning.
+
+    :raises FormatError: shorter than its fixed part.
+    """
+    fixed = 12 + MACOS_RECORDS * 8
+    data = _need(view, stream, fixed)
+    _, count, record_size = struct.unpack_from("<III", data)
+    records = []
+    for index in range(min(count, MACOS_RECORDS)):
+        size, rva = struct.unpack_from("<II", data, 12 + index * 8)
+        raw = view.clipped(rva, min(size, 0x20000))
+        if len(raw) < 24 or record_size < 24 or len(raw) < record_size:
+            view.warn("dump.truncated", f"{stream.name}: record {index} is cut off")
+            continue
+        records.append(_macos_record(raw, record_size))
+    return tuple(records)
+
+
+def _macos_record(raw: bytes, record_size: int) -> MacosCrashRecord:
+    numbers = [
+        int.from_bytes(raw[at : at + 8], "little") if at + 8 <= record_size else 0
+        for at in range(8, 40, 8)
+    ]
+    texts = [utf8_text(part[:MAX_MACOS_STRING]) for part in raw[record_size:].split(b"\0", 5)[:5]]
+    texts += [""] * (5 - len(texts))
+    return MacosCrashRecord(*numbers, *texts)  # type: ignore[arg-type]
+
+
+def parse_boot_arguments(view: View, stream: Stream) -> str:
+    """Return the kernel's boot arguments of a MozMacosBootargs stream.
+
+    :raises FormatError: below 12 bytes, or no string.
+    """
+    _, rva = struct.unpack("<IQ", _need(view, stream, 12))
+    return view.utf16(rva)
+
+
+def _need(view: View, stream: Stream, size: int) -> bytes:
+    if stream.size < size:
+        raise FormatError(
+            f"{stream.name}: {stream.size} of {size} bytes",
+            offset=stream.rva,
+            identifier="dump.truncated",
+        )
+    return view.slice(stream.rva, size)

@@ -1,0 +1,104 @@
+"""Bounded reading of a minidump's bytes: integers, slices, strings. none pass its end."""
+
+from __future__ import annotations
+
+import struct
+
+from polydbg.base.errors import FormatError
+from polydbg.base.warnings import Warning
+from polydbg.memory.space import Buffer
+
+MAX_STRING = 64 * 1024
+"""Bytes of the longest string that is read; what is longer is cut."""
+
+_U32 = struct.Struct("<I")
+
+
+class View:
+    """A buffer, its size, and the warnings that reading it gave (each message once).
+
+    Damage where no answer is possible raises :class:`FormatError`; damage that leaves a part of
+    the answer is noted with :meth:`warn`.
+    """
+
+    __slots__ = ("_seen", "buffer", "size", "warnings")
+
+    def __init__(self, buffer: Buffer) -> None:
+        self.buffer = buffer
+        self.size = len(buffer)
+        self.warnings: list[Warning] = []
+        self._seen: set[tuple[str, str]] = set()
+
+    def warn(self, identifier: str, message: str) -> None:
+        """Note a warning. At most a thousand are kept, so that no file fills the memory."""
+        key = (identifier, message)
+        if key not in self._seen and len(self._seen) < 1000:
+            self._seen.add(key)
+            self.warnings.append(Warning(identifier, message))
+
+    def slice(self, offset: int, size: int) -> bytes:
+        """Return exactly *size* bytes.
+
+        :raises FormatError: they are not all in the file.
+        """
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise FormatError(
+                f"{size:#x} bytes at {offset:#x} pass the end of the file at {self.size:#x}",
+                offset=offset,
+                identifier="dump.truncated",
+            )
+        return bytes(self.buffer[offset : offset + size])
+
+    def clipped(self, offset: int, size: int) -> bytes:
+        """Return the part of the *size* bytes at *offset* that lies in the file."""
+        if offset < 0 or offset >= self.size or size <= 0:
+            return b""
+        return bytes(self.buffer[offset : min(offset + size, self.size)])
+
+    def u32(self, offset: int) -> int:
+        """:raises FormatError: past the end of the file."""
+        return int.from_bytes(self.slice(offset, 4), "little")
+
+    def utf16(self, offset: int) -> str:
+        """Return a MINIDUMP_STRING: u32 byte length (rounded down to even), UTF-16LE units.
+
+        :raises FormatError: the string does not lie in the file.
+        """
+        length = self.u32(offset) & ~1
+        return utf16_text(self.slice(offset + 4, min(length, MAX_STRING)))
+
+    def utf8(self, offset: int) -> str:
+        """Return a Crashpad string: u32 byte length, UTF-8.
+
+        :raises FormatError: the string does not lie in the file.
+        """
+        return utf8_text(self.slice(offset + 4, min(self.u32(offset), MAX_STRING)))
+
+    def name_at(self, rva: int, what: str) -> str:
+        """Return the UTF-16 string at *rva*; ``""`` for 0, and with a warning when damaged."""
+        if not rva:
+            return ""
+        try:
+            return self.utf16(rva)
+        except FormatError:
+            self.warn("dump.bad-string", f"{what}: no string at RVA {rva:#x}")
+            return ""
+
+
+def utf16_text(data: bytes) -> str:
+    """Return UTF-16LE text up to the first NUL; what is not valid becomes U+FFFD."""
+    return data[: len(data) & ~1].decode("utf-16-le", "replace").split("\0", 1)[0]
+
+
+def utf8_text(data: bytes) -> str:
+    """Return UTF-8 text up to the first NUL; what is not valid becomes U+FFFD."""
+    return data.split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+def ansi_text(data: bytes) -> str:
+    """Return text of an unknown code page, up to the first NUL: UTF-8 if valid, else Latin-1."""
+    data = data.split(b"\0", 1)[0]
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
