@@ -102,25 +102,20 @@ class SignExtendsLiterals(Protocol):
 
 
 class ArgumentError(ExpressionError, CommandError):
-    """An error that WinDbg prints with a caret and the text: ``^ Range error in 'db 5 4'``.
+    """An error that WinDbg prints with a caret and the command: ``^ Range error in 'db 5 4'``.
 
-    *what* is the part before `` in '...'``, *text* what was read, *caret* the index in it of the
-    last character read.
+    As with every :class:`~polydbg.base.errors.CommandError` that has a *caret*, the message is the
+    part before `` in '...'``, and *caret* the index of the last character read in the text that
+    was passed in.
     """
 
-    def __init__(self, what: str, text: str, caret: int) -> None:
-        CommandError.__init__(self, f"{what} in '{text}'", caret=max(caret, 0))
-        self.what = what
-
-    def within(self, command: str, offset: int) -> CommandError:
-        """Return the same error for *command*, in which the text read begins at *offset*."""
-        caret = offset + (self.caret or 0)
-        return CommandError(f"{self.what} in '{command}'", caret=caret, hint=self.hint)
+    def __init__(self, message: str, caret: int) -> None:
+        CommandError.__init__(self, message, caret=max(caret, 0))
 
 
 class ExtraCharacterError(ArgumentError):
-    """Text follows a complete expression. WinDbg prints *value* before it complains."""
+    """Text follows a complete expression. WinDbg prints its *value* before it complains."""
 
-    def __init__(self, text: str, caret: int, value: int) -> None:
-        super().__init__("Extra character error", text, caret)
+    def __init__(self, caret: int, value: int) -> None:
+        super().__init__("Extra character error", caret)
         self.value = value

@@ -10,7 +10,7 @@ import math
 import struct
 
 from polydbg.expr.context import EvaluationContext
-from polydbg.expr.masm import evaluate
+from polydbg.expr.evaluator import evaluate
 from polydbg.expr.numbers import MASK64, fits_32_bits, to_signed
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -41,7 +41,7 @@ def value_line(value: int, pointer_size: int = 8) -> str:
 def evaluate_line(text: str, context: EvaluationContext) -> str:
     """Return what ``? text`` prints.
 
-    :raises ExpressionError: as :func:`polydbg.expr.masm.evaluate`; for an
+    :raises ExpressionError: as :func:`polydbg.expr.evaluator.evaluate`; for an
         :class:`~polydbg.expr.context.ExtraCharacterError` the caller prints
         :func:`value_line` of its value first.
     """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from polydbg.base.errors import ExpressionError, MemoryReadError
+from polydbg.base.wildcards import compile_wildcard
 from polydbg.expr import lexer
 from polydbg.expr.context import EvaluationContext, FunctionTypes
 
@@ -80,10 +81,8 @@ def _string_compare_folded(source: Arguments) -> int:
 
 
 def _string_pattern(source: Arguments) -> int:
-    from polydbg.base.wildcards import compile_pattern
-
     text, pattern = _strings(source)
-    return int(compile_pattern(pattern).fullmatch(text) is not None)
+    return int(compile_wildcard(pattern, symbols=False).fullmatch(text) is not None)
 
 
 def _valid_range(source: Arguments) -> int:

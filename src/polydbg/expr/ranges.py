@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from polydbg.expr import lexer
 from polydbg.expr.context import ArgumentError, EvaluationContext
-from polydbg.expr.masm import evaluate_prefix
+from polydbg.expr.evaluator import evaluate_prefix
 from polydbg.expr.numbers import parse_number
 
 _WORD = re.compile(r"[0-9A-Za-z_$@!:?.`]+|\?")
@@ -65,9 +65,9 @@ def parse_range(
         size, cursor = _ended(text, start, cursor, context, element_size, default_count)
         unlimited = False
     if unlimited and overflow is not None and size > overflow:
-        raise ArgumentError("Overflow error", text, cursor - 1)
+        raise ArgumentError("Overflow error", cursor - 1)
     if not unlimited and size > limit:
-        raise ArgumentError("Range error", text, cursor - 1)
+        raise ArgumentError("Range error", cursor - 1)
     return Range(start, min(size, (1 << 64) - start)), cursor
 
 
@@ -151,9 +151,9 @@ def _ended(
         next_position = lexer.skip_blanks(text, next_position + 1, len(text))
     if next_position >= len(text) or text[next_position] in ";\"'{}":
         if default_count is None:
-            raise ArgumentError("Range error", text, cursor - 1)
+            raise ArgumentError("Range error", cursor - 1)
         return default_count * element_size, cursor
     last, cursor = evaluate_prefix(text, next_position, context)
     if last < start:
-        raise ArgumentError("Range error", text, cursor - 1)
+        raise ArgumentError("Range error", cursor - 1)
     return last - start + 1, cursor

@@ -9,7 +9,7 @@ from masm_tables import PIECES, TableContext
 
 from polydbg.base.errors import CommandError, ExpressionError
 from polydbg.expr.context import ArgumentError
-from polydbg.expr.ranges import Range, parse_range
+from polydbg.expr.masm import Range, parse_range
 
 
 def parse(text: str, **options: int | None) -> tuple[Range, str]:
@@ -66,9 +66,9 @@ def test_start_may_be_left_out_where_there_is_a_default(text: str, size: int, re
 @pytest.mark.parametrize(
     ("text", "message", "caret"),
     [
-        ("dd 1000 fff", "Range error in 'dd 1000 fff'", 10),
-        ("dd 1000 L10000000", "Range error in 'dd 1000 L10000000'", 16),
-        ("dd 1000 L?100000000", "Overflow error in 'dd 1000 L?100000000'", 18),
+        ("dd 1000 fff", "Range error", 10),
+        ("dd 1000 L10000000", "Range error", 16),
+        ("dd 1000 L?100000000", "Overflow error", 18),
     ],
 )
 def test_range_errors_point_at_the_last_character(text: str, message: str, caret: int) -> None:
