@@ -50,9 +50,11 @@ _X87_POP = _words("faddp fmulp fsubp fsubrp fdivp fdivrp")
 _X87_ST_FIRST = _words(
     "fcmovb fcmove fcmovbe fcmovu fcmovnb fcmovne fcmovnbe fcmovnu fcomi fcomip fucomi fucomip"
 )
-# SSE moves of 64 bits whose memory operand the engine calls an mmword.
-_MMWORD_PLAIN = frozenset({"movq", "movntq"})
-_NOT_MMWORD = _words("movlps movhps movlpd movhpd")
+# Vector instructions whose 64 bits of memory stay a qword; it is an mmword for the others.
+_NOT_MMWORD = _words(
+    "movlps movhps movlpd movhpd vmovlps vmovhps vmovlpd vmovhpd vmovsd vmovq push pop "
+    "cvtsi2sd cvtsi2ss vcvtsi2sd vcvtsi2ss vcvtusi2sd vcvtusi2ss pinsrq pextrq vpinsrq vpextrq"
+)
 
 _LEGACY_REGISTERS = {
     8: "al bl cl dl ah bh ch dh sil dil spl bpl",
@@ -113,10 +115,8 @@ class X86Text:
             prefix = "rep " + prefix[5:]
         if name in _SPLIT:
             name, operands = _SPLIT[name]
-        elif "l" in name:
+        else:
             name = _RENAMED.get(name, name)
-        elif name == "movabs":
-            name = "mov"
         if not operands:
             if name == "nop" and data[-1:] == b"\x90" and b"\x66" in data[:-1]:
                 return "xchg", "ax,ax"
@@ -129,24 +129,25 @@ class X86Text:
             parts = [part for part in parts if "[" in part]
             name = name[:-1]
         texts = [
-            self._part(part, index, parts, branch, address + len(data), symbolize)
-            for index, part in enumerate(parts)
+            self._part(part, parts, branch, data, address + len(data), symbolize) for part in parts
         ]
         self._adjust(data, name, texts)
-        return prefix + self._rename(data, name, texts), ",".join(texts)
+        if name == "movq":
+            name = _movd(name, texts)
+        return prefix + name, ",".join(texts)
 
     def _part(
         self,
         part: str,
-        index: int,
         parts: list[str],
         branch: bool,
+        data: bytes,
         end: int,
         symbolize: Symbolizer | None,
     ) -> str:
         first = part[0]
         if first == "-" or first.isdigit():
-            return self._immediate(part, parts, branch, symbolize)
+            return self._immediate(part, parts, branch, data, symbolize)
         if part[-1] == "]":
             return self._memory(part, end, symbolize)
         if "[" in part:  # a mask or broadcast after the brackets
@@ -155,7 +156,12 @@ class X86Text:
         return part.replace(" ", "") if " " in part else part
 
     def _immediate(
-        self, part: str, parts: list[str], branch: bool, symbolize: Symbolizer | None
+        self,
+        part: str,
+        parts: list[str],
+        branch: bool,
+        data: bytes,
+        symbolize: Symbolizer | None,
     ) -> str:
         if ":" in part:  # far pointer: selector and offset, both upper case without suffix
             selector, offset = (int(item, 0) for item in part.split(":", 1))
@@ -165,8 +171,9 @@ class X86Text:
             return self.symbol(value & self._mask, symbolize)
         if value < 0:
             value &= (1 << self._width(parts)) - 1
-        if self.bits == 32 and value >= 0x10000 and symbolize is not None:
-            name = symbolize(value)
+        if self.bits == 32 and 0x10000 <= value <= 0xFFFFFFFF and symbolize is not None:
+            # Only a full immediate can be an address.
+            name = symbolize(value) if data.endswith(value.to_bytes(4, "little")) else None
             if name:
                 return f"offset {name} ({self.address(value)})"
         return number(value)
@@ -189,6 +196,11 @@ class X86Text:
             special = self._memory32(head, inner, symbolize)
             if special is not None:
                 return special
+        elif inner[0].isdigit() and symbolize is not None and not head.endswith(":"):
+            value = int(inner, 0)
+            name = symbolize(value)
+            if name:
+                return f"{head}[{name} ({self.address(value)})]"
         return f"{head}[{_HEX.sub(_number_match, inner)}]"
 
     def _memory32(self, head: str, inner: str, symbolize: Symbolizer | None) -> str | None:
@@ -252,19 +264,14 @@ class X86Text:
         elif name in _X87_ST_FIRST:
             texts.insert(0, "st")
 
-    @staticmethod
-    def _rename(data: bytes, name: str, texts: list[str]) -> str:
-        # 66 REX.W 0F 6E/7E moves 64 bits and is movq by the book; the engine says movd.
-        if name == "movq" and data[-2:-1] != b"" and not any("[" in text for text in texts):
-            general = any(text in _REGISTER_BITS for text in texts)
-            return "movd" if general else name
-        return name
+
+def _movd(name: str, texts: list[str]) -> str:
+    """Return ``movd`` for a movq between a general and a vector register, as the engine says."""
+    return "movd" if any(text in _REGISTER_BITS for text in texts) else name
 
 
 def _is_mmword(name: str, texts: list[str]) -> bool:
-    if name in _NOT_MMWORD or name in ("push", "pop"):
-        return False
-    return any(text.startswith(("xmm", "mm")) for text in texts)
+    return name not in _NOT_MMWORD and any(text.startswith(("xmm", "mm")) for text in texts)
 
 
 def _number_match(match: re.Match[str]) -> str:

@@ -118,6 +118,15 @@ def test_symbols_of_targets_and_data() -> None:
         ("0fae5dac", "stmxcsr dword ptr [rbp-54h]"),
         ("66480f6ec2", "movd    xmm0,rdx"),
         ("f20f100424", "movsd   xmm0,mmword ptr [rsp]"),
+        ("668703", "xchg    ax,word ptr [rbx]"),
+        ("6690", "xchg    ax,ax"),
+        ("660fd6401c", "movq    mmword ptr [rax+1Ch],xmm0"),
+        ("f2480f2a442450", "cvtsi2sd xmm0,qword ptr [rsp+50h]"),
+        ("0f1200", "movlps  xmm0,qword ptr [rax]"),
+        ("db2c24", "fld     tbyte ptr [rsp]"),
+        ("d8c1", "fadd    st,st(1)"),
+        ("dec1", "faddp   st(1),st"),
+        ("c5fc1101", "vmovups ymmword ptr [rcx],ymm0"),
         ("8701", "xchg    eax,dword ptr [rcx]"),
         ("8501", "test    dword ptr [rcx],eax"),
     ],
@@ -149,6 +158,7 @@ def test_x86_symbols() -> None:
         "mov     eax,dword ptr [app!table (004010c0)]"
     )
     assert text("68c0104000", X86, 0x401000, **names) == "push    offset app!table (004010c0)"
+    assert text("0dc0104000", X86, 0x401000, **names) == ("or      eax,offset app!table (004010c0)")
     assert text("ff2485c0104000", X86, 0x401000, **names) == (
         "jmp     dword ptr app!table (004010c0)[eax*4]"
     )
