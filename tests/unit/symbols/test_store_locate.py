@@ -173,6 +173,13 @@ def test_unwritable_store_is_skipped(tmp_path: Path) -> None:
     assert Outcome.NOT_COPIED in outcomes(trail)
 
 
+def test_store_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    found, trail = search(f"{tmp_path};srv*{tmp_path}")
+    assert found is None
+    assert outcomes(trail) == [Outcome.UNREADABLE] * 2
+
+
 def test_damaged_copy_is_replaced_from_upstream(tmp_path: Path) -> None:
     put(tmp_path / "s" / NAME / KEY / NAME)
     near = put(tmp_path / "a" / NAME / KEY / NAME, b"raise")
@@ -208,10 +215,7 @@ def test_compressed_goes_to_the_default_cache_once(tmp_path: Path) -> None:
 
 
 def test_zip(tmp_path: Path) -> None:
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("crash.pdb", GOOD)
-    put(tmp_path / "s" / NAME / KEY / "crash.pd_", memory.getvalue())
+    put(tmp_path / "s" / NAME / KEY / "crash.pd_", zipped(GOOD))
     found, _ = search(f"srv*{tmp_path}/s")
     assert found is not None
     assert found.path.read_bytes() == GOOD
@@ -235,8 +239,20 @@ def test_expanded_file_of_another_build_is_not_kept(tmp_path: Path) -> None:
                 and path.name != "pingme.txt"]  # fmt: skip
 
 
-def test_damaged_cabinets_raise_only_format_errors() -> None:
-    good = cabinet(GOOD)
+def zipped(data: bytes) -> bytes:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("crash.pdb", data)
+    return memory.getvalue()
+
+
+def without_checksums(data: bytes) -> bytes:
+    """Zero the checksum of the first block, so that damage reaches the decompressor."""
+    return data[:66] + bytes(4) + data[70:]
+
+
+@pytest.mark.parametrize("good", [cabinet(GOOD), without_checksums(cabinet(GOOD)), zipped(GOOD)])
+def test_damaged_archives_raise_only_format_errors(good: bytes) -> None:
     assert b"".join(expand(io.BytesIO(good), len(good))) == GOOD
     for at in range(len(good)):
         for data in (good[:at], good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :]):
@@ -306,7 +322,7 @@ def test_wrong_id(tmp_path: Path) -> None:
     assert found is None
     entry = next(e for e in trail.entries if e.outcome is Outcome.WRONG_ID)
     assert (entry.found_id, entry.detail) == (GUID + "2", "wanted {id}")
-    assert any("age 2 instead of 1" in line for line in trail.advice())
+    assert "age 2 instead of 1" in trail.advice()[0]
     found, _ = search(str(tmp_path), load_anything=True)
     assert found == Located(tmp_path / NAME, True, str(tmp_path))
 
@@ -329,6 +345,26 @@ def test_no_key_searches_directories_only(tmp_path: Path) -> None:
     found, trail = search(f"{tmp_path};srv*{tmp_path}", Wanted(FileKind.PDB, NAME))
     assert found is None
     assert any("no CodeView record" in line for line in trail.advice())
+
+
+def test_advice_of_callers_entries() -> None:
+    """Only the caller knows that an image names no debug file or was stripped."""
+    _, trail = search("srv*", Wanted(FileKind.PDB, NAME, extra_paths=[r"C:\x\crash.pdb"]))
+    trail.add("a.dll", Outcome.NO_RECORD)
+    trail.add("a.dll", Outcome.STRIPPED, "IMAGE_FILE_DEBUG_STRIPPED is set")
+    advice = trail.advice()
+    assert "no CodeView record" in advice[0]
+    assert "IMAGE_FILE_DEBUG_STRIPPED" in advice[1]
+    assert len(advice) == 3
+    assert not any("\n" in line for line in advice + trail.lines())
+
+
+def test_advice_of_images(tmp_path: Path) -> None:
+    put(tmp_path / "a.exe", b"5F3A1B2C4000 x")
+    wanted = Wanted(FileKind.IMAGE, "a.exe", "5F3A1B2C3000")
+    _, trail = search(str(tmp_path), wanted)
+    assert "size 0x4000 instead of 0x3000" in trail.advice()[0]
+    assert ".exepath+" in trail.advice()[-1]
 
 
 def test_empty_path_says_so() -> None:

@@ -159,6 +159,8 @@ def _expand_zip(stream: BinaryIO, size: int) -> Iterator[bytes]:
             members = archive.infolist()
             if not members:
                 raise FormatError("an empty zip file")
+            if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise CompressionError(f"zip method {members[0].compress_type}, not supported")
             _check_bounds(members[0].file_size, size)
             left = members[0].file_size
             with archive.open(members[0]) as member:
@@ -171,5 +173,12 @@ def _expand_zip(stream: BinaryIO, size: int) -> Iterator[bytes]:
                 raise FormatError("a zip member ends too early")
     except (NotImplementedError, RuntimeError) as error:  # method, encryption
         raise CompressionError(str(error)) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        ValueError,
+        OverflowError,
+        struct.error,
+    ) as error:
         raise FormatError(f"damaged zip file: {error}") from error

@@ -49,14 +49,13 @@ def expand_variables(text: str) -> str:
 
 
 def host_path(text: str, *, posix: bool = os.name == "posix") -> Path | None:
-    """Return *text*, typed by the user, as a path of this host.
+    """Return *text*, typed by the user (or by the keeper of a store), as a path of this host.
 
     ``None`` when this host cannot have it: a drive letter or a share on POSIX, or no text. On POSIX
     the backslashes of a relative path become slashes unless a file of that very name exists.
     """
     if not text or "\0" in text:
         return None
-    text = expand_variables(text)
     if not posix:
         return Path(text)
     if is_windows_style(text):
@@ -115,6 +114,20 @@ def file_problem(path: Path) -> str | None:
     return None if stat.S_ISREG(mode) else "not a regular file"
 
 
+def directory_problem(path: Path) -> str | None:
+    """Return ``None`` for a directory that can be searched, ``""`` when nothing is there, else what
+    is wrong."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    if not stat.S_ISDIR(mode):
+        return "not a directory"
+    return None if os.access(path, os.X_OK) else "permission denied"
+
+
 class DirectoryCache:
     """Case-insensitive lookup on case-sensitive disks.
 
@@ -124,11 +137,13 @@ class DirectoryCache:
 
     MAX_ENTRIES = 4_000_000
     MAX_DIRECTORIES = 512
-    # A listing made this soon after the last change may miss a change of the same clock tick.
+    # A listing made this soon after the last change may miss a change of the same clock tick (2 s
+    # on FAT), so it is not believed for longer than FRESH_NS.
     SETTLED_NS = 2_000_000_000
+    FRESH_NS = 500_000_000
 
     def __init__(self) -> None:
-        self._listings: dict[str, tuple[int, dict[str, str]]] = {}
+        self._listings: dict[str, tuple[int, int, dict[str, str]]] = {}
 
     def clear(self) -> None:
         """Forget every listing (``.reload``)."""
@@ -160,15 +175,16 @@ class DirectoryCache:
             changed = max(info.st_mtime_ns, info.st_ctime_ns)
         except (OSError, ValueError):
             return {}
+        now = time.time_ns()
         known = self._listings.get(directory)
         if known is not None and known[0] == changed:
-            return known[1]
-        names = self._list(directory)
+            settled = known[1] - changed > self.SETTLED_NS
+            if settled or 0 <= now - known[1] < self.FRESH_NS:
+                return known[2]
         if len(self._listings) >= self.MAX_DIRECTORIES:
             self._listings.clear()
-        settled = time.time_ns() - changed > self.SETTLED_NS
-        if settled:
-            self._listings[directory] = (changed, names)
+        names = self._list(directory)
+        self._listings[directory] = (changed, now, names)
         return names
 
     def _list(self, directory: str) -> dict[str, str]:

@@ -12,7 +12,12 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from polydbg.symbols.store.hostpath import DirectoryCache, file_problem, host_path
+from polydbg.symbols.store.hostpath import (
+    DirectoryCache,
+    directory_problem,
+    file_problem,
+    host_path,
+)
 from polydbg.symbols.store.trail import FileKind, Outcome, Trail
 
 MAX_POINTER_BYTES = 4096
@@ -69,6 +74,11 @@ class LocalStore:
         return hash(self.root)
 
     def probe(self, name: str, key: str, kind: FileKind, trail: Trail) -> Path | None:
+        problem = directory_problem(self.root)
+        if problem is not None:
+            outcome = Outcome.UNREADABLE if problem else Outcome.MISSING
+            trail.add(self.root, outcome, problem or "no such store")
+            return None
         for tiers in self._tiers(name):
             folder = self._directories.descend(str(self.root), *tiers, name, key)
             if folder is not None:

@@ -18,6 +18,7 @@ from polydbg.symbols.store.cabinet import CompressionError
 from polydbg.symbols.store.hostpath import (
     base_name,
     default_cache,
+    directory_problem,
     file_problem,
     host_path,
     is_network,
@@ -144,8 +145,10 @@ class _Search:
         if root is None:
             self._trail.add(element.text, Outcome.NOT_ASKED, "a path of another system")
             return None
-        if not root.is_dir():
-            self._trail.add(element.text, Outcome.MISSING, "no such directory")
+        problem = directory_problem(root)
+        if problem is not None:
+            outcome = Outcome.UNREADABLE if problem else Outcome.MISSING
+            self._trail.add(element.text, outcome, problem or "no such directory")
             return None
         for folders in self._folders():
             found = self._directories.descend(str(root), *folders, self._name)

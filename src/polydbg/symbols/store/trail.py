@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polydbg.base.text import sanitise_line
-from polydbg.symbols.store.hostpath import base_name
+from polydbg.symbols.store.hostpath import base_name, is_windows_style
 
 
 class FileKind(enum.Enum):
@@ -37,6 +37,24 @@ class Outcome(enum.Enum):
     NOT_COPIED = "not copied"
     NO_RECORD = "no debug record"  # added by callers: the image names no debug file
     STRIPPED = "symbols stripped"  # added by callers: the image or the PDB says so
+
+
+# The outcomes that call for something to do, the most promising first.
+_RANK = {
+    outcome: rank
+    for rank, outcome in enumerate(
+        (
+            Outcome.UNSAFE_NAME,
+            Outcome.NO_RECORD,
+            Outcome.WRONG_ID,
+            Outcome.DAMAGED,
+            Outcome.UNREADABLE,
+            Outcome.UNSUPPORTED,
+            Outcome.STRIPPED,
+            Outcome.NOT_ASKED,
+        )
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +104,7 @@ class Trail:
 
     MAX_ENTRIES = 10_000
     """More are counted, not kept: a path of thousands of elements still gives a usable answer."""
+    MAX_ADVICE = 10
 
     def __init__(self) -> None:
         self.entries: list[TrailEntry] = []
@@ -121,15 +140,22 @@ class Trail:
         return lines
 
     def advice(self) -> list[str]:
-        """Return what to do about the last search, in whole sentences; nothing after a hit."""
+        """Return what to do about the last search, in whole sentences, the most promising first;
+        nothing after a hit."""
         wanted = self.wanted
         if wanted is None or self.has(Outcome.FOUND):
             return []
         advice: list[str] = []
-        for entry in self.entries[self._begin :]:
+        recorded = {str(extra) for extra in wanted.extra_paths}
+        entries = [e for e in self.entries[self._begin :] if e.outcome in _RANK]
+        for entry in sorted(entries, key=lambda entry: _RANK[entry.outcome]):
+            if entry.outcome is Outcome.NOT_ASKED and entry.place in recorded:
+                continue  # where the linker wrote it on its own machine: nothing to do about that
             line = _advice_of_entry(entry, wanted)
-            if line and line not in advice:
+            if line not in advice:
                 advice.append(line)
+            if len(advice) == self.MAX_ADVICE:
+                break
         if wanted.key is None and not self.has(Outcome.NO_RECORD):
             advice.append(
                 f"The id of {wanted.name} is not known (no CodeView record could be read), "
@@ -161,7 +187,7 @@ def _advice_of_entry(entry: TrailEntry, wanted: Wanted) -> str:
     if entry.outcome is Outcome.UNSUPPORTED:
         return f"{entry.place}: {entry.detail}. Expand it by hand (cabextract, expand.exe)."
     if entry.outcome is Outcome.NOT_ASKED:
-        return f"{entry.place}: {entry.detail}."
+        return _advice_of_unasked(entry)
     if entry.outcome is Outcome.NO_RECORD:
         return (
             "The image has no CodeView record, so it names no symbol file: "
@@ -169,9 +195,18 @@ def _advice_of_entry(entry: TrailEntry, wanted: Wanted) -> str:
         )
     if entry.outcome is Outcome.STRIPPED:
         return f"{entry.place}: symbols were stripped{': ' if entry.detail else ''}{entry.detail}."
-    if entry.outcome is Outcome.UNSAFE_NAME:
-        return f"The name {entry.place!r} is unsafe ({entry.detail}) and was not looked up."
-    return ""
+    return f"The name {entry.place!r} is unsafe ({entry.detail}) and was not looked up."
+
+
+def _advice_of_unasked(entry: TrailEntry) -> str:
+    if entry.place.lower().startswith(("http://", "https://")):
+        return (
+            f"{entry.place} may be there ({entry.detail}): download it by other means and put it "
+            "into a store or a directory of the search path."
+        )
+    if is_windows_style(entry.place):
+        return f"{entry.place} cannot be reached from this host: give its directory as seen here."
+    return f"{entry.place}: {entry.detail}."
 
 
 def _digits(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def _write(
     accept: Callable[[Path], bool],
 ) -> Path | None:
     _make_folder(store.root, destination.parent)
-    temporary = destination.with_name(f"~{os.getpid():x}-{secrets.token_hex(6)}.tmp")
+    temporary = destination.with_name(f"~{os.getpid():x}-{os.urandom(6).hex()}.tmp")
     try:
         with open(temporary, "xb") as stream:
             for block in blocks:
