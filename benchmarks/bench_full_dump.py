@@ -1,0 +1,49 @@
+"""A dump with 1 GiB of memory: the first stack, and a search of all of it (``make bench-data``)."""
+
+from __future__ import annotations
+
+import shutil
+
+from harness import PAIRS, Command, Row, compare_row
+from make_data import HEAP_BASE, HEAP_SIZE, NEEDLE, NEEDLES
+from programs import CACHE, DEMO, lldb, polydbg
+
+# The last hit must be there; the second lies across two of the generator's blocks.
+LAST_HIT = f"{HEAP_BASE + NEEDLES[-1]:016x}"
+LAST_PRINTED = f"{LAST_HIT[:8]}`{LAST_HIT[8:]}"
+TEXT = NEEDLE[:14].decode()
+
+
+def run(pairs: int = PAIRS) -> list[Row]:
+    """The same questions of the small and the full dump, and searches against grep and lldb."""
+    full, small = CACHE / "full.dmp", DEMO / "practice.dmp"
+    if not full.exists():
+        return []
+    heap = f"{HEAP_BASE:x} L?{HEAP_SIZE:x}"
+    stack = polydbg("polydbg", full, DEMO, "k", "practice!main+", "-lines")
+    stack_small = polydbg("the small dump", small, DEMO, "k", "practice!main+", "-lines")
+    data = " ".join(f"{byte:02x}" for byte in NEEDLE)
+    by_bytes = polydbg("polydbg", full, DEMO, f"s -b {heap} {data}", LAST_PRINTED)
+    by_text = polydbg("polydbg", full, DEMO, f's -a {heap} "{TEXT}"', LAST_PRINTED)
+    rows = [compare_row("1 GiB dump: crash stack with lines", stack, stack_small, pairs)]
+    grep = shutil.which("grep")
+    if grep is not None:
+        pattern = "".join(f"\\x{byte:02x}" for byte in NEEDLE)
+        argv = (grep, "-obUaP", pattern, str(full))
+        peer = Command("grep -obUaP", argv, TEXT, env={"LC_ALL": "C"})
+        rows.append(compare_row("1 GiB dump: bytes (`s -b`)", by_bytes, peer, pairs))
+        rows.append(compare_row("1 GiB dump: text (`s -a`)", by_text, peer, pairs))
+    end = HEAP_BASE + HEAP_SIZE
+    find = [f'memory find -c 3 -s "{TEXT}" 0x{HEAP_BASE:x} 0x{end:x}']
+    image, pdb = DEMO / "practice.exe", DEMO / "practice.pdb"
+    debugger = lldb(full, image, pdb, find, f"{HEAP_BASE + NEEDLES[-1]:x}")
+    if debugger is not None:
+        # It takes tens of seconds, so three pairs are enough.
+        rows.append(compare_row("1 GiB dump: text (`s -a`)", by_text, debugger, min(pairs, 3)))
+    return rows
+
+
+if __name__ == "__main__":
+    from harness import table
+
+    print(table(run()))

@@ -1,0 +1,106 @@
+"""Start to prompt beyond the bare interpreter, and which modules that time goes to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import statistics
+import subprocess
+import sys
+import time
+
+from harness import PAIRS, BenchmarkError, Row, compare
+from programs import DEMO, bare_interpreter, polydbg
+
+PROMPT = b"0:000>"
+BUDGET_MS = 150
+# Each costs more than 10 ms to import, and none is needed for a stack of a Windows dump.
+HEAVY = ("asyncio", "capstone", "prompt_toolkit", "pycxxfilt", "ssl", "unicorn", "urllib.request")
+
+
+def until_prompt(argv: list[str], prompt: bytes) -> float:
+    """Seconds until ``prompt`` appears on a terminal; the program is then ended.
+
+    :raises BenchmarkError: it ended or was silent for 20 s before
+    """
+    import pty
+
+    start = time.perf_counter()
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        argv,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        close_fds=True,
+        env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"},
+        start_new_session=True,
+    )
+    os.close(follower)
+    seen = b""
+    try:
+        while prompt not in seen:
+            ready, _, _ = select.select([leader], [], [], 20)
+            data = b""
+            with contextlib.suppress(OSError):
+                data = os.read(leader, 65536) if ready else b""
+            if not data:
+                raise BenchmarkError(f"no prompt from {argv}: {seen[-2000:]!r}")
+            seen += data
+        return time.perf_counter() - start
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+
+
+def imported_modules(argv: list[str]) -> dict[str, tuple[int, int]]:
+    """Own and cumulative import time (microseconds) of each module, by ``-X importtime``."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *argv], capture_output=True, text=True, check=True
+    )
+    found = {}
+    for line in done.stderr.splitlines():
+        if line.startswith("import time:") and "self [us]" not in line:
+            own, cumulative, name = line.removeprefix("import time:").split("|")
+            found[name.strip()] = (int(own), int(cumulative))
+    return found
+
+
+def run(pairs: int = PAIRS) -> list[Row]:
+    """The prompt on a terminal, and a batch run, each less the bare interpreter."""
+    dump = DEMO / "practice.dmp"
+    batch = polydbg("polydbg", dump, DEMO, "lm", "practice")
+    bare = bare_interpreter()
+    to_prompt = list(batch.argv[: batch.argv.index("-c")])
+    print_prompt = [sys.executable, "-c", "print('0:000>')"]
+    gains = []
+    for _ in range(pairs + 1):  # the first pair warms the caches
+        ours = until_prompt(to_prompt, PROMPT)
+        gains.append(ours - until_prompt(print_prompt, PROMPT))
+    times = compare(batch, bare, pairs)
+    beyond = statistics.median(a - b for a, b in zip(times.a, times.b, strict=True))
+    modules = imported_modules([*batch.argv])
+    top = sorted(modules, key=lambda name: -modules[name][0])[:6]
+    heaviest = ", ".join(f"{name} {modules[name][0] / 1000:.1f}" for name in top)
+    heavy = [name for name in HEAVY if name in modules]
+    return [
+        Row(
+            "start to prompt, less the bare interpreter",
+            statistics.median(gains[1:]),
+            note=f"dump opened; budget {BUDGET_MS} ms",
+        ),
+        Row("`lm;q` in batch, less the bare interpreter", beyond),
+        Row(
+            f"imports of `lm;q`: {len(modules)} modules",
+            sum(own for own, _ in modules.values()) / 1e6,
+            note=f"ms each: {heaviest}; heavy ones: {', '.join(heavy) or 'none'}",
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    from harness import table
+
+    print(table(run()))
