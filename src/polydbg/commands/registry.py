@@ -71,25 +71,14 @@ class Registry:
 REGISTRY = Registry()
 
 FAMILIES = (
-    "breakpoints",
     "control",
     "dumps",
     "evaluate",
     "events",
-    "execution",
     "help",
-    "logging",
-    "memory",
-    "disassemble",
-    "headers",
     "modules",
-    "overlay",
     "registers",
-    "search",
-    "settings",
     "stack",
-    "symbols",
-    "symbol_path",
     "target_info",
     "threads",
 )

@@ -14,6 +14,7 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import TargetError
 from polydbg.engine.evaluation import Evaluator
 from polydbg.engine.files import FileFinder
+from polydbg.engine.log import SessionLog
 from polydbg.engine.memory import SystemMemory
 from polydbg.engine.modules import ModuleLoader, ModuleMap
 from polydbg.engine.settings import Settings
@@ -94,6 +95,7 @@ class Session:
         self._next_ordinal = 0
         self.evaluator = Evaluator(self)
         self.fixed_aliases = [""] * 10  # $u0..$u9
+        self.log = SessionLog()
         self.is_finished = False
 
     @property

@@ -1,0 +1,151 @@
+"""``.opendump`` and the first screen: what the file is, what happened, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from polydbg.base.errors import CommandError
+from polydbg.base.text import sanitise_line
+from polydbg.commands.context import CommandContext
+from polydbg.commands.cursor import Cursor
+from polydbg.commands.events import event_words, exception_item
+from polydbg.commands.output import Hex, Item, Notice
+from polydbg.commands.registry import command
+from polydbg.commands.stop_display import instruction_at
+from polydbg.commands.target_info import description, times
+from polydbg.commands.threads import process_id
+from polydbg.engine.cause import likely_cause
+from polydbg.engine.modules import Module, SymbolState
+from polydbg.engine.session import System, expand_dump_arguments
+from polydbg.symbols.store.trail import Trail
+
+_MAX_NOTICES = 2
+
+
+class FirstScreen(Item, frozen=True):
+    """What is said on opening, at most twelve lines of text.
+
+    *cause* is a guess and says so; *missing* names what would make answers better, with the step.
+    """
+
+    path: str
+    kind: str
+    os: str
+    session_time: str
+    process_id: Hex
+    thread_id: Hex
+    event: str
+    detail: str
+    crash_address: Hex | None
+    crash_frame: str
+    source: str
+    instruction: str
+    cause: str
+    missing: tuple[str, ...]
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
+
+
+def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
+    """Return the first screen of *system*; loads symbols of the crash frame's module alone."""
+    target = system.target
+    event = target.event()
+    registers = target.exception_registers()
+    if registers is None:
+        registers = system.thread_registers(system.thread) if system.thread else {}
+    frame = next(ctx.session.stack(system, registers, 1, ctx.cancel), None)
+    lines = [f"Loading Dump File [{sanitise_line(target.path)}]", target.kind_line]
+    lines += [f"Comment: '{sanitise_line(c)[:200]}'" for c in target.system().comments[:1]]
+    about = description(system)
+    when = times(system, with_cpu=False)
+    lines.append(f"{about.os}; {when.session_time}")
+    words, detail = event_words(system) or "", ""
+    if event is not None and event.is_stored:
+        detail = exception_item(system, event.exception).meaning
+        lines.append(f"({process_id(system):x}.{event.thread_id:x}): {words}")
+    elif event is not None:
+        words = "no exception is stored: a snapshot of a process, not a crash"
+        lines.append(f"({process_id(system):x}.{event.thread_id:x}): {words}")
+    crash_frame = source = instruction = ""
+    if frame is not None:
+        crash_frame = frame.place.text
+        source = f"[{frame.file} @ {frame.line}]" if frame.file else ""
+        instruction = instruction_at(system, frame.frame.pc, registers).shown
+        lines.append(f"{crash_frame}: {source}".rstrip(": ") + (":" if not source else ""))
+        lines.append(instruction)
+    cause = ""
+    if event is not None and event.is_stored:
+        cause = likely_cause(system, event.exception, registers)
+        if cause:
+            lines.append(f"Likely cause: {cause}")
+    missing = _missing(system, frame.frame.pc if frame else None)
+    lines += missing[: max(0, 11 - len(lines))]
+    lines.append("Next: .ecxr; k for the crash stack, ~*k for all threads, .help for commands")
+    return FirstScreen(
+        path=target.path,
+        kind=target.kind_line,
+        os=about.os,
+        session_time=when.session_time,
+        process_id=process_id(system),
+        thread_id=event.thread_id if event else 0,
+        event=words,
+        detail=detail,
+        crash_address=event.exception.address if event else None,
+        crash_frame=crash_frame,
+        source=source,
+        instruction=instruction,
+        cause=cause,
+        missing=tuple(missing),
+        shown="\n".join(lines),
+    )
+
+
+def _missing(system: System, pc: int | None) -> list[str]:
+    """Return what would make answers better, each with the next step."""
+    found = [f"Note: {w.message}" for w in list(system.target.warnings())[:_MAX_NOTICES]]
+    module = system.modules.at(pc) if pc is not None else None
+    if module is not None and module.state is not SymbolState.LOADED:
+        found.append(_symbols_missing(module))
+    elif (
+        module is not None
+        and module.symbols is not None
+        and module.symbols.status.startswith("export")
+    ):
+        found.append(_symbols_missing(module))
+    return found
+
+
+def _symbols_missing(module: Module) -> str:
+    trail: Trail | None = module.symbol_trail
+    advice = trail.advice() if trail else []
+    step = advice[0] if advice else f"!sym why {module.name} says where was looked"
+    return f"Missing: symbols of {module.name}; {step}"
+
+
+@command(
+    ".opendump",
+    summary="Open another dump beside those that are open.",
+    syntax=".opendump file",
+    example=".opendump other.dmp; ||1s",
+    family="dumps",
+)
+def open_dump(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    if cursor.match(r"\s*/c\b"):
+        raise CommandError(
+            "members of archives are not opened by this version",
+            identifier="dump.archive-unsupported",
+            hint="unpack the archive and open the file",
+        )
+    path = cursor.string_or_word()
+    if not path:
+        raise CommandError("Non-empty string required", identifier="command.argument-missing")
+    for name in expand_dump_arguments([path]):
+        system = ctx.session.open_dump(name)
+        yield first_screen(ctx, system)
+        if len(ctx.session.systems) > 1:
+            yield Notice(
+                identifier="session.opened-beside",
+                value=f"opened as system {system.ordinal}; ||{system.ordinal}s makes it current",
+            )

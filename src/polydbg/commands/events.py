@@ -1,0 +1,249 @@
+"""``.exr``, ``.ecxr``, ``.cxr``, ``.lastevent``, ``.eventlog``: why the target stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from polydbg.base.errors import CommandError
+from polydbg.base.text import address_text
+from polydbg.commands.context import CommandContext
+from polydbg.commands.cursor import Cursor
+from polydbg.commands.output import Hex, Item, Text
+from polydbg.commands.registry import command
+from polydbg.commands.stop_display import registers_and_instruction
+from polydbg.commands.threads import process_id
+from polydbg.commands.times import session_time_text
+from polydbg.engine.exceptions import (
+    FAST_FAIL,
+    FAST_FAIL_CODES,
+    access_text,
+    exception_name,
+)
+from polydbg.engine.session import System
+from polydbg.targets.target import ExceptionRecord
+
+_RECORD_SIZE = 0x98
+_CONTEXT_SIZE = 0x4D0
+
+
+class ExceptionItem(Item, frozen=True):
+    """An exception record. *name* is ``""`` for a code without a name."""
+
+    address: Hex
+    symbol: str
+    code: Hex
+    name: str
+    flags: Hex
+    parameters: tuple[Hex, ...]
+    meaning: str
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
+
+
+class EventItem(Item, frozen=True):
+    """The last event of the target: who, and the exception in words."""
+
+    process_id: Hex
+    thread_id: Hex
+    code: Hex
+    words: str
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
+
+
+def event_words(system: System) -> str | None:
+    """Return ``Access violation - code c0000005 (first/second chance not available)``."""
+    event = system.target.event()
+    if event is None:
+        return None
+    code = event.exception.code
+    name = exception_name(code) or "Unknown exception"
+    return f"{name} - code {code:08x} (first/second chance not available)"
+
+
+def exception_item(system: System, record: ExceptionRecord) -> ExceptionItem:
+    """Return the item and the text of ``.exr`` for *record*."""
+    wide = 2 * system.pointer_size
+    place = system.modules.place(record.address)
+    symbol = ""
+    if place.module or place.unloaded:
+        symbol = place.base_text
+        if place.displacement:
+            symbol += f"+0x{place.displacement:0{wide}x}"
+    name = exception_name(record.code) or ""
+    where = f" ({symbol})" if symbol else ""
+    words = f" ({name})" if name else ""
+    lines = [
+        f"ExceptionAddress: {record.address:0{wide}x}{where}",
+        f"   ExceptionCode: {record.code:08x}{words}",
+        f"  ExceptionFlags: {record.flags:08x}",
+        f"NumberParameters: {len(record.parameters)}",
+    ]
+    lines += [f"   Parameter[{i}]: {p:0{wide}x}" for i, p in enumerate(record.parameters)]
+    meaning = access_text(record) or ""
+    if record.code == FAST_FAIL and record.parameters:
+        subcode = record.parameters[0]
+        meaning = f"Subcode: {subcode:#x} {FAST_FAIL_CODES.get(subcode, '')}".rstrip()
+    if meaning:
+        lines.append(meaning)
+    return ExceptionItem(
+        address=record.address,
+        symbol=symbol,
+        code=record.code,
+        name=name,
+        flags=record.flags,
+        parameters=record.parameters,
+        meaning=meaning,
+        shown="\n".join(lines),
+    )
+
+
+@command(
+    ".exr",
+    summary="Show an exception record: the event's, or one in memory.",
+    syntax=".exr -1 | .exr address",
+    example=".exr -1",
+    family="events",
+)
+def exception_record(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    system = ctx.system
+    cursor.skip_blanks()
+    if cursor.match(r"-1\s*(?=;|$)"):
+        event = system.target.event()
+        if event is None or not event.is_stored:
+            yield Text(value="Last event was not an exception")
+            return
+        yield exception_item(system, event.exception)
+        return
+    address = ctx.expression(cursor)
+    data = system.memory.read(address, _RECORD_SIZE)
+
+    def number(offset: int, size: int) -> int:
+        return int.from_bytes(data[offset : offset + size], "little")
+
+    count = min(number(0x18, 4), 15)
+    yield exception_item(
+        system,
+        ExceptionRecord(
+            code=number(0, 4),
+            flags=number(4, 4),
+            record=number(8, 8),
+            address=number(0x10, 8),
+            parameters=tuple(number(0x20 + 8 * i, 8) for i in range(count)),
+        ),
+    )
+
+
+@command(
+    ".ecxr",
+    summary="Use the registers stored with the exception, until .cxr or ~Ns.",
+    syntax=".ecxr",
+    example=".ecxr; k    the crash stack",
+    family="events",
+    aliases=(".excr",),
+)
+def exception_context(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    system = ctx.system
+    registers = system.target.exception_registers()
+    event = system.target.event()
+    if registers is None or event is None:
+        raise CommandError(
+            "Minidump doesn't have an exception context\n"
+            "Unable to get exception context, HRESULT 0x80004002",
+            identifier="event.no-context",
+            hint="~ lists the threads; ~Ns chooses one, k shows its stack",
+        )
+    for thread in system.threads:
+        if thread.id == event.thread_id:
+            system.select_thread(thread)
+    system.scope.context = registers
+    yield from registers_and_instruction(ctx, registers)
+
+
+@command(
+    ".cxr",
+    summary="Use a CONTEXT record in memory; without an address go back to the thread's own.",
+    syntax=".cxr [address]",
+    example=".cxr    drop what .ecxr or .cxr set",
+    family="events",
+)
+def context_record(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    system = ctx.system
+    if cursor.at_end:
+        system.scope.context = None
+        system.scope.frame = 0
+        yield Text(value="Resetting default scope")
+        return
+    cursor.skip_blanks()
+    if cursor.match(r"-1\s*(?=;|$)"):
+        yield from exception_context(ctx, cursor)
+        return
+    from polydbg.formats.minidump.contexts import parse_context
+
+    address = ctx.expression(cursor)
+    data = system.memory.read(address, _CONTEXT_SIZE)
+    registers = parse_context(data, system.target.arch)
+    system.scope.context = registers
+    system.scope.frame = 0
+    yield from registers_and_instruction(ctx, registers)
+
+
+@command(
+    ".lastevent",
+    summary="Show why the target stopped.",
+    syntax=".lastevent",
+    example=".lastevent",
+    family="events",
+)
+def last_event(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    system = ctx.system
+    event = system.target.event()
+    words = event_words(system)
+    if event is None or words is None:
+        raise CommandError("the target has no event", identifier="event.none")
+    now = session_time_text(time.time(), None)
+    yield EventItem(
+        process_id=process_id(system),
+        thread_id=event.thread_id,
+        code=event.exception.code,
+        words=words,
+        shown=f"Last event: {process_id(system):x}.{event.thread_id:x}: {words}\n"
+        f"  debugger time: {now}",
+    )
+
+
+@command(
+    ".eventlog",
+    summary="Show recent events; a dump has only its last.",
+    syntax=".eventlog",
+    example=".eventlog",
+    family="events",
+)
+def event_log(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    yield Text(value="Event log is empty")
+    if words := event_words(ctx.system):
+        yield Text(value=f"Last event: {words}")
+
+
+@command(
+    ".exptr",
+    summary="Show the records behind an EXCEPTION_POINTERS structure.",
+    syntax=".exptr address",
+    example=".exptr 11f8a0",
+    family="events",
+)
+def exception_pointers(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    if cursor.at_end:
+        raise CommandError("Numeric expression missing from '<EOL>'")
+    address = ctx.expression(cursor)
+    data = ctx.system.memory.read(address, 16)
+    record, context = (int.from_bytes(data[i : i + 8], "little") for i in (0, 8))
+    yield Text(value=f"----- Exception record at {address_text(record)}:")
+    yield from ctx.run(f".exr {record:#x}")
+    yield Text(value=f"----- Context record at {address_text(context)}:")
+    yield from ctx.run(f".cxr {context:#x}")

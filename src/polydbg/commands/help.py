@@ -1,0 +1,78 @@
+"""``.help``: every command with its syntax and an example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from polydbg.base.errors import CommandError
+from polydbg.commands.context import CommandContext
+from polydbg.commands.cursor import Cursor
+from polydbg.commands.output import Heading, Item, Text
+from polydbg.commands.registry import REGISTRY, command
+
+
+class CommandHelp(Item, frozen=True):
+    """One command of the help."""
+
+    name: str
+    aliases: tuple[str, ...]
+    family: str
+    summary: str
+    syntax: str
+    example: str
+    detailed: bool
+
+    def text(self) -> str:
+        if not self.detailed:
+            return f"  {self.name:12} {self.summary}"
+        lines = [f"{self.name} - {self.summary}", f"  syntax:  {self.syntax}"]
+        lines.append(f"  example: {self.example}")
+        if self.aliases:
+            lines.append(f"  also:    {', '.join(self.aliases)}")
+        lines.append("  Counts and numbers are hex unless written 0n10 (see n).")
+        return "\n".join(lines)
+
+
+@command(
+    ".help",
+    summary="List the commands, or explain one.",
+    syntax=".help [command]",
+    example=".help k",
+    family="help",
+    aliases=(".hh",),
+)
+def help_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    cursor.skip_blanks()
+    word = cursor.match(r"[^\s;]+")
+    if word:
+        found = REGISTRY.exact(word.group())
+        if found is None:
+            from polydbg.commands.language import suggestion
+
+            raise CommandError(
+                f"no command {word.group()}",
+                identifier="command.unknown",
+                hint=suggestion(word.group()),
+            )
+        yield _item(found.name, detailed=True)
+        return
+    family = ""
+    for entry in REGISTRY.commands():
+        if entry.family != family:
+            family = entry.family
+            yield Heading(value=f"{family.replace('_', ' ')}:")
+        yield _item(entry.name, detailed=False)
+    yield Text(value="`.help COMMAND` explains one, with an example.")
+
+
+def _item(name: str, *, detailed: bool) -> CommandHelp:
+    entry = REGISTRY.by_name[name]
+    return CommandHelp(
+        name=entry.name,
+        aliases=entry.aliases,
+        family=entry.family,
+        summary=entry.summary,
+        syntax=entry.syntax,
+        example=entry.example,
+        detailed=detailed,
+    )

@@ -1,0 +1,217 @@
+"""``vertarget``, ``version``, ``.time``, ``.effmach``: what machine and process this is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from polydbg import __version__
+from polydbg.base.errors import CommandError
+from polydbg.base.text import sanitise_line
+from polydbg.commands.context import CommandContext
+from polydbg.commands.cursor import Cursor
+from polydbg.commands.output import Item, Text
+from polydbg.commands.registry import command
+from polydbg.commands.times import duration_text, session_time_text
+from polydbg.engine.session import System
+from polydbg.targets.target import SystemInfo
+
+_MACHINE_WORDS = {
+    "amd64": "x64",
+    "x86": "x86 compatible",
+    "arm64": "ARM 64-bit (AArch64)",
+    "arm": "ARM (NT) Thumb-2",
+}
+_EFFECTIVE = {
+    "amd64": "x64 (AMD64)",
+    "x86": "x86 compatible (x86)",
+    "arm64": "ARM 64-bit (AArch64) (ARM64)",
+    "arm": "ARM (NT) Thumb-2 (ARM)",
+}
+_PRODUCTS = {1: "WinNt", 2: "LanManNt", 3: "Server"}
+_SUITES = {
+    0x1: "SmallBusiness",
+    0x2: "Enterprise",
+    0x4: "BackOffice",
+    0x8: "CommunicationServer",
+    0x10: "TerminalServer",
+    0x20: "SmallBusinessRestricted",
+    0x40: "EmbeddedNT",
+    0x80: "DataCenter",
+    0x100: "SingleUserTS",
+    0x200: "Personal",
+    0x400: "Blade",
+    0x800: "EmbeddedRestricted",
+    0x1000: "SecurityAppliance",
+    0x2000: "StorageServer",
+    0x4000: "ComputeServer",
+    0x8000: "HomeServer",
+}
+
+
+class TargetDescription(Item, frozen=True):
+    """The operating system of the dump, its build, product and processors."""
+
+    os: str
+    product: str
+    build_lab: str
+    machine_name: str
+    processors: int
+    architecture: str
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
+
+
+class TargetTimes(Item, frozen=True):
+    """When the dump was written, and how long system and process had run."""
+
+    session_time: str
+    system_uptime: str
+    process_uptime: str
+    kernel_time: str
+    user_time: str
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
+
+
+def windows_name(system: SystemInfo) -> str:
+    """Return the marketing name of a Windows version as the engine words it."""
+    if system.platform != "windows":
+        return f"{system.platform.capitalize()}"
+    version = (system.major, system.minor)
+    if version == (10, 0):
+        if system.product_type in (2, 3):
+            return "Windows Server 2016 or later" if system.build < 17763 else "Windows Server"
+        return "Windows 11" if system.build >= 22000 else "Windows 10"
+    is_server = system.product_type in (2, 3)
+    names = {
+        (5, 0): ("Windows 2000", "Windows 2000"),
+        (5, 1): ("Windows XP", "Windows XP"),
+        (5, 2): ("Windows XP", "Windows Server 2003"),
+        (6, 0): ("Windows Vista", "Windows Server 2008"),
+        (6, 1): ("Windows 7", "Windows 7"),
+        (6, 2): ("Windows 8", "Windows 8"),
+        (6, 3): ("Windows 8.1", "Windows 8.1"),
+    }
+    name = names.get(version)
+    return name[is_server] if name else f"Windows {system.major}.{system.minor}"
+
+
+def description(system: System) -> TargetDescription:
+    """Return the target lines of the banner and of ``vertarget``."""
+    info = system.target.system()
+    processors = (
+        f"MP ({info.processor_count} procs)" if info.processor_count > 1 else "UP"
+    )
+    machine = _MACHINE_WORDS.get(system.target.arch, system.target.arch)
+    pack = f" ({sanitise_line(info.service_pack)})" if info.service_pack else ""
+    if info.platform == "windows":
+        os_line = f"{windows_name(info)} Version {info.build}{pack} {processors} Free {machine}"
+    else:
+        os_line = f"{windows_name(info)}{pack} {processors} {machine}"
+    lines = [os_line]
+    product = _PRODUCTS.get(info.product_type, "") if info.platform == "windows" else ""
+    if product:
+        suites = " ".join(name for bit, name in _SUITES.items() if info.suite_mask & bit)
+        lines.append(f"Product: {product}" + (f", suite: {suites}" if suites else ""))
+    lab = sanitise_line(info.build_string)
+    if lab:
+        lines.append(f"Edition build lab: {lab}")
+    lines.append(f"Machine Name:{' ' + sanitise_line(info.machine_name) if info.machine_name else ''}")
+    return TargetDescription(
+        os=os_line,
+        product=product,
+        build_lab=lab,
+        machine_name=sanitise_line(info.machine_name),
+        processors=info.processor_count,
+        architecture=system.target.arch,
+        shown="\n".join(lines),
+    )
+
+
+def times(system: System, *, with_cpu: bool) -> TargetTimes:
+    """Return the time lines; *with_cpu* adds the process's kernel and user time."""
+    info = system.target.system()
+
+    def shown(ticks: int | None) -> str:
+        return "not available" if ticks is None else duration_text(ticks)
+
+    when = "not available"
+    if info.dump_time_unix is not None:
+        when = session_time_text(info.dump_time_unix, info.time_zone_bias_minutes)
+    lines = [
+        f"Debug session time: {when}",
+        f"System Uptime: {shown(info.system_uptime)}",
+        f"Process Uptime: {shown(info.process_uptime)}",
+    ]
+    if with_cpu and info.process_kernel_time is not None:
+        lines.append(f"  Kernel time: {shown(info.process_kernel_time)}")
+        lines.append(f"  User time: {shown(info.process_user_time)}")
+    return TargetTimes(
+        session_time=when,
+        system_uptime=shown(info.system_uptime),
+        process_uptime=shown(info.process_uptime),
+        kernel_time=shown(info.process_kernel_time),
+        user_time=shown(info.process_user_time),
+        shown="\n".join(lines),
+    )
+
+
+@command(
+    "vertarget",
+    summary="Show the operating system and times of the target.",
+    syntax="vertarget",
+    example="vertarget",
+    family="target_info",
+)
+def vertarget(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    yield description(ctx.system)
+    yield times(ctx.system, with_cpu=True)
+
+
+@command(
+    "version",
+    summary="Show the target and the debugger's own version.",
+    syntax="version",
+    example="version",
+    family="target_info",
+)
+def version(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    if ctx.session.has_target:
+        yield from vertarget(ctx, cursor)
+        target = ctx.system.target
+        yield Text(value=f"{target.kind_short}: {sanitise_line(target.path)}")
+    yield Text(value=f"polydbg {__version__}")
+
+
+@command(
+    ".time",
+    summary="Show when the dump was written and how long things had run.",
+    syntax=".time",
+    example=".time",
+    family="target_info",
+)
+def time_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    yield times(ctx.system, with_cpu=True)
+
+
+@command(
+    ".effmach",
+    summary="Show the effective machine.",
+    syntax=".effmach",
+    example=".effmach",
+    family="target_info",
+)
+def effective_machine(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    word = cursor.word()
+    arch = ctx.system.target.arch
+    if word and word.lower() not in (".", "#", arch, "x64" if arch == "amd64" else arch):
+        raise CommandError(
+            f"this dump's threads have no {word} registers",
+            identifier="target.unsupported",
+            hint="32-bit contexts of 64-bit dumps come with a later version",
+        )
+    yield Text(value=f"Effective machine: {_EFFECTIVE.get(arch, arch)}")

@@ -1,0 +1,106 @@
+"""The one interface between front ends and the engine: a client, its requests, the events back.
+
+Front ends know nothing else. Implemented in process by :mod:`polydbg.service.local`; a client over
+a connection has the same shape, so a front end cannot tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from polydbg.commands.output import Item
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """What to open at the start. Paths of ``symbol_path`` and the like are in WinDbg's grammar;
+    ``None`` means: from the environment."""
+
+    dumps: Sequence[str] = ()
+    symbol_path: str | None = None
+    image_path: str | None = None
+    source_path: str | None = None
+    use_environment: bool = True
+    lines: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsEvent:
+    """Output, in order."""
+
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """Work done of work to do, in the unit that *text* says."""
+
+    text: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedEvent:
+    """A request is over. *failures* counts failed commands; *interrupted* says Ctrl+C ended it;
+    *session_ended* that the session is over (``q``)."""
+
+    failures: int
+    interrupted: bool
+    session_ended: bool
+    prompt: str
+
+
+Event = ItemsEvent | ProgressEvent | FinishedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A text that may replace the last *length* characters before the cursor."""
+
+    text: str
+    length: int
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandInfo:
+    """What the manual says of one command."""
+
+    name: str
+    aliases: tuple[str, ...]
+    family: str
+    summary: str
+    syntax: str
+    example: str
+
+
+class DebugClient(Protocol):
+    """The only thing a front end knows."""
+
+    @property
+    def prompt(self) -> str:
+        """Return the prompt after the last finished request, with its trailing blank."""
+        ...
+
+    def open(self, request: OpenRequest) -> Iterator[Event]:
+        """Set the paths and open dumps; the last event is a :class:`FinishedEvent`."""
+        ...
+
+    def execute(self, line: str) -> Iterator[Event]:
+        """Run a command line; the last event is a :class:`FinishedEvent`."""
+        ...
+
+    def complete(self, line: str, position: int) -> Sequence[Completion]:
+        """Return what could stand at *position* of *line*."""
+        ...
+
+    def interrupt(self) -> None:
+        """Ask the running command to stop; safe from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Leave the session."""
+        ...

@@ -1,0 +1,74 @@
+"""What could stand at the cursor: commands, modules, symbols."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import DebuggerError
+from polydbg.commands.registry import REGISTRY
+from polydbg.engine.session import Session
+from polydbg.service.api import Completion
+
+_LIMIT = 200
+_WORD = re.compile(r"[\w.!~@$:?<>|]*$")
+_START = re.compile(r"(?:^|;)\s*(?P<word>[!.]?[A-Za-z_]*|\|{1,2}|~)$")
+
+
+def completions(session: Session, line: str, position: int) -> Sequence[Completion]:
+    """Return at most 200 completions for the text before *position*."""
+    before = line[:position]
+    if start := _START.search(before):
+        return list(islice(_commands(start.group("word")), _LIMIT))
+    word = _WORD.search(before)
+    text = word.group() if word else ""
+    if text.startswith("@"):
+        return [
+            Completion(f"@{name}", len(text), "register")
+            for name in _registers(session)
+            if name.startswith(text[1:].lower())
+        ]
+    if "!" in text:
+        return list(islice(_symbols(session, text), _LIMIT))
+    return list(islice(_modules(session, text), _LIMIT))
+
+
+def _commands(prefix: str) -> Iterator[Completion]:
+    for name in sorted(REGISTRY.by_name):
+        if name.startswith(prefix):
+            yield Completion(name, len(prefix), REGISTRY.by_name[name].summary)
+
+
+def _registers(session: Session) -> list[str]:
+    if not session.has_target:
+        return []
+    return sorted(session.current.scope_registers())
+
+
+def _modules(session: Session, prefix: str) -> Iterator[Completion]:
+    if not session.has_target or not prefix:
+        return
+    for module in session.current.modules.modules:
+        if module.name.lower().startswith(prefix.lower()):
+            yield Completion(f"{module.name}!", len(prefix), module.info.file_name)
+
+
+def _symbols(session: Session, text: str) -> Iterator[Completion]:
+    if not session.has_target:
+        return
+    module_name, _, prefix = text.partition("!")
+    modules = session.current.modules
+    module = modules.named(module_name)
+    source = modules.symbols(module) if module else None
+    if module is None or source is None:
+        return
+    seen = set()
+    try:
+        for symbol in source.symbols_matching(f"{prefix}*", CancelToken()):
+            if symbol.name not in seen:
+                seen.add(symbol.name)
+                yield Completion(f"{module.name}!{symbol.name}", len(text), symbol.kind.value)
+    except DebuggerError:
+        return

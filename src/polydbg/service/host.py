@@ -1,0 +1,186 @@
+"""The engine thread: owns one session, runs requests in order of arrival, streams their events."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import Cancelled, DebuggerError
+from polydbg.commands.context import CommandContext
+from polydbg.commands.dumps import first_screen
+from polydbg.commands.language import Interpreter
+from polydbg.commands.output import Failure, Item
+from polydbg.engine.session import Session, expand_dump_arguments
+from polydbg.service.api import (
+    Completion,
+    Event,
+    FinishedEvent,
+    ItemsEvent,
+    OpenRequest,
+    ProgressEvent,
+)
+from polydbg.symbols.store.path import SymbolPath
+
+_BATCH_ITEMS = 64
+_BATCH_SECONDS = 0.02
+_QUEUE_EVENTS = 64
+
+log = logging.getLogger(__name__)
+
+EventQueue = queue.Queue[Event]
+
+
+@dataclass(slots=True)
+class _Request:
+    work: Callable[[], Iterator[Item]]
+    events: EventQueue
+
+
+class EngineHost:
+    """Runs on a thread of its own from the first request on."""
+
+    def __init__(self) -> None:
+        self._session = Session()
+        self._cancel = CancelToken()
+        self._interpreter = Interpreter(self._session, self._cancel, self._progress)
+        self._requests: queue.Queue[_Request | None] = queue.Queue()
+        self._events: EventQueue | None = None
+        self._last_progress = 0.0
+        self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def prompt(self) -> str:
+        return self._session.prompt
+
+    def open(self, request: OpenRequest) -> EventQueue:
+        """Queue the opening of dumps and return where its events arrive."""
+        return self._submit(lambda: self._open(request))
+
+    def execute(self, line: str) -> EventQueue:
+        """Queue a command line and return where its events arrive."""
+        return self._submit(lambda: self._interpreter.run(line))
+
+    def interrupt(self) -> None:
+        """Ask the running request to stop; safe from any thread."""
+        self._cancel.cancel()
+
+    def complete(self, line: str, position: int) -> Sequence[Completion]:
+        """Return completions. Reads the session while no request runs (the caller waits)."""
+        from polydbg.service.completion import completions
+
+        return completions(self._session, line, position)
+
+    def close(self) -> None:
+        """End the engine thread and close every file."""
+        self._cancel.cancel()
+        self._requests.put(None)
+        self._thread.join(timeout=5)
+
+    def _submit(self, work: Callable[[], Iterator[Item]]) -> EventQueue:
+        events: EventQueue = queue.Queue(_QUEUE_EVENTS)
+        self._cancel.reset()
+        self._requests.put(_Request(work, events))
+        return events
+
+    def _serve(self) -> None:
+        while (request := self._requests.get()) is not None:
+            self._run(request)
+        self._session.log.close()
+        self._session.close()
+
+    def _run(self, request: _Request) -> None:
+        """Run one request; whatever happens, its last event is a :class:`FinishedEvent`."""
+        self._events = request.events
+        failures, interrupted = 0, False
+        batch: list[Item] = []
+        started = time.monotonic()
+        try:
+            for item in request.work():
+                failures += isinstance(item, Failure)
+                batch.append(item)
+                now = time.monotonic()
+                if len(batch) >= _BATCH_ITEMS or now - started > _BATCH_SECONDS:
+                    self._send(batch)
+                    batch, started = [], now
+        except Cancelled:
+            interrupted = True
+        except DebuggerError as error:
+            failures += 1
+            batch.append(
+                Failure(identifier=error.identifier, message=error.message, hint=error.hint)
+            )
+        except Exception as error:
+            # A fault of ours: the session goes on, the log has the traceback.
+            log.exception("a command failed unexpectedly")
+            failures += 1
+            batch.append(_internal_failure(error))
+        self._cancel.reset()
+        self._send(batch)
+        finished = FinishedEvent(
+            failures, interrupted, self._session.is_finished, self._session.prompt
+        )
+        self._put(finished)
+        self._events = None
+
+    def _send(self, batch: list[Item]) -> None:
+        if batch:
+            self._put(ItemsEvent(batch))
+
+    def _put(self, event: Event) -> None:
+        """Hand over an event; a slow client holds the engine back, an interrupt frees it."""
+        assert self._events is not None
+        while True:
+            try:
+                self._events.put(event, timeout=0.05)
+                return
+            except queue.Full:
+                if self._cancel.is_cancelled and not isinstance(event, FinishedEvent):
+                    return
+
+    def _progress(self, text: str, done: int, total: int) -> None:
+        """Report progress at most ten times a second."""
+        self._cancel.check()
+        now = time.monotonic()
+        if now - self._last_progress >= 0.1:
+            self._last_progress = now
+            self._put(ProgressEvent(text, done, total))
+
+    def _open(self, request: OpenRequest) -> Iterator[Item]:
+        settings = self._session.settings
+        settings.symbol_path = _path(request.symbol_path, request.use_environment, "symbols")
+        settings.image_path = _path(request.image_path, request.use_environment, "images")
+        settings.source_path = request.source_path or ""
+        settings.lines = request.lines
+        context = CommandContext(
+            self._session, self._cancel, self._interpreter.run, self._progress
+        )
+        for path in expand_dump_arguments(request.dumps):
+            system = self._session.open_dump(path)
+            yield first_screen(context, system)
+
+
+def _path(text: str | None, use_environment: bool, what: str) -> SymbolPath:
+    """Return the path given, else the environment's."""
+    if text is not None:
+        return SymbolPath.parse(text)
+    if not use_environment:
+        return SymbolPath.parse("")
+    return SymbolPath.from_environment(images=what == "images")
+
+
+def _internal_failure(error: Exception) -> Failure:
+    import traceback
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{frame.filename.rsplit('polydbg', 1)[-1].lstrip('/')}:{frame.lineno}"
+    return Failure(
+        identifier="internal.fault",
+        message=f"internal fault ({type(error).__name__} at {where}); the session goes on",
+        hint="please report it with the command; POLYDBG_LOG=debug writes the details",
+    )

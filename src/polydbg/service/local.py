@@ -1,0 +1,49 @@
+"""The client in the same process: what the local terminal uses."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+
+from polydbg.service.api import Completion, Event, FinishedEvent, OpenRequest
+from polydbg.service.host import EngineHost, EventQueue
+
+
+class LocalClient:
+    """A :class:`~polydbg.service.api.DebugClient` with its engine in this process."""
+
+    def __init__(self) -> None:
+        self._host = EngineHost()
+        self._prompt = self._host.prompt
+
+    @property
+    def prompt(self) -> str:
+        return self._prompt
+
+    def open(self, request: OpenRequest) -> Iterator[Event]:
+        yield from self._stream(self._host.open(request))
+
+    def execute(self, line: str) -> Iterator[Event]:
+        yield from self._stream(self._host.execute(line))
+
+    def complete(self, line: str, position: int) -> Sequence[Completion]:
+        return self._host.complete(line, position)
+
+    def interrupt(self) -> None:
+        self._host.interrupt()
+
+    def close(self) -> None:
+        self._host.close()
+
+    def _stream(self, events: EventQueue) -> Iterator[Event]:
+        while True:
+            try:
+                # With a time-out, so that Ctrl+C reaches the main thread on Windows too.
+                event = events.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if isinstance(event, FinishedEvent):
+                self._prompt = event.prompt
+                yield event
+                return
+            yield event

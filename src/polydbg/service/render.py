@@ -1,0 +1,91 @@
+"""Renderings of items: text for people, JSON for programs, colour for terminals."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing
+from functools import lru_cache
+
+import msgspec
+
+from polydbg.base.text import sanitise
+from polydbg.commands.output import Failure, Heading, Item, Notice
+
+SCHEMA_VERSION = 1
+"""Version of the JSON objects; see docs/json.md."""
+
+_SNAKE = re.compile(r"(?<!^)(?=[A-Z])")
+_HIDDEN = frozenset({"shown", "prompt_width", "detailed", "pointer_size"})
+
+
+def text_of(item: Item) -> str:
+    """Return the item as text; nothing in it can steer a terminal."""
+    return sanitise(item.text())
+
+
+def coloured(item: Item) -> str:
+    """Return the item as text with ANSI colours by its type."""
+    text = text_of(item)
+    if isinstance(item, Failure):
+        return f"\x1b[31m{text}\x1b[0m"
+    if isinstance(item, Notice):
+        return f"\x1b[33m{text}\x1b[0m"
+    if isinstance(item, Heading):
+        return f"\x1b[2m{text}\x1b[0m"
+    return text
+
+
+def json_of(item: Item) -> dict[str, object]:
+    """Return the item as plain data: its type in snake case, its fields, big numbers in hex."""
+    data = _plain(item)
+    assert isinstance(data, dict)
+    return data
+
+
+def json_line(command: str, items: list[Item], failures: int) -> str:
+    """Return the one-line JSON object of a command."""
+    return json.dumps(
+        {
+            "schema": SCHEMA_VERSION,
+            "command": command,
+            "ok": failures == 0,
+            "items": [json_of(i) for i in items if not isinstance(i, Heading)],
+        },
+        ensure_ascii=True,
+    )
+
+
+@lru_cache(maxsize=None)
+def _hex_fields(kind: type) -> frozenset[str]:
+    """Return the names of fields whose annotation holds the hex mark."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return frozenset(name for name, hint in hints.items() if _has_hex(hint))
+
+
+def _has_hex(hint: object) -> bool:
+    metadata = getattr(hint, "__metadata__", ())
+    if any(isinstance(m, msgspec.Meta) and (m.extra or {}).get("hex") for m in metadata):
+        return True
+    return any(_has_hex(a) for a in typing.get_args(hint))
+
+
+def _plain(value: object, as_hex: bool = False) -> object:
+    if isinstance(value, msgspec.Struct):
+        hex_fields = _hex_fields(type(value))
+        name = _SNAKE.sub("_", type(value).__name__).lower()
+        fields = {
+            f: _plain(getattr(value, f), f in hex_fields)
+            for f in value.__struct_fields__
+            if f not in _HIDDEN
+        }
+        return {"type": name, **fields}
+    if isinstance(value, bool) or value is None or isinstance(value, float | str):
+        return value
+    if isinstance(value, int):
+        return f"{'-' if value < 0 else ''}{abs(value):#x}" if as_hex else value
+    if isinstance(value, dict):
+        return {str(k): _plain(v, as_hex) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v, as_hex) for v in value]
+    return str(value)
