@@ -1,0 +1,202 @@
+"""C13 line information of one module: rows by address, files, first lines of inlined functions.
+
+Source: LLVM "CodeView line tables", microsoft-pdb ``cvinfo.h`` (MIT). Blocks stay unparsed until
+an address hits them.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from polydbg.base.errors import FormatError
+from polydbg.formats.pdb.dbi import key_of
+from polydbg.formats.pdb.reading import unpack
+
+_SUBSECTION = struct.Struct("<II")
+_LINES_HEADER = struct.Struct("<IHHI")
+_BLOCK = struct.Struct("<III")
+_ROW = struct.Struct("<II")
+_COLUMN = struct.Struct("<HH")
+_CHECKSUM = struct.Struct("<IBB")
+_INLINEE = struct.Struct("<III")
+_LINES = 0xF2
+_CHECKSUMS = 0xF4
+_INLINEES = 0xF6
+_IGNORE = 0x80000000
+_FLAG_COLUMNS = 1
+#: Line numbers that mean "do not stop here": compiler-made code.
+_HIDDEN = frozenset((0xFEEFEE, 0xF00F00))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row: code from *key*, *size* bytes; *file* is an offset in the checksum table."""
+
+    key: int
+    size: int
+    file: int
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The lines of one function (or contribution), unparsed."""
+
+    key: int
+    size: int
+    flags: int
+    position: int
+    end: int
+
+
+class ModuleLines:
+    """The line information of one module, from the C13 part of its stream."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._tables: list[_Table] = []
+        self._checksums = (0, 0)
+        self._inlinee_parts: list[tuple[int, int]] = []
+        self._inlinees: dict[int, tuple[int, int]] | None = None
+        self._rows: dict[int, list[Row]] = {}
+        position, end = 0, len(data)
+        while position + 8 <= end:
+            kind, size = _SUBSECTION.unpack_from(data, position)
+            start = position + 8
+            if start + size > end:
+                break  # what stands before is still good
+            if kind == _LINES and size >= _LINES_HEADER.size:
+                offset, section, flags, length = _LINES_HEADER.unpack_from(data, start)
+                key = key_of(section, offset)
+                self._tables.append(_Table(key, length, flags, start + 12, start + size))
+            elif kind == _CHECKSUMS:
+                self._checksums = (start, start + size)
+            elif kind == _INLINEES:
+                self._inlinee_parts.append((start, start + size))
+            position = start + ((size + 3) & ~3)
+        self._tables.sort(key=lambda table: table.key)
+        self._keys = [table.key for table in self._tables]
+
+    def row_at(self, key: int) -> Row | None:
+        """Return the row that covers *key*."""
+        index = bisect_right(self._keys, key) - 1
+        steps = 8  # folded functions have several tables at one address, some shorter
+        while index >= 0 and steps and key >= self._keys[index] + self._tables[index].size:
+            index -= 1
+            steps -= 1
+        if index < 0 or not steps:
+            return None
+        rows = self.rows(index)
+        rank = bisect_right(rows, key, key=lambda row: row.key) - 1
+        while rank >= 0 and rows[rank].line in _HIDDEN:
+            rank -= 1
+        return rows[rank] if rank >= 0 else None
+
+    def rows(self, index: int) -> list[Row]:
+        """Return the rows of the *index*-th table in address order (hidden lines are there)."""
+        known = self._rows.get(index)
+        if known is None:
+            if len(self._rows) >= 256:
+                self._rows.clear()
+            known = self._rows[index] = self._parse(self._tables[index])
+        return known
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def _blocks(self, table: _Table) -> Iterator[tuple[int, int, int]]:
+        """Yield (file, rows, position of the rows) of a table's blocks."""
+        position = table.position
+        while position + _BLOCK.size <= table.end:
+            file, count, size = unpack(_BLOCK, self._data, position)
+            width = 12 if table.flags & _FLAG_COLUMNS else 8
+            if size < _BLOCK.size or count * width > size - _BLOCK.size:
+                return
+            if position + size > table.end:
+                return
+            yield file, count, position + _BLOCK.size
+            position += size
+
+    def _parse(self, table: _Table) -> list[Row]:
+        data = self._data
+        starts: list[tuple[int, int, int, int]] = []
+        for file, count, position in self._blocks(table):
+            columns = position + count * 8
+            for number in range(count):
+                offset, word = _ROW.unpack_from(data, position + number * 8)
+                column = 0
+                if table.flags & _FLAG_COLUMNS:
+                    column = _COLUMN.unpack_from(data, columns + number * 4)[0]
+                starts.append((offset, file, word & 0xFFFFFF, column))
+        starts.sort(key=lambda start: start[0])
+        rows = []
+        for number, (offset, file, line, column) in enumerate(starts):
+            after = starts[number + 1][0] if number + 1 < len(starts) else table.size
+            rows.append(Row(table.key + offset, max(after - offset, 0), file, line, column))
+        return rows
+
+    def keys_of_line(self, files: frozenset[int], line: int) -> tuple[int, list[int]]:
+        """Return the line nearest to *line* (not before it) that has code, and its addresses.
+
+        *files* are offsets in the checksum table. Of a line that goes on in the next row only
+        the first row counts. The line is 0 when there is none.
+        """
+        best, keys = 0, list[int]()
+        for index, table in enumerate(self._tables):
+            if not any(file in files for file, _, _ in self._blocks(table)):
+                continue
+            before = (0, 0)
+            for row in self.rows(index):
+                here = (row.file, row.line)
+                if row.file in files and row.line >= line and row.line not in _HIDDEN:
+                    if best == 0 or row.line < best:
+                        best, keys = row.line, []
+                    if row.line == best and here != before:
+                        keys.append(row.key)
+                before = here
+        return best, keys
+
+    def file_name(self, file: int) -> int | None:
+        """Return where the name of a file stands in ``/names``, by its checksum offset."""
+        start, end = self._checksums
+        if file < 0 or start + file + _CHECKSUM.size > end:
+            return None
+        return int(_CHECKSUM.unpack_from(self._data, start + file)[0])
+
+    def files(self) -> Iterator[tuple[int, int]]:
+        """Yield (checksum offset, offset of the name in ``/names``) of every file."""
+        start, end = self._checksums
+        position = start
+        while position + _CHECKSUM.size <= end:
+            name, size, _ = _CHECKSUM.unpack_from(self._data, position)
+            yield position - start, name
+            position += (_CHECKSUM.size + size + 3) & ~3
+
+    def inlinee(self, function_id: int) -> tuple[int, int] | None:
+        """Return (checksum offset of the file, line) where an inlined function begins."""
+        if self._inlinees is None:
+            self._inlinees = {}
+            for start, end in self._inlinee_parts:
+                self._read_inlinees(start, end, self._inlinees)
+        return self._inlinees.get(function_id)
+
+    def _read_inlinees(self, start: int, end: int, into: dict[int, tuple[int, int]]) -> None:
+        if end - start < 4:
+            return
+        extended = int.from_bytes(self._data[start : start + 4], "little")
+        if extended not in (0, 1):
+            raise FormatError(f"inlinee lines have the unknown signature {extended}")
+        position = start + 4
+        while position + _INLINEE.size <= end:
+            number, file, line = _INLINEE.unpack_from(self._data, position)
+            into.setdefault(number, (file, line))
+            position += _INLINEE.size
+            if extended:
+                if position + 4 > end:
+                    return
+                count = int.from_bytes(self._data[position : position + 4], "little")
+                position += 4 + count * 4

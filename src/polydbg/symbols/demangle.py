@@ -1,0 +1,160 @@
+"""From decorated (mangled) linker names to the names that the debugger shows.
+
+The debugger undecorates to the qualified name alone: no parameters, return type, calling
+convention or ``class`` keywords, ``,`` without a blank and ``> >`` with one. Names of C lose one
+leading ``_``, ``.`` or ``@``, on 64-bit machines too, everything from ``@`` and a digit, and other
+``@``: this is what the debugger's lists of symbols show (``_imp_VirtualProtect``, ``commode``).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+
+_KEYWORD = re.compile(r"\b(?:class|struct|union|enum) ")
+_FUNCTION = re.compile(r"^(?:void )?__cdecl (.*)\(void\)$", re.DOTALL)
+_CONVENTION = re.compile(r"__(?:cdecl|thiscall|stdcall|fastcall|vectorcall|clrcall|regcall) ")
+_SCOPE = re.compile(rf"`[^`']*?{_CONVENTION.pattern}([^`']*?)\([^`']*'")
+_ADJUSTOR = re.compile(r"`adjustor\{\d+\}'")
+_C_SUFFIX = re.compile(r"@\d.*$", re.DOTALL)
+_ENDS = (")", "const", "&", "volatile")
+_MAX_NAME = 4096
+_MAX_CUTS = 64
+
+
+@functools.lru_cache(maxsize=1)
+def _demanglers() -> tuple[Callable[[str], str | None], Callable[[str], str | None]] | None:
+    """Return the demanglers of Microsoft's and the Itanium scheme, ``None`` without the library."""
+    try:
+        import pycxxfilt
+    except ImportError:
+        return None
+    return pycxxfilt.msvc_demangle, pycxxfilt.itanium_demangle
+
+
+def _try(demangler: Callable[[str], str | None], name: str) -> str | None:
+    try:
+        return demangler(name)
+    except ValueError:
+        return None
+
+
+def _spell(name: str) -> str:
+    """Return a qualified name in the debugger's spelling."""
+    if "<" in name or "`" in name:
+        name = _SCOPE.sub(r"`\1'", name)
+        name = _KEYWORD.sub("", name).replace(", ", ",")
+        while ">>" in name and "operator>>" not in name:
+            name = name.replace(">>", "> >")
+        name = name.replace(" dtor'", " destructor'").replace(" ctor'", " constructor'")
+    return name
+
+
+def _undecorate_msvc(name: str, demangle: Callable[[str], str | None]) -> str | None:
+    if name.startswith("??_C@"):
+        return "`string'"
+    if name.startswith(("??_R", "??_7", "??_8", "??_S", "??_B", "??__", "??@", "??B")):
+        return _undecorate_special(name, demangle)
+    # Where the qualified name ends and the type begins only a full parser of types knows, so let
+    # it say: the first cut that makes, with the type `void __cdecl (void)`, a valid symbol.
+    cut = name.find("@@", 1)
+    for _ in range(_MAX_CUTS):
+        if cut < 0:
+            break
+        text = _try(demangle, name[: cut + 2] + "YAXXZ")
+        if text is not None:
+            match = _FUNCTION.match(text)
+            if match is not None:
+                rest = name[cut + 2 : cut + 3]
+                result = _spell(match[1])
+                return result + _adjustor(name, demangle) if rest in "GOW" else result
+        cut = name.find("@@", cut + 1)
+    return _undecorate_special(name, demangle)
+
+
+def _adjustor(name: str, demangle: Callable[[str], str | None]) -> str:
+    match = _ADJUSTOR.search(_try(demangle, name) or "")
+    return match[0] if match else ""
+
+
+def _undecorate_special(name: str, demangle: Callable[[str], str | None]) -> str | None:
+    """Undecorate tables, descriptors, conversions and initialisers."""
+    text = _try(demangle, name)
+    if text is None:
+        return None
+    if name.startswith("??_R0"):
+        return _spell(_KEYWORD.sub("", text))
+    text = text.removeprefix("[thunk]: ").removeprefix("const ").partition("{for ")[0]
+    start = _name_start(text)
+    name_only = text[start:]
+    return _spell(_without_parameters(name_only) if name_only.endswith(_ENDS) else name_only)
+
+
+def _name_start(text: str) -> int:
+    """Return where the qualified name begins: after the calling convention, else after the type.
+
+    Only what stands outside of quotes, angle brackets and parentheses counts.
+    """
+    depth = start = index = 0
+    while index < len(text):
+        char = text[index]
+        if char in "<(`":
+            depth += 1
+        elif char in ">)'":
+            depth = max(depth - 1, 0)
+        elif depth == 0:
+            match = _CONVENTION.match(text, index)
+            if match is not None:
+                return match.end()
+            if text.startswith("operator ", index):
+                return start
+            # The blank before a descriptor belongs to its name.
+            if char == " " and text[index + 1 : index + 6] != "`RTTI":
+                start = index + 1
+        index += 1
+    return start
+
+
+def _without_parameters(text: str) -> str:
+    """Return a demangled function without its parameter list and what follows it."""
+    depth = 0
+    for index in range(len(text) - 1, -1, -1):
+        char = text[index]
+        if char == ")":
+            depth += 1
+        elif char == "(":
+            depth -= 1
+            if depth == 0:
+                return text[:index]
+    return text
+
+
+def _undecorate_itanium(name: str, demangle: Callable[[str], str | None]) -> str | None:
+    text = _try(demangle, name[1:] if name.startswith("__Z") else name)
+    if text is None:
+        return None
+    for prefix in ("vtable for ", "typeinfo name for ", "typeinfo for ", "guard variable for "):
+        if text.startswith(prefix):
+            return text
+    text = text.partition(" [clone")[0]
+    return _without_parameters(text) if text.endswith(_ENDS) else text
+
+
+def _undecorate_c(name: str) -> str:
+    if name[:1] in ("_", ".", "@"):
+        name = name[1:]
+    return _C_SUFFIX.sub("", name).replace("@", "") if "@" in name else name
+
+
+@functools.lru_cache(maxsize=8192)
+def undecorate(name: str) -> str:
+    """Return the name the debugger shows for a linker name; what is not understood as it is."""
+    if not name.startswith(("?", "_Z", "__Z")):
+        return _undecorate_c(name) or name
+    demanglers = _demanglers()
+    if demanglers is None or len(name) > _MAX_NAME:
+        return name
+    if name.startswith("?"):
+        return _undecorate_msvc(name, demanglers[0]) or name
+    return _undecorate_itanium(name, demanglers[1]) or _undecorate_c(name)

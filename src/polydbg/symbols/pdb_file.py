@@ -1,0 +1,180 @@
+"""A PDB as its parts: streams, address translation, modules kept while they are in use.
+
+Addresses inside are packed (section, offset) keys of the image as it was linked; RVAs outside are
+those of the image as it is, so every crossing goes through the section headers and, for images
+that were rearranged after the link, through OMAP.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from polydbg.base.errors import FormatError
+from polydbg.base.identifiers import DebugId
+from polydbg.formats.pdb import dbi as dbi_format
+from polydbg.formats.pdb.dbi import NO_STREAM, Contribution, Dbi, Sections, key_of
+from polydbg.formats.pdb.gsi import Publics, SymbolHash, SymbolRecords
+from polydbg.formats.pdb.info import NameTable, read_info
+from polydbg.formats.pdb.inlines import Site, sites_of
+from polydbg.formats.pdb.lines import ModuleLines
+from polydbg.formats.pdb.module import CodeViewSymbol, ModuleSymbols, read_symbol
+from polydbg.formats.pdb.msf import Buffer, Msf, Stream
+from polydbg.formats.pdb.omap import Omap
+from polydbg.formats.pdb.tpi import Types
+
+_KEPT_MODULES = 48
+_KEPT_BYTES = 24 << 20
+
+
+class Module:
+    """One object file's part of the PDB; symbols and lines are read when first asked for."""
+
+    def __init__(self, info: dbi_format.ModuleInfo, stream: Stream) -> None:
+        self.info = info
+        self.stream = stream
+        self._symbols: ModuleSymbols | None = None
+        self._lines: ModuleLines | None = None
+        self._sites: dict[int, tuple[Site, ...]] = {}
+
+    @property
+    def symbols(self) -> ModuleSymbols:
+        if self._symbols is None:
+            size = min(self.info.symbol_size, self.stream.size)
+            self._symbols = ModuleSymbols(self.stream.read(0, size))
+        return self._symbols
+
+    @property
+    def lines(self) -> ModuleLines:
+        if self._lines is None:
+            start = self.info.symbol_size + self.info.c11_size
+            size = max(min(self.info.c13_size, self.stream.size - start), 0)
+            self._lines = ModuleLines(self.stream.read(start, size) if size else b"")
+        return self._lines
+
+    def sites(self, function: CodeViewSymbol) -> tuple[Site, ...]:
+        """Return the calls inlined in *function*."""
+        known = self._sites.get(function.position)
+        if known is None:
+            if len(self._sites) > 256:
+                self._sites.clear()
+            known = self._sites[function.position] = sites_of(self.symbols, function)
+        return known
+
+    def procedure(self, position: int) -> CodeViewSymbol | None:
+        """Return the symbol at *position* of the stream, reading no more than its record."""
+        size = self.stream.u16(position) + 2
+        return read_symbol(self.stream.read(position, size), 0, position)
+
+    @property
+    def cost(self) -> int:
+        """Return about how many bytes this module keeps in memory."""
+        return self.info.symbol_size + self.info.c13_size
+
+
+class PdbFile:
+    """The streams of a PDB that questions about names, lines and types need."""
+
+    def __init__(self, data: Buffer) -> None:
+        """Read the headers only.
+
+        :raises FormatError: for other formats and kinds of PDB (named), and damaged headers.
+        """
+        self.msf = Msf(data)
+        self.info = read_info(self.msf)
+        if self.info.is_fastlink:
+            raise FormatError(
+                "this is a partial PDB (/DEBUG:FASTLINK): its symbols are in the object files",
+                hint="make a full PDB with mspdbcmf.exe",
+                identifier="pdb.fastlink",
+            )
+        self.dbi = Dbi(self.msf)
+        self.debug_id = DebugId.from_guid_bytes(self.info.guid, self.dbi.age)
+        self.records = SymbolRecords(self.msf.stream(self.dbi.record_stream))
+        self.globals = SymbolHash(self.msf.stream(self.dbi.global_stream), 0, self.records)
+        self.publics = Publics(self.msf.stream(self.dbi.public_stream), self.records)
+        self.types = Types(self.msf)
+        names = self.info.named_streams.get("/names", NO_STREAM)
+        self.names = NameTable(self.msf.stream(names))
+        self._sections: Sections | None = None
+        self._omap: tuple[Omap, Omap] | None = None
+        self._modules: OrderedDict[int, Module] = OrderedDict()
+        self._kept = 0
+
+    # -- addresses -----------------------------------------------------------------------------
+
+    @property
+    def sections(self) -> Sections:
+        """Return the sections as linked, and read OMAP along with them."""
+        if self._sections is None:
+            to_source = self.dbi.debug_stream(dbi_format.DBG_OMAP_TO_SOURCE)
+            from_source = self.dbi.debug_stream(dbi_format.DBG_OMAP_FROM_SOURCE)
+            headers = self.dbi.debug_stream(dbi_format.DBG_SECTIONS)
+            if to_source is not None and from_source is not None:
+                self._omap = (Omap(to_source), Omap(from_source))
+                headers = self.dbi.debug_stream(dbi_format.DBG_ORIGINAL_SECTIONS) or headers
+            self._sections = Sections(headers.all() if headers is not None else b"")
+        return self._sections
+
+    def key_of_rva(self, rva: int) -> int | None:
+        """Return the packed (section, offset) of an RVA, ``None`` outside of every section."""
+        sections = self.sections
+        if self._omap is not None:
+            source = self._omap[0].translate(rva, nearest=True)
+            if source is None:
+                return None
+            rva = source
+        place = sections.locate(rva)
+        return key_of(*place) if place is not None else None
+
+    def rva_of_key(self, key: int) -> int | None:
+        """Return the RVA of a packed address; ``None`` for absolute symbols and removed code."""
+        rva = self.sections.rva(key >> 32, key & 0xFFFFFFFF)
+        if rva is not None and self._omap is not None:
+            return self._omap[1].translate(rva, nearest=False)
+        return rva
+
+    # -- modules -------------------------------------------------------------------------------
+
+    def module(self, index: int) -> Module | None:
+        """Return a module that has symbols or lines, ``None`` for the others.
+
+        :raises FormatError: for a number that no module has.
+        """
+        known = self._modules.get(index)
+        if known is not None:
+            self._modules.move_to_end(index)
+            return known
+        info = self.dbi.modules[index]
+        if info.stream == NO_STREAM:
+            return None
+        module = self._modules[index] = Module(info, self.msf.stream(info.stream))
+        self._kept += module.cost
+        while len(self._modules) > 1 and (
+            len(self._modules) > _KEPT_MODULES or self._kept > _KEPT_BYTES
+        ):
+            _, old = self._modules.popitem(last=False)
+            self._kept -= old.cost
+        return module
+
+    def contribution_at(self, key: int) -> Contribution | None:
+        """Return the contribution that covers a packed address."""
+        return self.dbi.contributions.at(key)
+
+    def module_at(self, key: int) -> Module | None:
+        """Return the module that contributed the bytes at a packed address."""
+        contribution = self.contribution_at(key)
+        return self.module(contribution.module) if contribution is not None else None
+
+    def referenced(self, record: bytes) -> CodeViewSymbol | None:
+        """Return the function that a procedure reference names.
+
+        The record holds the offset in the module's stream and the module's number plus one.
+        """
+        if len(record) < 14:
+            return None
+        offset = int.from_bytes(record[8:12], "little")
+        number = int.from_bytes(record[12:14], "little")
+        if not 1 <= number <= len(self.dbi.modules):
+            return None
+        module = self.module(number - 1)
+        return module.procedure(offset) if module is not None else None
