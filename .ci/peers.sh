@@ -15,6 +15,8 @@ missing=()
 for program in "${!package_of[@]}"; do
     command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
 done
+[ -d /usr/include/boost ] || missing+=(libboost-dev)
+[ -d /usr/include/eigen3 ] || missing+=(libeigen3-dev)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if [ "${#missing[@]}" -gt 0 ]; then
