@@ -62,6 +62,8 @@ _LEGACY_REGISTERS = {
     32: "eax ebx ecx edx esi edi esp ebp",
     64: "rax rbx rcx rdx rsi rdi rsp rbp",
 }
+_MOST_KNOWN = 8192
+_MARK = "\0"
 _REGISTER_BITS = {name: bits for bits, names in _LEGACY_REGISTERS.items() for name in names.split()}
 for _number in range(8, 16):
     for _suffix, _bits in (("b", 8), ("w", 16), ("d", 32), ("", 64)):
@@ -76,12 +78,28 @@ def number(value: int) -> str:
     return text if text[0] <= "9" else "0" + text
 
 
+def _split_prefix(mnemonic: str) -> tuple[str, str]:
+    """Return the prefixes as WinDbg names them, with blanks behind, and the bare mnemonic."""
+    prefix = ""
+    while " " in mnemonic:
+        head, rest = mnemonic.split(" ", 1)
+        if head not in _PREFIXES:
+            break
+        prefix += _PREFIX_NAMES.get(head, head) + " "
+        mnemonic = rest
+    if prefix.startswith("repe ") and not mnemonic.startswith(("cmps", "scas")):
+        prefix = "rep " + prefix[5:]
+    return prefix, mnemonic
+
+
 class X86Text:
     """The rewriter for one address width (*bits* is 32 or 64)."""
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
         self._mask = (1 << bits) - 1
+        # Texts that depend on nothing but capstone's; most instructions are repetitions.
+        self._known: dict[tuple[str, str], tuple[str, str]] = {}
 
     def address(self, value: int) -> str:
         """Return an address as in the first column: 8 digits, or 16 with a backtick."""
@@ -103,16 +121,33 @@ class X86Text:
         symbolize: Symbolizer | None,
     ) -> tuple[str, str]:
         """Return WinDbg's mnemonic and operands for capstone's of the instruction *data*."""
-        prefix = ""
-        name = mnemonic
-        while " " in name:
-            head, rest = name.split(" ", 1)
-            if head not in _PREFIXES:
-                break
-            prefix += _PREFIX_NAMES.get(head, head) + " "
-            name = rest
-        if prefix.startswith("repe ") and not name.startswith(("cmps", "scas")):
-            prefix = "rep " + prefix[5:]
+        if mnemonic in _BRANCHES and operands[:2] == "0x" and operands.isalnum():
+            return mnemonic, self.symbol(int(operands, 16) & self._mask, symbolize)
+        place = None
+        start = operands.find("[rip") if self.bits == 64 else -1
+        if start >= 0:  # rewritten with a mark for the address, so that the form is known again
+            stop = operands.index("]", start)
+            distance = operands[start + 4 : stop].replace(" ", "") or "0"
+            place = (address + len(data) + int(distance, 0)) & self._mask
+            operands = operands[: start + 4] + operands[stop:]
+        known = self._known.get((mnemonic, operands))
+        if known is None:
+            known = self._general(data, address, mnemonic, operands, symbolize)
+        if place is None:
+            return known
+        return known[0], known[1].replace(_MARK, self.symbol(place, symbolize), 1)
+
+    def _general(
+        self,
+        data: bytes,
+        address: int,
+        mnemonic: str,
+        operands: str,
+        symbolize: Symbolizer | None,
+    ) -> tuple[str, str]:
+        """Return the texts without the short cuts; what cannot vary is kept for the next time."""
+        key = (mnemonic, operands)
+        prefix, name = _split_prefix(mnemonic)
         if name in _SPLIT:
             name, operands = _SPLIT[name]
         else:
@@ -126,7 +161,7 @@ class X86Text:
         if branch and len(parts) == 2 and operands[0].isdigit():
             parts = [":".join(parts)]  # a far pointer
         if "ptr" in operands and _STRING.match(name) and "xmm" not in operands:
-            parts = [part for part in parts if "[" in part]
+            parts = [part for part in parts if "[" in part or part == "dx"]
             name = name[:-1]
         texts = [
             self._part(part, parts, branch, data, address + len(data), symbolize) for part in parts
@@ -134,7 +169,20 @@ class X86Text:
         self._adjust(data, name, texts)
         if name == "movq":
             name = _movd(name, texts)
-        return prefix + name, ",".join(texts)
+        result = prefix + name, ",".join(texts)
+        if not branch and name[0] != "f" and self._is_constant(operands):
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = result
+        return result
+
+    def _is_constant(self, operands: str) -> bool:
+        """Say whether the text cannot depend on the address or on symbols."""
+        return (
+            "[0x" not in operands
+            and "eip" not in operands
+            and (self.bits == 64 or "0x" not in operands)
+        )
 
     def _part(
         self,
@@ -188,7 +236,9 @@ class X86Text:
 
     def _memory(self, part: str, end: int, symbolize: Symbolizer | None) -> str:
         head, _, inner = part[:-1].partition("[")
-        if inner.startswith(("rip", "eip")):
+        if inner == "rip":
+            return f"{head}[{_MARK}]"
+        if inner.startswith("eip"):
             displacement = int(inner[3:].replace(" ", "") or "0", 0)
             return f"{head}[{self.symbol((end + displacement) & self._mask, symbolize)}]"
         inner = inner.replace(" ", "")

@@ -142,6 +142,8 @@ def test_prefixes_and_forms_of_its_own(digits: str, want: str) -> None:
         ("a1c0b04000", "mov     eax,dword ptr ds:[0040B0C0h]"),
         ("f3ab", "rep stos dword ptr es:[edi]"),
         ("a5", "movs    dword ptr es:[edi],dword ptr [esi]"),
+        ("6c", "ins     byte ptr es:[edi],dx"),
+        ("6f", "outs    dx,dword ptr [esi]"),
         ("60", "pushad"),
         ("6aff", "push    0FFFFFFFFh"),
         ("ea1e27dd743300", "jmp     0033:74DD271E"),
