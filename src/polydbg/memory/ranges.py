@@ -12,13 +12,43 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import islice, repeat
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from polydbg.memory.space import Buffer, read_exactly
+from polydbg.memory.space import AddressSpace, Buffer, read_exactly
 
 ADDRESS_LIMIT = 1 << 64
 
 Range = tuple[int, int, int]
 """(start address, size, file offset), all in bytes."""
+
+
+class FileRange(NamedTuple):
+    """*size* bytes of memory from *start* on, which lie in one piece in the file behind them."""
+
+    start: int
+    size: int
+    file_offset: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+
+@runtime_checkable
+class MappedMemory(AddressSpace, Protocol):
+    """Memory that lies in a file; searches may run over the buffer itself."""
+
+    @property
+    def buffer(self) -> Buffer:
+        """Return the mapped file."""
+        ...
+
+    def ranges(self, start: int = 0) -> Iterator[FileRange]:
+        """Yield the ranges that end above *start*, ascending, never overlapping.
+
+        Neighbouring ranges are not joined, and the first one may begin below *start*.
+        """
+        ...
 
 
 class Layer:
@@ -166,14 +196,14 @@ def _uncovered(layer: Layer, winner: Layer) -> Iterator[Range]:
 class RangeMap:
     """Memory that lies in pieces of a buffer. Reads join neighbouring pieces."""
 
-    __slots__ = ("_layer", "buffer")
+    __slots__ = ("_buffer", "_layer")
 
     def __init__(self, buffer: Buffer, layers: Iterable[Layer]) -> None:
         """Map *layers* of *buffer*; where they overlap, the first layer and its first range win.
 
         Ranges must lie in the buffer: what passes its end reads as absent.
         """
-        self.buffer = buffer
+        self._buffer = buffer
         merged = Layer()
         for layer in layers:
             merged = layer.disjoint().merged_under(merged)
@@ -181,6 +211,11 @@ class RangeMap:
 
     def __len__(self) -> int:
         return len(self._layer)
+
+    @property
+    def buffer(self) -> Buffer:
+        """Return the file that the ranges lie in."""
+        return self._buffer
 
     @property
     def total_size(self) -> int:
@@ -206,7 +241,7 @@ class RangeMap:
             return b""
         offset = layer.offsets[index] + skip
         if size <= available:
-            return bytes(self.buffer[offset : offset + size])
+            return bytes(self._buffer[offset : offset + size])
         return self._join(index, offset, available, size)
 
     def _join(self, index: int, offset: int, available: int, size: int) -> bytes:
@@ -214,7 +249,7 @@ class RangeMap:
         pieces = []
         while True:
             take = min(available, size)
-            piece = bytes(self.buffer[offset : offset + take])
+            piece = bytes(self._buffer[offset : offset + take])
             pieces.append(piece)
             size -= len(piece)
             end = layer.starts[index] + layer.sizes[index]
@@ -233,17 +268,14 @@ class RangeMap:
         index += 1
         return layer.starts[index] if index < len(layer) else None
 
-    def ranges(self, start: int = 0) -> Iterator[Range]:
-        """Yield (address, size, file offset) of the ranges that end above *start*, ascending.
-
-        Neighbouring ranges are not joined. The first one may begin below *start*.
-        """
+    def ranges(self, start: int = 0) -> Iterator[FileRange]:
+        """Yield the ranges as :meth:`MappedMemory.ranges` promises."""
         layer = self._layer
         index = max(0, bisect_right(layer.starts, max(start, 0)) - 1)
         if index < len(layer) and layer.starts[index] + layer.sizes[index] <= start:
             index += 1
         for at in range(index, len(layer)):
-            yield layer.starts[at], layer.sizes[at], layer.offsets[at]
+            yield FileRange(layer.starts[at], layer.sizes[at], layer.offsets[at])
 
 
 def clipped(layer: Layer, file_size: int) -> tuple[Layer, int]:

@@ -16,14 +16,13 @@ from polydbg.formats.minidump.memory import Region
 from polydbg.formats.minidump.process import FixedFileInfo, Module, Thread
 from polydbg.formats.minidump.streams import Minidump
 from polydbg.formats.minidump.system import SystemInfoRecord
-from polydbg.memory.ranges import RangeMap
+from polydbg.memory.ranges import FileRange, RangeMap
 from polydbg.memory.space import Buffer
 from polydbg.targets.target import (
     BREAKPOINT_CODE,
     TICKS_PER_SECOND,
     DumpEvent,
     ExceptionRecord,
-    FileRange,
     HandleInfo,
     MemoryRegion,
     ModuleInfo,
@@ -100,7 +99,7 @@ class MinidumpTarget:
 
     @property
     def buffer(self) -> Buffer:
-        """Return the mapped file, for searches over :meth:`ranges`."""
+        """Return the mapped file; the same as ``memory.buffer``."""
         return self._buffer
 
     @property
@@ -314,9 +313,8 @@ class MinidumpTarget:
         )
 
     def ranges(self, start: int = 0) -> Iterator[FileRange]:
-        """Yield where memory lies in :attr:`buffer`, ascending, from *start* on."""
-        for address, size, offset in self.memory.ranges(start):
-            yield FileRange(address, size, offset)
+        """Yield where memory lies in :attr:`buffer`; the same as ``memory.ranges``."""
+        return self.memory.ranges(start)
 
     def warnings(self) -> Sequence[Warning]:
         return tuple(self.dump.warnings)

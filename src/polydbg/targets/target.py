@@ -8,13 +8,13 @@ sizes in bytes, durations and CPU times in 100 ns ticks, wall-clock times in 100
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from polydbg.base.identifiers import CodeId, DebugId
 from polydbg.base.warnings import Warning
-from polydbg.memory.space import AddressSpace, Buffer
+from polydbg.memory.space import AddressSpace
 
 UNKNOWN_PROCESS_ID = 0xF0F0F0F0
 """What WinDbg shows for the process id where a dump has none (``process_id`` is ``None``)."""
@@ -193,19 +193,6 @@ class SystemInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class FileRange:
-    """Bytes of the target's memory that lie in one piece in the file behind it."""
-
-    start: int
-    size: int
-    file_offset: int
-
-    @property
-    def end(self) -> int:
-        return self.start + self.size
-
-
-@dataclass(frozen=True, slots=True)
 class MemoryRegion:
     """A region of ``VirtualQuery``, raw ``MEMORY_BASIC_INFORMATION`` numbers."""
 
@@ -235,19 +222,6 @@ class HandleInfo:
     pointer_count: int
 
 
-class MappedMemory(AddressSpace, Protocol):
-    """Memory that lies in a file; searches may run over the buffer itself."""
-
-    @property
-    def buffer(self) -> Buffer:
-        """Return the mapped file."""
-        ...
-
-    def ranges(self, start: int = 0) -> Iterator[FileRange]:
-        """Yield the ranges that end above *start*, ascending, never overlapping."""
-        ...
-
-
 class Target(Protocol):
     """A debuggee. Answers are stable for as long as the target does not run."""
 
@@ -272,7 +246,10 @@ class Target(Protocol):
         ...
 
     @property
-    def memory(self) -> AddressSpace: ...
+    def memory(self) -> AddressSpace:
+        """Return the process's memory; a :class:`~polydbg.memory.ranges.MappedMemory` when it
+        lies in a file, so that searches may run over the file's bytes."""
+        ...
 
     @property
     def pointer_size(self) -> int:

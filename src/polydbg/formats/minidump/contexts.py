@@ -38,6 +38,9 @@ OLD_ARM64_FLAG = 0x80000000
 _ARCH_MASK = 0x07FFFF00
 """Without the bits of exception reporting, and those that say what the record holds."""
 
+_PARTS = 0x7F
+_PARTS_OF_MAC_WRITER = CONTROL | INTEGER | SEGMENTS | FLOATING
+
 AMD64_SIZE = 0x4D0
 X86_SIZE = 0x2CC
 ARM_SIZE = 0x1A0
@@ -215,6 +218,8 @@ def parse_context(data: bytes, arch: str, xstate: XStateConfig | None = None) ->
     if layout is None:
         return {}
     flags = int.from_bytes(data[layout.flags_offset : layout.flags_offset + 4], "little")
+    if not flags & _PARTS:
+        flags |= _PARTS_OF_MAC_WRITER  # Breakpad on macOS names the processor and no parts
     size = len(data)
     registers = {
         field.name: int.from_bytes(data[field.offset : field.offset + field.size], "little")

@@ -201,15 +201,26 @@ def _text(view: View, rva: int) -> str:
         return ""
 
 
+def _dso_layout(size: int, pointer_size: int) -> tuple[struct.Struct, struct.Struct]:
+    """Return the layouts of the fixed part and of a link-map entry.
+
+    64-bit writers differ in whether the compiler padded both; the dynamic section that follows
+    the fixed part is made of 16-byte entries and tells them apart.
+    """
+    if pointer_size != 8:
+        return struct.Struct("<IIIIII"), struct.Struct("<III")
+    if size >= 0x28 and (size - 0x28) % 16 == 0:
+        return struct.Struct("<III4xQQQ"), struct.Struct("<QI4xQ")
+    return struct.Struct("<IIIQQQ"), struct.Struct("<QIQ")
+
+
 def parse_dso_debug(view: View, stream: Stream, pointer_size: int) -> DsoDebug:
     """Return the linker's list of objects.
 
     :raises FormatError: shorter than its fixed part.
     """
-    wide = pointer_size == 8
-    fixed = struct.Struct("<IIIQQQ" if wide else "<IIIIII")
+    fixed, entry = _dso_layout(stream.size, pointer_size)
     version, map_rva, count, brk, base, dynamic = fixed.unpack(_need(view, stream, fixed.size))
-    entry = struct.Struct("<QIQ" if wide else "<III")
     data = view.clipped(map_rva, min(count, MAX_ITEMS) * entry.size)
     if len(data) < count * entry.size:
         view.warn(
