@@ -168,15 +168,7 @@ def parse_header(space: AddressSpace) -> PeHeader:
         raise FormatError(f"{section_count} sections are too many", offset=nt + 6)
     optional = nt + _FILE_HEADER.size
     standard = _STANDARD.unpack(space.read(optional, _STANDARD.size))
-    magic = standard[0]
-    base_of_data: int | None = None
-    if magic == _MAGIC_PE32_PLUS:
-        layout, start = _WINDOWS_64, optional + 24
-    elif magic == _MAGIC_PE32:
-        layout, start = _WINDOWS_32, optional + 28
-        base_of_data = int.from_bytes(space.read(optional + 24, 4), "little")
-    else:
-        raise FormatError(f"optional header magic {magic:#x} is unknown", offset=optional)
+    layout, start = _windows_fields(standard[0], optional)
     windows = layout.unpack(space.read(start, layout.size))
     if start + layout.size > optional + opt_size:
         raise FormatError(f"optional header of {opt_size:#x} bytes is too short", offset=optional)
@@ -189,14 +181,14 @@ def parse_header(space: AddressSpace) -> PeHeader:
         symbol_count=symbol_count,
         optional_header_size=opt_size,
         characteristics=flags,
-        magic=magic,
+        magic=standard[0],
         linker_version=(standard[1], standard[2]),
         size_of_code=standard[3],
         size_of_initialized_data=standard[4],
         size_of_uninitialized_data=standard[5],
         entry_point=standard[6],
         base_of_code=standard[7],
-        base_of_data=base_of_data,
+        base_of_data=_base_of_data(space, start) if layout is _WINDOWS_32 else None,
         image_base=windows[0],
         section_alignment=windows[1],
         file_alignment=windows[2],
@@ -217,6 +209,19 @@ def parse_header(space: AddressSpace) -> PeHeader:
         directories=_directories(space, start + layout.size, min(windows[20], 16, room)),
         sections=_sections(space, optional + opt_size, section_count),
     )
+
+
+def _windows_fields(magic: int, optional: int) -> tuple[struct.Struct, int]:
+    """Return layout and offset of the fields after the standard ones."""
+    if magic == _MAGIC_PE32_PLUS:
+        return _WINDOWS_64, optional + 24
+    if magic == _MAGIC_PE32:
+        return _WINDOWS_32, optional + 28
+    raise FormatError(f"optional header magic {magic:#x} is unknown", offset=optional)
+
+
+def _base_of_data(space: AddressSpace, windows_fields: int) -> int:
+    return int.from_bytes(space.read(windows_fields - 4, 4), "little")
 
 
 def _directories(space: AddressSpace, offset: int, count: int) -> tuple[DataDirectory, ...]:
