@@ -58,7 +58,7 @@ class Cursor:
         return self.word()
 
     def rest(self) -> str:
-        """Skip blanks, then read the arguments: up to a ``;`` outside quotes, trimmed at the end."""
+        """Skip blanks, then read up to a ``;`` outside quotes; trimmed at the end."""
         self.skip_blanks()
         found = self.match(r'(?:"[^"]*"|[^;"]|")*?(?=;|$)')
         return found.group().rstrip() if found else ""

@@ -106,9 +106,7 @@ def _missing(system: System, pc: int | None) -> list[str]:
     """Return what would make answers better, each with the next step."""
     found = [f"Note: {w.message}" for w in list(system.target.warnings())[:_MAX_NOTICES]]
     module = system.modules.at(pc) if pc is not None else None
-    if module is not None and module.state is not SymbolState.LOADED:
-        found.append(_symbols_missing(module))
-    elif (
+    if (module is not None and module.state is not SymbolState.LOADED) or (
         module is not None
         and module.symbols is not None
         and module.symbols.status.startswith("export")

@@ -14,7 +14,7 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Failure, Item, Notice
+from polydbg.commands.output import CommandEnd, Failure, Item, Notice
 from polydbg.commands.registry import REGISTRY, Command, load_all
 from polydbg.engine.session import Session
 
@@ -23,6 +23,7 @@ MAX_NESTING = 32
 
 _META = re.compile(r"\.[A-Za-z_]+[+-]?")
 _EXTENSION = re.compile(r"!(?:(?:ext|exts|uext|ntsdexts|kdexts|dbghelp)\.)?([A-Za-z_]\w*)", re.I)
+_LISTING = re.compile(r"(d[a-zA-Z]{0,2}|u[bufr]?|ls)(?:[\s/@].*)?$")
 _FIXED_ALIAS = re.compile(r"\$u([0-9])(?![0-9])", re.I)
 
 
@@ -37,6 +38,7 @@ class Interpreter:
         self._progress = progress
         self._notices: list[Notice] = []
         self._nesting = 0
+        self._last_line = ""
         session.files.notify = lambda identifier, message: self._notices.append(
             Notice(identifier=identifier, value=message)
         )
@@ -51,11 +53,18 @@ class Interpreter:
         if self._nesting >= MAX_NESTING:
             yield Failure(identifier="command.too-deep", message="commands are nested too deeply")
             return
+        if self._nesting == 0 and line.strip():
+            listing = _LISTING.match(line.strip())
+            self._last_line = listing.group(1) if listing else line
         self._nesting += 1
         try:
             yield from self._run(self._expand_fixed_aliases(line))
         finally:
             self._nesting -= 1
+
+    def repeat(self) -> Iterator[Item]:
+        """Run the last line again; a memory or code listing goes on where it ended."""
+        return self.run(self._last_line)
 
     def _expand_fixed_aliases(self, line: str) -> str:
         aliases = self._session.fixed_aliases
@@ -81,7 +90,14 @@ class Interpreter:
             except DebuggerError as error:
                 yield from self._drain()
                 yield self._failure(error, cursor, start)
+                yield from self._end(cursor.text[start:], ok=False)
                 return
+            yield from self._end(cursor.text[start : cursor.position], ok=True)
+
+    def _end(self, command: str, *, ok: bool) -> Iterator[Item]:
+        """Mark the end of a command that the user gave; not of one that a command runs."""
+        if self._nesting == 1:
+            yield CommandEnd(command=command.strip(), ok=ok)
 
     def _find(self, cursor: Cursor) -> Command:
         """Return the command at the cursor, which is moved past its name.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import address_text, sanitise_line
-from polydbg.base.wildcards import compile_pattern
+from polydbg.base.wildcards import compile_wildcard
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Hex, Item
@@ -83,7 +83,7 @@ def list_modules(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     letters, modules, unloaded = _select(ctx, cursor)
     if "1m" in letters:
         for module in modules:
-            yield ModuleRow(**_fields(module), shown=module.name)
+            yield _module_row(module, module.name)
         return
     if "D" in letters:
         yield Heading(value="Browse full module list")
@@ -92,7 +92,7 @@ def list_modules(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     head = "start    end        module name" if size == 4 else f"{start} {end} module name"
     yield Heading(value=head.rstrip())
     for module in modules:
-        yield ModuleRow(**_fields(module), shown=_row(ctx.system, module, letters))
+        yield _module_row(module, _row(ctx.system, module, letters))
         if "v" in letters:
             yield _details(ctx.system, module, "D" in letters)
     if unloaded and not {"o", "l", "e"} & letters:
@@ -144,7 +144,7 @@ def _matching(
     pattern: str,
     by_path: bool,
 ) -> tuple[list[Module], list[UnloadedModuleInfo]]:
-    regex = compile_pattern(pattern)
+    regex = compile_wildcard(pattern)
 
     def fits(module: Module) -> bool:
         if by_path:
@@ -164,18 +164,19 @@ def _symbol_file(module: Module) -> str:
     return sanitise_line(module.symbols.path)
 
 
-def _fields(module: Module) -> dict[str, object]:
-    return {
-        "name": module.name,
-        "start": module.base,
-        "end": module.end,
-        "status": module.status,
-        "flag": module.flag.strip(),
-        "symbol_file": _symbol_file(module),
-        "image": sanitise_line(module.info.image_path),
-        "timestamp": module.info.timestamp,
-        "checksum": module.info.checksum,
-    }
+def _module_row(module: Module, shown: str) -> ModuleRow:
+    return ModuleRow(
+        name=module.name,
+        start=module.base,
+        end=module.end,
+        status=module.status,
+        flag=module.flag.strip(),
+        symbol_file=_symbol_file(module),
+        image=sanitise_line(module.info.image_path),
+        timestamp=module.info.timestamp,
+        checksum=module.info.checksum,
+        shown=shown,
+    )
 
 
 def _row(system: System, module: Module, letters: set[str]) -> str:
@@ -280,5 +281,3 @@ def _unloaded_row(gone: UnloadedModuleInfo, size: int, letters: set[str]) -> Unl
         checksum=gone.checksum,
         shown="\n".join(lines),
     )
-
-

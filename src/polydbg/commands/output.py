@@ -69,10 +69,22 @@ class Failure(Item, frozen=True):
     def text(self) -> str:
         lines = [self.message]
         if self.caret is not None:
-            lines = [f"{' ' * (self.prompt_width + self.caret)}^ {self.message} in '{self.command}'"]
+            lines = [
+                f"{' ' * (self.prompt_width + self.caret)}^ {self.message} in '{self.command}'"
+            ]
         if self.hint:
             lines.append(f"    {self.hint}")
         return "\n".join(lines)
 
 
-__all__ = ["Failure", "Heading", "Hex", "Item", "Notice", "Text", "address_text"]
+class CommandEnd(Item, frozen=True):
+    """Ends the output of one command of a line: JSON makes one object of what came before."""
+
+    command: str
+    ok: bool
+
+    def text(self) -> str:
+        return ""
+
+
+__all__ = ["CommandEnd", "Failure", "Heading", "Hex", "Item", "Notice", "Text", "address_text"]

@@ -94,9 +94,7 @@ def registers(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     yield from _named(ctx, cursor)
 
 
-def _fixed_alias(
-    ctx: CommandContext, cursor: Cursor, index: int, is_set: bool
-) -> Iterator[Item]:
+def _fixed_alias(ctx: CommandContext, cursor: Cursor, index: int, is_set: bool) -> Iterator[Item]:
     if is_set:
         ctx.session.fixed_aliases[index] = cursor.rest().strip('"')
     else:
@@ -188,12 +186,19 @@ def _bad_register(cursor: Cursor) -> CommandError:
     return cursor.error("Bad register error")
 
 
-_ALL_NAMES = frozenset(
+_WHOLE_NAMES = (
     "rax rbx rcx rdx rsi rdi rsp rbp rip r8 r9 r10 r11 r12 r13 r14 r15 efl cs ds es fs gs ss "
-    "dr0 dr1 dr2 dr3 dr6 dr7 mxcsr fpcw fpsw fptw".split()
-) | frozenset(AMD64_PARTS) | frozenset(FLAGS) | frozenset(
-    f"{prefix}{i}" for prefix in ("xmm", "ymm") for i in range(16)
-) | frozenset(f"st{i}" for i in range(8))
+    "dr0 dr1 dr2 dr3 dr6 dr7 mxcsr fpcw fpsw fptw"
+)
+_ALL_NAMES = frozenset(
+    [
+        *_WHOLE_NAMES.split(),
+        *AMD64_PARTS,
+        *FLAGS,
+        *(f"{prefix}{i}" for prefix in ("xmm", "ymm") for i in range(16)),
+        *(f"st{i}" for i in range(8)),
+    ]
+)
 
 _DIGITS = {"efl": 8, "mxcsr": 8} | dict.fromkeys(("cs", "ds", "es", "fs", "gs", "ss"), 4)
 
@@ -275,4 +280,3 @@ def register_mask(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             yield Notice(
                 identifier="registers.invalid-mask", value=f"Ignored invalid bits {invalid:x}"
             )
-

@@ -1,4 +1,4 @@
-"""The text of registers: the x64 block, x87, XMM and YMM views. Widths are the recorded engine's."""
+"""The text of registers: the x64 block, x87, XMM and YMM views, in the engine's widths."""
 
 from __future__ import annotations
 

@@ -6,21 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from polydbg.base.errors import CommandError, DebuggerError
+from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Hex, Item, Notice, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
-from polydbg.base.text import address_text
-
 from polydbg.engine.session import System
 from polydbg.engine.stack import StackFrame
 
 _LETTERS = "bcpPvnfLMdD"
 _LAST_CONTEXT = "  *** Stack trace for last set context - .thread/.cxr resets it"
-_NO_UNWIND = (
-    "WARNING: Stack unwind information not available. Following frames may be wrong."
-)
+_NO_UNWIND = "WARNING: Stack unwind information not available. Following frames may be wrong."
 _NO_MODULE = "WARNING: Frame IP not in any known module. Following frames may be wrong."
 _DASHES = "--------`--------"
 
@@ -126,7 +123,7 @@ def _start(
     cursor.skip_blanks()
     if cursor.take("="):
         counted = True
-        values = []
+        values: list[int] = []
         while not cursor.at_end and len(values) < 3:
             values.append(ctx.expression(cursor))
         if not values:
@@ -164,9 +161,7 @@ def stack_rows(
         if frame.trust.is_guess and not warned:
             warned = True
             outside = not (row.place.module or row.place.unloaded)
-            yield Notice(
-                identifier="stack.guessed", value=_NO_MODULE if outside else _NO_UNWIND
-            )
+            yield Notice(identifier="stack.guessed", value=_NO_MODULE if outside else _NO_UNWIND)
         yield frame_row(system, row, layout, previous)
         if not row.is_inline:
             previous = frame.sp
@@ -364,5 +359,3 @@ def inline(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         ctx.session.settings.inline = bool(ctx.expression(cursor))
     word = "enabled" if ctx.session.settings.inline else "disabled"
     yield Text(value=f'Include inline function queries is "{word}".')
-
-

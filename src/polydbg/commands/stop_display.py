@@ -86,9 +86,7 @@ def read_or_none(system: System, address: int, size: int) -> bytes | None:
 
 def register_block(registers: Mapping[str, int], mask: int) -> RegisterBlock:
     """Return the item for the registers that *mask* selects."""
-    return RegisterBlock(
-        registers=dict(registers), shown="\n".join(block_lines(registers, mask))
-    )
+    return RegisterBlock(registers=dict(registers), shown="\n".join(block_lines(registers, mask)))
 
 
 def instruction_at(

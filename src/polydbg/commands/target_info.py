@@ -103,9 +103,7 @@ def windows_name(system: SystemInfo) -> str:
 def description(system: System) -> TargetDescription:
     """Return the target lines of the banner and of ``vertarget``."""
     info = system.target.system()
-    processors = (
-        f"MP ({info.processor_count} procs)" if info.processor_count > 1 else "UP"
-    )
+    processors = f"MP ({info.processor_count} procs)" if info.processor_count > 1 else "UP"
     machine = _MACHINE_WORDS.get(system.target.arch, system.target.arch)
     pack = f" ({sanitise_line(info.service_pack)})" if info.service_pack else ""
     if info.platform == "windows":
@@ -120,7 +118,9 @@ def description(system: System) -> TargetDescription:
     lab = sanitise_line(info.build_string)
     if lab:
         lines.append(f"Edition build lab: {lab}")
-    lines.append(f"Machine Name:{' ' + sanitise_line(info.machine_name) if info.machine_name else ''}")
+    lines.append(
+        f"Machine Name:{' ' + sanitise_line(info.machine_name) if info.machine_name else ''}"
+    )
     return TargetDescription(
         os=os_line,
         product=product,

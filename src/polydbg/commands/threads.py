@@ -18,7 +18,7 @@ _LIVE_ONLY = "fumn"
 
 
 class ThreadRow(Item, frozen=True):
-    """A row of ``~``. *id* and *process_id* are the system's; *marker* ``.`` current, ``#`` event."""
+    """A row of ``~``. Ids are the system's; *marker* is ``.`` current, ``#`` event."""
 
     ordinal: int
     id: Hex
@@ -239,9 +239,7 @@ def processes(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         yield from stop_display(ctx, system.scope_registers())
         return
     image = system.target.modules()[0].image_path if system.target.modules() else "?NoImage?"
-    yield ProcessRow(
-        ordinal=0, id=process_id(system), marker=".", image=sanitise_line(image)
-    )
+    yield ProcessRow(ordinal=0, id=process_id(system), marker=".", image=sanitise_line(image))
 
 
 @command(

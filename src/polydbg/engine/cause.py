@@ -29,9 +29,7 @@ _PATTERNS = {
 _VERBS = {0: "read", 1: "write", 8: "execute"}
 
 
-def likely_cause(
-    system: System, record: ExceptionRecord, registers: Mapping[str, int]
-) -> str:
+def likely_cause(system: System, record: ExceptionRecord, registers: Mapping[str, int]) -> str:
     """Return a guess in words with its evidence, ``""`` when there is nothing to go on."""
     if record.code in (ACCESS_VIOLATION, IN_PAGE_ERROR) and len(record.parameters) >= 2:
         return _access(system, record.parameters[0], record.parameters[1], registers)

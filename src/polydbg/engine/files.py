@@ -13,7 +13,7 @@ from polydbg.engine.settings import LOAD_ANYTHING, Settings
 from polydbg.images.pe import PeImage
 from polydbg.symbols.exports import ExportSource
 from polydbg.symbols.pdb import PdbSource, open_pdb
-from polydbg.symbols.store.locate import FileKind, IdCheck, Located, Wanted, locate
+from polydbg.symbols.store import FileKind, IdCheck, Located, Wanted, locate
 from polydbg.symbols.store.path import SymbolPath
 from polydbg.symbols.store.trail import Trail
 
@@ -46,7 +46,7 @@ class FileFinder:
             return
         image = modules.image(module)
         if image is not None and next(iter(image.exports()), None) is not None:
-            module.symbols = ExportSource(image, image_name)
+            module.symbols = ExportSource(image)
             module.state = SymbolState.LOADED
             self.notify(
                 "symbols.exports-only",
@@ -59,8 +59,7 @@ class FileFinder:
             self.notify("image.not-found", f"Unable to load image {module.info.image_path}")
         self.notify(
             "symbols.none",
-            "*** ERROR: Module load completed but symbols could not be loaded for "
-            f"{image_name}",
+            f"*** ERROR: Module load completed but symbols could not be loaded for {image_name}",
         )
 
     def _verify(self, module: Module, image_name: str) -> None:

@@ -105,7 +105,7 @@ class Place:
 
     @property
     def text(self) -> str:
-        """Return ``mod!sym+0x12``, ``mod+0x12``, ``<Unloaded_x>+0x12`` or ``0x00000000`00000012``."""
+        """Return ``mod!sym+0x12``, ``mod+0x12``, ``<Unloaded_x>+0x12`` or a bare address."""
         if not (self.module or self.unloaded) or not self.displacement:
             return self.base_text
         return f"{self.base_text}+{displacement_text(self.displacement)}"

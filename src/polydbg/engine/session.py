@@ -214,5 +214,3 @@ def expand_dump_arguments(patterns: Sequence[str]) -> list[str]:
         else:
             paths.append(pattern)
     return paths
-
-

@@ -40,7 +40,8 @@ DEFAULT_SYMBOL_OPTIONS = 0x30337
 class Settings:
     """What ``.sympath``, ``n``, ``.lines``, ``.asm`` and the like change.
 
-    *radix* is 8, 10 or 16; *stack_limit* the default depth of ``k``; *register_mask* that of ``rm``.
+    *radix* is 8, 10 or 16; *stack_limit* the default depth of ``k``; *register_mask* the one of
+    ``rm``.
     """
 
     symbol_path: SymbolPath = field(default_factory=lambda: SymbolPath.parse(""))

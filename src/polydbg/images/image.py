@@ -36,5 +36,3 @@ class CodeViewRecord:
     debug_id: DebugId
     path: str
     signature: str  # "RSDS", "NB10"
-
-

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from polydbg.base.errors import FormatError, MemoryReadError, TargetError
 from polydbg.base.identifiers import CodeId, DebugId
-from polydbg.formats.pe import debug, exports, header, pdata
+from polydbg.formats.pe import debug, exports, header, pdata, relocations
 from polydbg.formats.pe.resources import version
 from polydbg.images.image import CodeViewRecord, Export, Section
 from polydbg.images.pe_spaces import FileImageSpace, LoadedImageSpace
@@ -21,6 +21,7 @@ from polydbg.memory.space import AddressSpace, Buffer, BufferSpace
 
 _HEADER_ROOM = 0x10000000
 _CACHE_LIMIT = 20_000
+_RELOCATION_DIRECTORY = 5
 
 
 class PeImage:
@@ -46,6 +47,7 @@ class PeImage:
         self.path = path
         self._exports: exports.ExportTable | None = None
         self._debug: tuple[debug.DebugEntry, ...] | None = None
+        self._relocation_blocks: dict[int, tuple[int, int]] | None = None
         self._functions: dict[int, pdata.RuntimeFunction | None] = {}
         self._chains: dict[int, tuple[pdata.UnwindInfo, ...]] = {}
 
@@ -164,6 +166,31 @@ class PeImage:
         :raises MemoryReadError: its address is the first missing RVA.
         """
         return self._space.read(rva, size)
+
+    def read_relocated(self, rva: int, size: int, base: int) -> bytes:
+        """Return at most *size* bytes at *rva* as the loader makes them for an image at *base*.
+
+        Only as many as lie in the image; imports are not bound, so import tables differ.
+        """
+        data = bytearray(self._space.read_some(rva, size))
+        delta = base - self.preferred_base
+        if not delta or not data:
+            return bytes(data)
+        if self._relocation_blocks is None:
+            table = self.directories[_RELOCATION_DIRECTORY]
+            self._relocation_blocks = relocations.block_index(
+                self._space.read_some, table.rva, table.size
+            )
+        fields = relocations.relocations_in(
+            self._space.read_some, self._relocation_blocks, rva, len(data)
+        )
+        for field, width in fields:
+            value = int.from_bytes(self._space.read_some(field, width), "little") + delta
+            moved = (value & ((1 << 8 * width) - 1)).to_bytes(width, "little")
+            for i, byte in enumerate(moved):
+                if 0 <= field + i - rva < len(data):
+                    data[field + i - rva] = byte
+        return bytes(data)
 
     def sections(self) -> Sequence[Section]:
         """Return the sections; names longer than 8 bytes are resolved where the file is here."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from polydbg.commands.output import Item
+from polydbg.commands.output import CommandEnd, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class OpenRequest:
     source_path: str | None = None
     use_environment: bool = True
     lines: bool = True
+    first_screen: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,14 @@ class DebugClient(Protocol):
         """Run a command line; the last event is a :class:`FinishedEvent`."""
         ...
 
+    def repeat(self) -> Iterator[Event]:
+        """Run the last command again; listings go on where they ended (an empty line)."""
+        ...
+
+    def pending(self) -> Iterator[Event]:
+        """Return the rest of the running request's events, after their reader was interrupted."""
+        ...
+
     def complete(self, line: str, position: int) -> Sequence[Completion]:
         """Return what could stand at *position* of *line*."""
         ...
@@ -104,3 +113,17 @@ class DebugClient(Protocol):
     def close(self) -> None:
         """Leave the session."""
         ...
+
+
+__all__ = [
+    "CommandEnd",
+    "CommandInfo",
+    "Completion",
+    "DebugClient",
+    "Event",
+    "FinishedEvent",
+    "Item",
+    "ItemsEvent",
+    "OpenRequest",
+    "ProgressEvent",
+]

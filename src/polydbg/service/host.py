@@ -14,7 +14,7 @@ from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
-from polydbg.commands.output import Failure, Item
+from polydbg.commands.output import CommandEnd, Failure, Item
 from polydbg.engine.session import Session, expand_dump_arguments
 from polydbg.service.api import (
     Completion,
@@ -24,6 +24,7 @@ from polydbg.service.api import (
     OpenRequest,
     ProgressEvent,
 )
+from polydbg.service.render import text_of
 from polydbg.symbols.store.path import SymbolPath
 
 _BATCH_ITEMS = 64
@@ -66,6 +67,10 @@ class EngineHost:
         """Queue a command line and return where its events arrive."""
         return self._submit(lambda: self._interpreter.run(line))
 
+    def repeat(self) -> EventQueue:
+        """Queue the last command again."""
+        return self._submit(self._interpreter.repeat)
+
     def interrupt(self) -> None:
         """Ask the running request to stop; safe from any thread."""
         self._cancel.cancel()
@@ -103,6 +108,7 @@ class EngineHost:
         try:
             for item in request.work():
                 failures += isinstance(item, Failure)
+                self._log(item)
                 batch.append(item)
                 now = time.monotonic()
                 if len(batch) >= _BATCH_ITEMS or now - started > _BATCH_SECONDS:
@@ -127,6 +133,11 @@ class EngineHost:
         )
         self._put(finished)
         self._events = None
+
+    def _log(self, item: Item) -> None:
+        """Copy what is shown into the session's log file, if one is open."""
+        if self._session.log.path is not None and not isinstance(item, CommandEnd):
+            self._session.log.write(text_of(item))
 
     def _send(self, batch: list[Item]) -> None:
         if batch:
@@ -157,12 +168,12 @@ class EngineHost:
         settings.image_path = _path(request.image_path, request.use_environment, "images")
         settings.source_path = request.source_path or ""
         settings.lines = request.lines
-        context = CommandContext(
-            self._session, self._cancel, self._interpreter.run, self._progress
-        )
+        context = CommandContext(self._session, self._cancel, self._interpreter.run, self._progress)
         for path in expand_dump_arguments(request.dumps):
             system = self._session.open_dump(path)
-            yield first_screen(context, system)
+            if request.first_screen:
+                yield first_screen(context, system)
+                yield CommandEnd(command="open", ok=True)
 
 
 def _path(text: str | None, use_environment: bool, what: str) -> SymbolPath:

@@ -15,16 +15,23 @@ class LocalClient:
     def __init__(self) -> None:
         self._host = EngineHost()
         self._prompt = self._host.prompt
+        self._events: EventQueue | None = None
 
     @property
     def prompt(self) -> str:
         return self._prompt
 
     def open(self, request: OpenRequest) -> Iterator[Event]:
-        yield from self._stream(self._host.open(request))
+        self._events = self._host.open(request)
+        return self.pending()
 
     def execute(self, line: str) -> Iterator[Event]:
-        yield from self._stream(self._host.execute(line))
+        self._events = self._host.execute(line)
+        return self.pending()
+
+    def repeat(self) -> Iterator[Event]:
+        self._events = self._host.repeat()
+        return self.pending()
 
     def complete(self, line: str, position: int) -> Sequence[Completion]:
         return self._host.complete(line, position)
@@ -35,7 +42,10 @@ class LocalClient:
     def close(self) -> None:
         self._host.close()
 
-    def _stream(self, events: EventQueue) -> Iterator[Event]:
+    def pending(self) -> Iterator[Event]:
+        events = self._events
+        if events is None:
+            return
         while True:
             try:
                 # With a time-out, so that Ctrl+C reaches the main thread on Windows too.
@@ -44,6 +54,7 @@ class LocalClient:
                 continue
             if isinstance(event, FinishedEvent):
                 self._prompt = event.prompt
+                self._events = None
                 yield event
                 return
             yield event

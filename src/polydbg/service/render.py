@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import typing
-from functools import lru_cache
+from functools import cache
 
 import msgspec
 
@@ -43,21 +43,21 @@ def json_of(item: Item) -> dict[str, object]:
     return data
 
 
-def json_line(command: str, items: list[Item], failures: int) -> str:
+def json_line(command: str, items: list[Item], ok: bool) -> str:
     """Return the one-line JSON object of a command."""
     return json.dumps(
         {
             "schema": SCHEMA_VERSION,
             "command": command,
-            "ok": failures == 0,
+            "ok": ok,
             "items": [json_of(i) for i in items if not isinstance(i, Heading)],
         },
         ensure_ascii=True,
     )
 
 
-@lru_cache(maxsize=None)
-def _hex_fields(kind: type) -> frozenset[str]:
+@cache
+def hex_fields(kind: type) -> frozenset[str]:
     """Return the names of fields whose annotation holds the hex mark."""
     hints = typing.get_type_hints(kind, include_extras=True)
     return frozenset(name for name, hint in hints.items() if _has_hex(hint))
@@ -70,16 +70,25 @@ def _has_hex(hint: object) -> bool:
     return any(_has_hex(a) for a in typing.get_args(hint))
 
 
+def hidden_fields() -> frozenset[str]:
+    """Return the names of fields that serve the text alone and are left out of JSON."""
+    return _HIDDEN
+
+
+def type_name(kind: type) -> str:
+    """Return the ``type`` of an item's JSON object: its class name in snake case."""
+    return _SNAKE.sub("_", kind.__name__).lower()
+
+
 def _plain(value: object, as_hex: bool = False) -> object:
     if isinstance(value, msgspec.Struct):
-        hex_fields = _hex_fields(type(value))
-        name = _SNAKE.sub("_", type(value).__name__).lower()
+        marked = hex_fields(type(value))
         fields = {
-            f: _plain(getattr(value, f), f in hex_fields)
+            f: _plain(getattr(value, f), f in marked)
             for f in value.__struct_fields__
             if f not in _HIDDEN
         }
-        return {"type": name, **fields}
+        return {"type": type_name(type(value)), **fields}
     if isinstance(value, bool) or value is None or isinstance(value, float | str):
         return value
     if isinstance(value, int):

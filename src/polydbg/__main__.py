@@ -1,0 +1,7 @@
+"""``python -m polydbg``."""
+
+import sys
+
+from polydbg.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,191 @@
+"""The entry point: reads the command line, opens what it names, runs batch or prompt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from polydbg.cli.options import (
+    Arguments,
+    UsageError,
+    completion_script,
+    help_text,
+    parse,
+)
+
+if TYPE_CHECKING:
+    from polydbg.cli.printer import Printer
+    from polydbg.service.api import DebugClient
+
+EXIT_OK, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 64, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run polydbg and return its exit status."""
+    try:
+        arguments = parse(sys.argv[1:] if argv is None else argv)
+        return _run(arguments)
+    except UsageError as error:
+        print(f"polydbg: {error}\n  polydbg --help lists the options", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (| head): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
+def _run(arguments: Arguments) -> int:
+    if arguments.has("help"):
+        print(help_text())
+        return EXIT_OK
+    if arguments.has("version"):
+        from polydbg import __version__
+
+        print(f"polydbg {__version__}")
+        return EXIT_OK
+    if shell := arguments.get("completion"):
+        print(completion_script(shell))
+        return EXIT_OK
+    match arguments.verb:
+        case "demo":
+            return _demo(arguments)
+        case "sym":
+            return _sym(arguments)
+        case "docs":
+            from polydbg.cli.docs import page
+
+            print(page(arguments.words), end="")
+            return EXIT_OK
+        case _:
+            return _open(arguments)
+
+
+def _demo(arguments: Arguments) -> int:
+    """Open the practice dump; without a terminal show its main answers and leave."""
+    from importlib import resources
+
+    folder = str(resources.files("polydbg") / "demo")
+    arguments.lists["z"] = [os.path.join(folder, "practice.dmp")]
+    arguments.values.setdefault("y", folder)
+    arguments.values.setdefault("i", folder)
+    arguments.values.setdefault("srcpath", folder)
+    if not sys.stdin.isatty():
+        arguments.values.setdefault("c", ".ecxr; k; ~; lm; q")
+    return _open(arguments)
+
+
+def _sym(arguments: Arguments) -> int:
+    if len(arguments.words) != 3 or arguments.words[0] != "why":
+        raise UsageError("usage: polydbg sym why DUMP MODULE")
+    _, dump, module = arguments.words
+    arguments.words = [dump]
+    arguments.values["c"] = f"!sym why {module}; q"
+    return _open(arguments, first_screen=False)
+
+
+def _open(arguments: Arguments, *, first_screen: bool = True) -> int:
+    """Open the dumps, run the commands of ``-c``, ``-cf`` and standard input, or a prompt."""
+    from polydbg.cli.printer import Printer
+    from polydbg.service.api import OpenRequest
+    from polydbg.service.local import LocalClient
+
+    _configure_logging()
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    interactive = sys.stdin is not None and sys.stdin.isatty()
+    if not arguments.dumps and not interactive and not arguments.has("c"):
+        raise UsageError("nothing to open: name a dump file")
+    printer = Printer(sys.stdout, colour=_colour(arguments), as_json=arguments.has("json"))
+    client = LocalClient()
+    try:
+        request = OpenRequest(
+            dumps=arguments.dumps,
+            symbol_path=arguments.get("y"),
+            image_path=arguments.get("i"),
+            source_path=arguments.get("srcpath"),
+            first_screen=first_screen,
+        )
+        opened = printer.run(client, client.open(request), "open")
+        if opened.interrupted:
+            return EXIT_INTERRUPTED
+        if opened.failures:
+            return EXIT_UNREADABLE
+        for key, verb in (("logo", ".logopen"), ("loga", ".logappend")):
+            if path := arguments.get(key):
+                printer.run(client, client.execute(f'{verb} "{path}"'), verb)
+        status, ended = _batch(client, printer, arguments, interactive)
+        if interactive and not ended:
+            from polydbg.cli import repl
+
+            repl.run(client, printer)
+        return status
+    finally:
+        client.close()
+
+
+def _batch(
+    client: DebugClient, printer: Printer, arguments: Arguments, interactive: bool
+) -> tuple[int, bool]:
+    """Run the commands given; return the exit status and whether the session is over.
+
+    :raises UsageError: a command file cannot be read.
+    """
+    status = EXIT_OK
+    for line in _lines(arguments, interactive):
+        finished = printer.run(client, client.execute(line), line)
+        if finished.failures:
+            status = EXIT_FAILED
+            if arguments.has("stop_on_error"):
+                return status, True
+        if finished.interrupted and not interactive:
+            return EXIT_INTERRUPTED, True
+        if finished.session_ended:
+            return status, True
+    return status, False
+
+
+def _lines(arguments: Arguments, interactive: bool) -> Iterator[str]:
+    if commands := arguments.get("c"):
+        yield commands
+    if path := arguments.get("cf"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                yield from _commands_of(file)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    if not interactive and sys.stdin is not None:
+        yield from _commands_of(sys.stdin)
+
+
+def _commands_of(file: TextIO) -> Iterator[str]:
+    for line in file:
+        if stripped := line.strip():
+            yield stripped
+
+
+def _colour(arguments: Arguments) -> bool:
+    """Whether to colour: ``--color``, then NO_COLOR, then whether output is a terminal."""
+    when = arguments.get("color") or "auto"
+    if when not in ("auto", "always", "never"):
+        raise UsageError("--color takes auto, always or never")
+    if when != "auto":
+        return when == "always"
+    return "NO_COLOR" not in os.environ and sys.stdout.isatty()
+
+
+def _configure_logging() -> None:
+    """Write our log to standard error where POLYDBG_LOG asks for it (debug, info, ...)."""
+    if level := os.environ.get("POLYDBG_LOG"):
+        import logging
+
+        number = getattr(logging, level.upper(), logging.INFO)
+        logging.basicConfig(level=number, format="%(asctime)s %(name)s %(message)s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""The command line in one table, from which parsing, ``--help``, completion and docs are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+class UsageError(Exception):
+    """The command line is wrong; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A switch. *metavar* names its argument (``""`` for none); *repeats* collects a list.
+
+    cdb's switches have one dash and mean the same everywhere; ours have two.
+    """
+
+    name: str
+    metavar: str
+    help: str
+    repeats: bool = False
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return self.name.lstrip("-").replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A first word that is a verb; *usage* is what follows it."""
+
+    name: str
+    usage: str
+    help: str
+
+
+OPTIONS = (
+    Option("-z", "FILE", "open a dump; may be repeated; wildcards are ours: -z 'dir/*.dmp'", True),
+    Option("-y", "PATH", "symbol path: folders and stores, separated by ;"),
+    Option("-i", "PATH", "image path: where executables lie (x64 unwind data is in them)"),
+    Option("-srcpath", "PATH", "source path"),
+    Option("-c", "COMMANDS", "run these commands first"),
+    Option("-cf", "FILE", "run the commands in FILE, after -c"),
+    Option("-lines", "", "load line numbers (the default here)"),
+    Option("-logo", "FILE", "write a log, over what FILE holds"),
+    Option("-loga", "FILE", "write a log, behind what FILE holds"),
+    Option("--json", "", "print one JSON object a command (docs/json.md)"),
+    Option("--stop-on-error", "", "end at the first command that fails"),
+    Option("--color", "WHEN", "auto, always or never"),
+    Option("--completion", "SHELL", "print the completion script for bash, zsh or fish"),
+    Option("--version", "", "print the version", aliases=("-version",)),
+    Option("--help", "", "print this help", aliases=("-h", "-?")),
+)
+
+VERBS = (
+    Verb("open", "[options] FILE...", "open dumps, as without a verb"),
+    Verb("demo", "[options]", "open the practice dump that the package carries"),
+    Verb("sym", "why DUMP MODULE", "say where a module's symbols were sought, and what to do"),
+    Verb("docs", "cli|commands|json", "print a page of the reference made from the tables"),
+)
+
+EXIT_CODES = (
+    (0, "all went well"),
+    (1, "a command of -c, -cf or piped input failed"),
+    (2, "the input could not be read"),
+    (64, "the command line is wrong"),
+    (130, "interrupted"),
+)
+
+
+@dataclass(slots=True)
+class Arguments:
+    """A parsed command line. *values* maps option keys; *words* are the free arguments."""
+
+    verb: str = "open"
+    values: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+
+    def get(self, key: str) -> str | None:
+        return self.values.get(key)
+
+    def has(self, key: str) -> bool:
+        return key in self.values
+
+    @property
+    def dumps(self) -> list[str]:
+        """Return the files of ``-z`` and the free words, in that order."""
+        return self.lists.get("z", []) + self.words
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Return the parsed command line.
+
+    :raises UsageError: an unknown switch, or one without its argument.
+    """
+    by_name = {name: o for o in OPTIONS for name in (o.name, *o.aliases)}
+    result = Arguments()
+    rest = list(argv)
+    if rest and rest[0] in {v.name for v in VERBS}:
+        result.verb = rest.pop(0)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            result.words += rest
+            break
+        if not word.startswith("-") or word == "-":
+            result.words.append(word)
+            continue
+        name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        option = by_name.get(name)
+        if option is None:
+            raise UsageError(f"unknown option {name}{_did_you_mean(name, by_name)}")
+        if option.metavar:
+            if not equals:
+                if not rest:
+                    raise UsageError(f"{name} needs an argument: {option.metavar}")
+                value = rest.pop(0)
+        elif equals:
+            raise UsageError(f"{name} takes no argument")
+        if option.repeats:
+            result.lists.setdefault(option.key, []).append(value)
+        result.values[option.key] = value
+    return result
+
+
+def _did_you_mean(name: str, known: dict[str, Option]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def help_text() -> str:
+    """Return what ``--help`` prints."""
+    lines = [
+        "polydbg: opens crash dumps in WinDbg's language, on any host.",
+        "",
+        "usage: polydbg [options] [FILE...]",
+        *(f"       polydbg {v.name} {v.usage}" for v in VERBS),
+        "",
+        "options:",
+    ]
+    for option in OPTIONS:
+        names = ", ".join((option.name, *option.aliases))
+        shown = f"{names} {option.metavar}".rstrip()
+        lines.append(f"  {shown:24} {option.help}")
+    lines += ["", "verbs (a file of that name: ./demo or -z demo):"]
+    lines += [f"  {v.name:24} {v.help}" for v in VERBS]
+    lines += ["", "exit status:"]
+    lines += [f"  {code:<24} {meaning}" for code, meaning in EXIT_CODES]
+    lines += [
+        "",
+        "examples:",
+        "  polydbg crash.dmp                         first screen, then a prompt",
+        '  polydbg crash.dmp -y symbols -c "k;q"     the stack, and out',
+        "  echo '~*k' | polydbg --json crash.dmp     every stack as JSON",
+        "",
+        "Commands come from standard input when it is no terminal. Environment:",
+        "_NT_SYMBOL_PATH, _NT_EXECUTABLE_IMAGE_PATH, NO_COLOR, POLYDBG_CACHE, POLYDBG_LOG.",
+    ]
+    return "\n".join(lines)
+
+
+def markdown() -> str:
+    """Return ``docs/cli.md``."""
+    lines = [
+        "# The command line",
+        "",
+        "Made from the table in `src/polydbg/cli/options.py` by `polydbg docs cli`.",
+        "",
+        "```",
+        "polydbg [options] [FILE...]",
+        *(f"polydbg {v.name} {v.usage}" for v in VERBS),
+        "```",
+        "",
+        "A first word that is a verb is the verb; write `./open` or `-z open` for a file.",
+        "",
+        "| option | argument | meaning |",
+        "| --- | --- | --- |",
+    ]
+    for option in OPTIONS:
+        names = ", ".join(f"`{n}`" for n in (option.name, *option.aliases))
+        lines.append(f"| {names} | {option.metavar} | {option.help.replace('|', chr(92) + '|')} |")
+    lines += ["", "| verb | meaning |", "| --- | --- |"]
+    lines += [f"| `{v.name}` | {v.help} |" for v in VERBS]
+    lines += ["", "| exit status | meaning |", "| --- | --- |"]
+    lines += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES]
+    return "\n".join(lines) + "\n"
+
+
+def completion_script(shell: str) -> str:
+    """Return the completion script of *shell*. :raises UsageError: another shell."""
+    names = " ".join(n for o in OPTIONS for n in (o.name, *o.aliases) if "?" not in n)
+    verbs = " ".join(v.name for v in VERBS)
+    if shell == "bash":
+        return (
+            "_polydbg() {\n"
+            '  local word="${COMP_WORDS[COMP_CWORD]}"\n'
+            '  if [[ "$word" == -* ]]; then\n'
+            f'    COMPREPLY=($(compgen -W "{names}" -- "$word"))\n'
+            "  elif (( COMP_CWORD == 1 )); then\n"
+            f'    COMPREPLY=($(compgen -f -W "{verbs}" -- "$word"))\n'
+            "  else\n"
+            '    COMPREPLY=($(compgen -f -- "$word"))\n'
+            "  fi\n"
+            "}\n"
+            "complete -o filenames -F _polydbg polydbg"
+        )
+    if shell == "zsh":
+        return (
+            "#compdef polydbg\n"
+            f"_arguments '*: :->args'\n"
+            "if [[ $words[CURRENT] == -* ]]; then\n"
+            f"  compadd -- {names}\n"
+            f"elif (( CURRENT == 2 )); then\n  compadd -- {verbs}; _files\nelse\n  _files\nfi"
+        )
+    if shell == "fish":
+        return "\n".join(
+            [
+                f"complete -c polydbg -n __fish_use_subcommand -a {v.name} "
+                f"-d '{v.help.replace(chr(39), '')}'"
+                for v in VERBS
+            ]
+            + [
+                f"complete -c polydbg {_fish_flag(o)} -d '{o.help.replace(chr(39), '')}'"
+                for o in OPTIONS
+            ]
+        )
+    raise UsageError(f"no completion for {shell}: bash, zsh or fish")
+
+
+def _fish_flag(option: Option) -> str:
+    bare = option.name.lstrip("-")
+    kind = "l" if option.name.startswith("--") else "s" if len(bare) == 1 else "o"
+    return f"-{kind} {bare}{' -r' if option.metavar else ''}"

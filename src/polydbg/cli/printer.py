@@ -1,0 +1,93 @@
+"""Shows a request's events: text or JSON on standard output, progress on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+from polydbg.service import render
+from polydbg.service.api import (
+    CommandEnd,
+    DebugClient,
+    Event,
+    FinishedEvent,
+    Item,
+    ItemsEvent,
+    ProgressEvent,
+)
+
+
+class Printer:
+    """Writes items as they come. *colour* and *as_json* choose the rendering."""
+
+    def __init__(self, out: TextIO, *, colour: bool, as_json: bool) -> None:
+        self._out = out
+        self._render = render.coloured if colour else render.text_of
+        self._as_json = as_json
+        self._pending: list[Item] = []
+        self._progress_shown = False
+
+    def run(self, client: DebugClient, events: Iterator[Event], command: str) -> FinishedEvent:
+        """Show *events* to their end. Ctrl+C interrupts the command, then goes on reading."""
+        pulled = iter(events)
+        while True:
+            try:
+                for event in pulled:
+                    if isinstance(event, FinishedEvent):
+                        self._finish(command, event)
+                        return event
+                    self._show(event)
+            except KeyboardInterrupt:
+                # A generator that was interrupted is finished; ask for the rest of the stream.
+                client.interrupt()
+                pulled = client.pending()
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case ItemsEvent(items=items):
+                self._clear_progress()
+                if self._as_json:
+                    self._collect(list(items))
+                else:
+                    shown = [self._render(i) for i in items if not isinstance(i, CommandEnd)]
+                    if shown:
+                        self._out.write("\n".join(shown) + "\n")
+                        self._out.flush()
+            case ProgressEvent(text=text, done=done, total=total):
+                self._show_progress(text, done, total)
+            case FinishedEvent():
+                pass
+
+    def _collect(self, items: list[Item]) -> None:
+        for item in items:
+            if isinstance(item, CommandEnd):
+                self._out.write(render.json_line(item.command, self._pending, item.ok) + "\n")
+                self._pending = []
+            else:
+                self._pending.append(item)
+        self._out.flush()
+
+    def _finish(self, command: str, event: FinishedEvent) -> None:
+        self._clear_progress()
+        if self._as_json and self._pending:
+            ok = not event.failures and not event.interrupted
+            self._out.write(render.json_line(command, self._pending, ok) + "\n")
+            self._pending = []
+        if event.interrupted and not self._as_json:
+            self._out.write("Interrupted.\n")
+        self._out.flush()
+
+    def _show_progress(self, text: str, done: int, total: int) -> None:
+        if not sys.stderr.isatty():
+            return
+        share = f"{100 * done // total:3d}%" if total else f"{done}"
+        sys.stderr.write(f"\r\x1b[K{text} {share}")
+        sys.stderr.flush()
+        self._progress_shown = True
+
+    def _clear_progress(self) -> None:
+        if self._progress_shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._progress_shown = False
