@@ -65,7 +65,6 @@ class PdbSource:
         self._path = path
         self._file = PdbFile(data)
         self._names = PdbNames(self._file)
-        self._status: str | None = None
 
     # -- identity ------------------------------------------------------------------------------
 
@@ -84,11 +83,7 @@ class PdbSource:
 
     @property
     def status(self) -> str:
-        if self._status is None:
-            dbi = self._file.dbi
-            private = not dbi.is_stripped and dbi.modules.with_symbols()
-            self._status = "private pdb symbols" if private else "pdb symbols"
-        return self._status
+        return "private pdb symbols" if self._file.has_private else "pdb symbols"
 
     @property
     def file(self) -> PdbFile:
@@ -198,10 +193,14 @@ class PdbSource:
             if rank >= 0:
                 module = self._file.module(contributions[rank].module)
         private = module.symbols.below(key) if module is not None else None
+        section = key >> 32
+        if not self._file.sections.is_code(section) and self._file.has_private:
+            data = self._file.data_at(self._file.data_index.key_below(key))
+            if data and (private is None or data[0].key > private.key):
+                private = data[0]
         publics = self._file.publics
         rank = publics.rank(key) - 1
         public_at = publics.key(rank) if rank >= 0 else -1
-        section = key >> 32
         if private is not None and private.key >> 32 == section and private.key >= public_at:
             return self._private(private, rva, key)
         if public_at >> 32 != section:
@@ -241,6 +240,8 @@ class PdbSource:
         if module is not None:
             for each in module.symbols.starting_at(key):
                 self._add(found, private_symbol(self._file, each, rva))
+        for each in self._file.data_at(key):
+            self._add(found, private_symbol(self._file, each, rva))
         self._add_publics(found, key, rva)
         return tuple(found.values())
 
@@ -295,6 +296,11 @@ class PdbSource:
             found = module.symbols.above(max(key, floor - 1))
             if found is not None and (found.key < best or (found.key == best and not private)):
                 best, private = found.key, found
+        if not self._file.sections.is_code(key >> 32) and self._file.has_private:
+            above = self._file.data_index.key_above(key)
+            if above is not None and (above < best or (above == best and private is None)):
+                data = self._file.data_at(above)
+                best, private = (above, data[0]) if data else (best, private)
         if private is not None:
             return private_symbol(self._file, private)
         if rank >= len(publics):

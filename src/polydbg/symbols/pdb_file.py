@@ -13,11 +13,11 @@ from polydbg.base.errors import FormatError
 from polydbg.base.identifiers import DebugId
 from polydbg.formats.pdb import dbi as dbi_format
 from polydbg.formats.pdb.dbi import NO_STREAM, Contribution, Dbi, Sections, key_of
-from polydbg.formats.pdb.gsi import Publics, SymbolHash, SymbolRecords
+from polydbg.formats.pdb.gsi import DataIndex, Publics, SymbolHash, SymbolRecords
 from polydbg.formats.pdb.info import NameTable, read_info
 from polydbg.formats.pdb.inlines import Site, sites_of
 from polydbg.formats.pdb.lines import ModuleLines
-from polydbg.formats.pdb.module import CodeViewSymbol, ModuleSymbols, read_symbol
+from polydbg.formats.pdb.module import DATA, CodeViewSymbol, ModuleSymbols, read_symbol
 from polydbg.formats.pdb.msf import Buffer, Msf, Stream
 from polydbg.formats.pdb.omap import Omap
 from polydbg.formats.pdb.tpi import Types
@@ -99,6 +99,8 @@ class PdbFile:
         self._omap: tuple[Omap, Omap] | None = None
         self._modules: OrderedDict[int, Module] = OrderedDict()
         self._kept = 0
+        self._data_index: DataIndex | None = None
+        self._has_private: bool | None = None
 
     # -- addresses -----------------------------------------------------------------------------
 
@@ -132,6 +134,33 @@ class PdbFile:
         if rva is not None and self._omap is not None:
             return self._omap[1].translate(rva, nearest=False)
         return rva
+
+    # -- private symbols -----------------------------------------------------------------------
+
+    @property
+    def has_private(self) -> bool:
+        """Tell whether there are private symbols."""
+        if self._has_private is None:
+            self._has_private = not self.dbi.is_stripped and self.dbi.modules.with_symbols()
+        return self._has_private
+
+    @property
+    def data_index(self) -> DataIndex:
+        """Return the global data by address, collected when first asked for."""
+        if self._data_index is None:
+            self._data_index = DataIndex(self.records, DATA)
+        return self._data_index
+
+    def data_at(self, key: int) -> list[CodeViewSymbol]:
+        """Return the global and static data that start at a packed address."""
+        if self.sections.is_code(key >> 32) or not self.has_private:
+            return []
+        found = []
+        for offset in self.data_index.starting_at(key):
+            symbol = read_symbol(self.records.record(offset), 0, offset)
+            if symbol is not None:
+                found.append(symbol)
+        return found
 
     # -- modules -------------------------------------------------------------------------------
 

@@ -149,6 +149,8 @@ class PdbNames:
 
     def private_of_public(self, key: int, record: bytes) -> CodeViewSymbol | None:
         """Return the private symbol that has the address and the name of a public one."""
+        if not self._file.has_private:
+            return None
         raw = cstring(record, _NAME_AT)
         shown = undecorate(text(raw)).encode()
         for name in dict.fromkeys((shown, raw)):
@@ -233,6 +235,8 @@ class PdbNames:
 
     def _has_private(self, key: int, record: bytes) -> bool:
         """Tell whether a private symbol starts where a public one does."""
+        if not self._file.has_private:
+            return False
         if self.private_of_public(key, record) is not None:
             return True
         module = self._file.module_at(key)

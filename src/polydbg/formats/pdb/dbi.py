@@ -18,6 +18,7 @@ _HEADER = struct.Struct("<iIIHHHHHHIIIIIIIIHHI")
 _MODULE = struct.Struct("<4x28xHHIIIHHIII")
 _MODULE_SIZES = struct.Struct("<34xHIII")
 _CONTRIBUTION = struct.Struct("<H2xIIIH")
+_PLACE = struct.Struct("<H2xI")
 _SECTION_HEADER = struct.Struct("<8sIIII12xI")
 _CONTRIBUTION_SIZES = {0xF12EBA2D: 28, 0xF13151E4: 32}
 _FLAG_STRIPPED = 2
@@ -116,12 +117,17 @@ class Contributions:
         section, offset, size, _, module = fields
         return Contribution(key_of(section, offset), size, module)
 
+    def _key(self, rank: int) -> int:
+        index = rank if self._order is None else self._order[rank]
+        section, offset = self._stream.unpack(_PLACE, self._offset + index * self._size)
+        return int(section) << 32 | int(offset)
+
     def rank(self, key: int) -> int:
         """Return the rank of the last contribution at or below *key*, -1 when there is none."""
         low, high = 0, self._count
         while low < high:
             middle = (low + high) // 2
-            if self[middle].key <= key:
+            if self._key(middle) <= key:
                 low = middle + 1
             else:
                 high = middle

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from polydbg.formats.pdb.msf import Stream
@@ -20,6 +21,9 @@ _BUCKETS = 4096
 _BITMAP_SIZE = (_BUCKETS + 32) // 32 * 4
 _BUCKET_UNIT = 12  # offsets count records of the 32-bit linker's memory
 _PUBLICS_HEADER = struct.Struct("<IIIIH2xII")
+_DATA_PLACE = struct.Struct("<8xIH")
+_CHUNK = 1 << 21
+_OVERLAP = 1 << 16  # the longest record
 _ADDRESS = struct.Struct("<HHIIH")
 S_PUB32 = 0x110E
 
@@ -54,6 +58,61 @@ class SymbolRecords:
         head = self.stream.read(offset, min(128, available) if available > 4 else 4)
         size = (head[0] | head[1] << 8) + 2
         return head[:size] if size <= len(head) else self.stream.read(offset, size)
+
+
+class DataIndex:
+    """The data records of the global stream by address.
+
+    Not every variable has a public name, and a global one is in no module's stream, so to name an
+    address of a data section takes a pass over the records (0.3 s for 120 MB), made once.
+    """
+
+    def __init__(self, records: SymbolRecords, kinds: frozenset[int]) -> None:
+        self._places: list[tuple[int, int]] = []
+        stream = records.stream
+        for position in range(0, stream.size, _CHUNK):
+            chunk = stream.read(position, min(_CHUNK + _OVERLAP, stream.size - position))
+            for kind in kinds:
+                self._collect(chunk, position, kind)
+        self._places.sort()
+
+    def _collect(self, chunk: bytes, base: int, kind: int) -> None:
+        wanted = struct.pack("<H", kind)
+        hit = chunk.find(wanted)
+        while 0 <= hit < _CHUNK + 2:
+            start = hit - 2
+            if (base + start) & 3 == 0 and start >= 0 and _is_record(chunk, start):
+                fields = _DATA_PLACE.unpack_from(chunk, start)
+                self._places.append((fields[1] << 32 | fields[0], base + start))
+            hit = chunk.find(wanted, hit + 2)
+
+    def starting_at(self, key: int) -> list[int]:
+        """Return the offsets of the records of the data at *key*."""
+        rank = bisect_left(self._places, (key, 0))
+        found = []
+        while rank < len(self._places) and self._places[rank][0] == key:
+            found.append(self._places[rank][1])
+            rank += 1
+        return found
+
+    def key_below(self, key: int) -> int:
+        """Return the address of the nearest data at or below *key*, -1 when there is none."""
+        rank = bisect_left(self._places, (key + 1, 0)) - 1
+        return self._places[rank][0] if rank >= 0 else -1
+
+    def key_above(self, key: int) -> int | None:
+        """Return the address of the nearest data above *key*."""
+        rank = bisect_left(self._places, (key + 1, 0))
+        return self._places[rank][0] if rank < len(self._places) else None
+
+
+def _is_record(chunk: bytes, start: int) -> bool:
+    """Tell whether a data record begins at *start*: its name must end where the record does."""
+    end = start + 2 + (chunk[start] | chunk[start + 1] << 8)
+    if end > len(chunk) or end & 3 or end - start < 16:
+        return False
+    stop = chunk.find(b"\0", start + 14, end)
+    return stop >= 0 and end - stop <= 4
 
 
 class SymbolHash:

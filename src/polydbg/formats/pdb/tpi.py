@@ -25,6 +25,10 @@ LF_STRUCTURE = 0x1505
 LF_UNION = 0x1506
 LF_ENUM = 0x1507
 LF_INTERFACE = 0x1519
+LF_CLASS2 = 0x1608
+LF_STRUCTURE2 = 0x1609
+LF_UNION2 = 0x160A
+LF_INTERFACE2 = 0x160B
 LF_FUNC_ID = 0x1601
 LF_MFUNC_ID = 0x1602
 LF_SUBSTR_LIST = 0x1604
@@ -42,7 +46,12 @@ _KEYWORDS = {
     LF_INTERFACE: "interface ",
     LF_UNION: "union ",
     LF_ENUM: "",
+    LF_CLASS2: "class ",
+    LF_STRUCTURE2: "struct ",
+    LF_INTERFACE2: "interface ",
+    LF_UNION2: "union ",
 }
+_WIDE = frozenset((LF_CLASS2, LF_STRUCTURE2, LF_UNION2, LF_INTERFACE2))  # since Visual C++ 2019
 
 #: Simple types by the low byte of their index: name and size in bytes.
 _SIMPLE = {
@@ -215,6 +224,10 @@ def aggregate(leaf: int, body: bytes) -> Aggregate:
         underlying, size, offset = u32(body, 4), 0, 12
     elif leaf == LF_UNION:
         size, offset = numeric(body, 8)
+    elif leaf in _WIDE:  # wider properties first, the count of members before the size
+        properties = u16(body, 0)
+        _, offset = numeric(body, 8 if leaf == LF_UNION2 else 16)
+        size, offset = numeric(body, offset)
     else:
         size, offset = numeric(body, 16)
     name = cstring(body, offset)
