@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds practice.exe and practice.pdb into the folder given (default: the package's demo
 # folder, where orders.c is too).
-# Needs: clang-19 lld-19 llvm-19 mingw-w64 (Debian 12). The same tools give the same bytes.
+# Needs: clang-19 lld-19 llvm-19 mingw-w64 python3 (Debian 12). The same tools give the same bytes.
 # A dump belongs to the binaries it was made with: after a build, make the dump again.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,10 +20,11 @@ for unit in orders crash_dump; do
         -fdebug-compilation-dir=. -c "$unit.c" -o "$unit.o"
 done
 clang-19 $target orders.o crash_dump.o -o practice.exe -fuse-ld=lld-19 \
-    -Wl,--pdb=practice.pdb -Wl,--no-insert-timestamp \
+    -Wl,--pdb=practice.pdb -Wl,-Xlink=-timestamp:1795500000 \
     -Wl,-Xlink=-pdbaltpath:%_PDB% '-Wl,-Xlink=-pdbsourcepath:C:\practice'
 # The C runtime's objects bring DWARF along, which nobody reads here.
 llvm-strip-19 --strip-all practice.exe
+python3 "$here/set_checksum.py" practice.exe
 chmod 644 practice.exe
 cp practice.exe practice.pdb "$out"
 ls -l "$out"
