@@ -89,10 +89,12 @@ class Layer:
 
     def disjoint(self) -> Layer:
         """Return these ranges ascending and without overlaps; the earlier one keeps its bytes."""
-        if 0 in self.sizes or not _fits(self):
+        if 0 in self.sizes:
             return Layer.of(self).disjoint()
-        if _ascends(self):
+        if _ascends(self) and (not len(self) or self.starts[-1] + self.sizes[-1] <= ADDRESS_LIMIT):
             return self
+        if not _fits(self):
+            return Layer.of(self).disjoint()
         order = sorted(range(len(self)), key=self.starts.__getitem__)
         ordered = Layer(
             map(self.starts.__getitem__, order),
@@ -283,6 +285,8 @@ def clipped(layer: Layer, file_size: int) -> tuple[Layer, int]:
 
     A range that starts past the end is lost whole.
     """
+    if max(layer.offsets, default=0) + max(layer.sizes, default=0) <= file_size:
+        return layer, 0
     ends = map(operator.add, layer.offsets, layer.sizes)
     if all(map(operator.le, ends, repeat(file_size))):
         return layer, 0
@@ -299,13 +303,10 @@ def clipped(layer: Layer, file_size: int) -> tuple[Layer, int]:
 def clipped_ascending(layer: Layer, file_size: int) -> tuple[Layer, int]:
     """Do what :func:`clipped` does for offsets that ascend, without visiting the ranges kept."""
     count = bisect_left(layer.offsets, file_size)
-    total = sum(layer.sizes)
-    if count and layer.offsets[count - 1] + layer.sizes[count - 1] > file_size:
-        room = file_size - layer.offsets[count - 1]
-        kept = Layer(layer.starts[:count], layer.sizes[:count], layer.offsets[:count])
-        kept.sizes[-1] = room
-    elif count == len(layer):
+    past = max(0, layer.offsets[count - 1] + layer.sizes[count - 1] - file_size) if count else 0
+    if count == len(layer) and not past:
         return layer, 0
-    else:
-        kept = Layer(layer.starts[:count], layer.sizes[:count], layer.offsets[:count])
-    return kept, total - sum(kept.sizes)
+    kept = Layer(layer.starts[:count], layer.sizes[:count], layer.offsets[:count])
+    if past:
+        kept.sizes[-1] -= past
+    return kept, past + sum(layer.sizes[count:])

@@ -9,20 +9,20 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.minidump.lists import Stream, counted, extended
-from polydbg.formats.minidump.process import MemoryDescriptor, Thread
+from polydbg.formats.minidump.process import Thread
 from polydbg.formats.minidump.view import View
 from polydbg.memory.ranges import Layer, RangeMap, clipped, clipped_ascending
 
 MAX_RANGES = 5_000_000
 MAX_OFFSET = (1 << 64) - 1
+DESCRIPTOR_SIZE = 16
 
-_DESCRIPTOR = struct.Struct("<QII")
 _REGION = struct.Struct("<QQIIQIIII")
 
 
@@ -51,14 +51,23 @@ class Memory64:
         return len(self.starts)
 
 
-def parse_memory_list(view: View, stream: Stream) -> tuple[MemoryDescriptor, ...]:
-    """Return the ranges of a MemoryListStream.
+def parse_memory_list(view: View, stream: Stream) -> Layer:
+    """Return the ranges of a MemoryListStream as the file has them, in its order.
 
     :raises FormatError: the stream holds no list.
     """
-    entries = counted(view, stream, _DESCRIPTOR.size, MAX_RANGES)
-    data = view.slice(entries.offset, entries.count * entries.size)
-    return tuple(MemoryDescriptor(*fields) for fields in _DESCRIPTOR.iter_unpack(data))
+    entries = counted(view, stream, DESCRIPTOR_SIZE, MAX_RANGES)
+    data = view.slice(entries.offset, entries.count * DESCRIPTOR_SIZE)
+    halves = _numbers("I", data)
+    return Layer(_numbers("Q", data)[::2], array("Q", halves[2::4]), array("Q", halves[3::4]))
+
+
+def _numbers(code: str, data: bytes) -> array[int]:
+    """Return little-endian numbers: *code* ``I`` of 32 bits, ``Q`` of 64."""
+    numbers: array[int] = array(code, data)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def parse_memory64_list(view: View, stream: Stream) -> Memory64:
@@ -78,9 +87,7 @@ def parse_memory64_list(view: View, stream: Stream) -> Memory64:
         view.warn(
             "dump.count-clamped", f"{stream.name}: {kept} of {count} entries are in the stream"
         )
-    numbers = array("Q", view.slice(stream.rva + 16, kept * 16))
-    if sys.byteorder == "big":
-        numbers.byteswap()
+    numbers = _numbers("Q", view.slice(stream.rva + 16, kept * DESCRIPTOR_SIZE))
     return Memory64(base_rva, numbers[::2], numbers[1::2])
 
 
@@ -101,7 +108,7 @@ def parse_regions(view: View, stream: Stream) -> tuple[Region, ...]:
 
 def build_map(
     view: View,
-    ranges: Sequence[MemoryDescriptor],
+    ranges: Layer,
     ranges64: Memory64 | None,
     threads: Sequence[Thread],
 ) -> RangeMap:
@@ -109,17 +116,14 @@ def build_map(
 
     What lies past the end of the file is left out, with one warning a list.
     """
-    layers = [_clip(view, "MemoryListStream", _layer(ranges))]
+    layers = [_clip(view, "MemoryListStream", ranges)]
     if ranges64 is not None:
         layers.append(_layer64(view, ranges64))
     stacks = [thread.stack for thread in threads if thread.stack.rva]
     stacks += [t.backing_store for t in threads if t.backing_store and t.backing_store.rva]
-    layers.append(_clip(view, "thread stacks", _layer(stacks)))
+    stack_layer = Layer.of((item.start, item.size, item.rva) for item in stacks)
+    layers.append(_clip(view, "thread stacks", stack_layer))
     return RangeMap(view.buffer, layers)
-
-
-def _layer(ranges: Iterable[MemoryDescriptor]) -> Layer:
-    return Layer.of((item.start, item.size, item.rva) for item in ranges)
 
 
 def _clip(view: View, what: str, layer: Layer) -> Layer:

@@ -25,7 +25,7 @@ from polydbg.formats.minidump.header import (
 )
 from polydbg.formats.minidump.lists import Stream
 from polydbg.formats.minidump.view import View, ansi_text, utf16_text
-from polydbg.memory.ranges import RangeMap
+from polydbg.memory.ranges import Layer, RangeMap
 from polydbg.memory.space import Buffer
 
 T = TypeVar("T")
@@ -219,8 +219,9 @@ class Minidump:
     # Memory
 
     @cached_property
-    def memory_list(self) -> tuple[process.MemoryDescriptor, ...]:
-        return self._parse(5, memory_data.parse_memory_list) or ()
+    def memory_list(self) -> Layer:
+        """Return MemoryListStream's (address, size, RVA) as the file has them."""
+        return self._parse(5, memory_data.parse_memory_list) or Layer()
 
     @cached_property
     def memory64_list(self) -> memory_data.Memory64 | None:
