@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from polydbg.base.cancel import CancelToken
+from polydbg.base.wildcards import compile_wildcard
 from polydbg.images.image import Export
 from polydbg.images.pe import PeImage
 from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind
@@ -58,7 +58,7 @@ class ExportSource:
         return below, above
 
     def symbols_matching(self, pattern: str, cancel: CancelToken) -> Iterator[Symbol]:
-        wanted = _expression(pattern)
+        wanted = compile_wildcard(pattern, symbols=True)
         for index, symbol in enumerate(self._load()):
             if index % _POLL_EVERY == 0:
                 cancel.check()
@@ -101,31 +101,3 @@ class ExportSource:
 
     def _symbol(self, name: str, item: Export) -> Symbol:
         return Symbol(name, item.rva, 0, SymbolKind.EXPORT, self._image.is_code(item.rva))
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression of a WinDbg wildcard pattern: ``* ? # [set] +``."""
-    parts: list[str] = []
-    index = 0
-    while index < len(pattern):
-        char = pattern[index]
-        end = pattern.find("]", index + 1)
-        if char == "*":
-            if not parts or parts[-1] != ".*":
-                parts.append(".*")
-        elif char == "?":
-            parts.append(".")
-        elif char in "#+" and parts and parts[-1] != ".*":
-            # `#` is zero or more of the previous character, `+` one or more.
-            parts[-1] = f"(?:{parts[-1]}){'*' if char == '#' else '+'}"
-        elif char == "[" and end > index + 1:
-            members = re.sub(r"([\\\[\]^&~|])", r"\\\1", pattern[index + 1 : end])
-            parts.append(f"[{members}]")
-            index = end
-        else:
-            parts.append(re.escape(char))
-        index += 1
-    try:
-        return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
-    except re.error:
-        return re.compile(re.escape(pattern), re.IGNORECASE)
