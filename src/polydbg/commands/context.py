@@ -43,9 +43,19 @@ class CommandContext:
         return value
 
     def range(
-        self, cursor: Cursor, *, element_size: int, default_count: int, limit: int = 256 << 20
+        self,
+        cursor: Cursor,
+        *,
+        element_size: int,
+        default_count: int | None,
+        default_start: int | None = None,
+        limit: int = 256 << 20,
+        overflow: int | None = 0xFFFF_FFFF,
     ) -> Range:
-        """Read an address or range at the cursor; sizes in bytes. :raises ExpressionError:"""
+        """Read an address or range at the cursor; sizes in bytes. See :mod:`polydbg.expr.ranges`.
+
+        :raises ExpressionError: it is missing, backward, too large or has no value.
+        """
         cursor.skip_blanks()
         found, cursor.position = parse_range(
             cursor.text,
@@ -53,6 +63,8 @@ class CommandContext:
             self.session.evaluator,
             element_size=element_size,
             default_count=default_count,
+            default_start=default_start,
             limit=limit,
+            overflow=overflow,
         )
         return found

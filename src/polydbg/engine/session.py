@@ -16,6 +16,7 @@ from polydbg.engine.evaluation import Evaluator
 from polydbg.engine.files import FileFinder
 from polydbg.engine.log import SessionLog
 from polydbg.engine.memory import SystemMemory
+from polydbg.engine.memory_view import MemoryView
 from polydbg.engine.modules import ModuleLoader, ModuleMap
 from polydbg.engine.settings import Settings
 from polydbg.engine.stack import StackFrame, walk_stack
@@ -48,6 +49,7 @@ class System:
     threads: Sequence[ThreadInfo]
     thread: ThreadInfo | None
     scope: Scope = field(default_factory=Scope)
+    memory_view: MemoryView = field(default_factory=MemoryView)
     overlay: Overlay | None = None
     register_overlay: dict[int, dict[str, int]] = field(default_factory=dict)
 
