@@ -117,7 +117,7 @@ def literals_of(pattern: str) -> list[str]:
             index += 1
             continue
         elif char in "#+":
-            runs.append(run[:-1])
+            runs.append(run[:-1] if char == "#" else run)
             run = ""
             index += 1
             continue
