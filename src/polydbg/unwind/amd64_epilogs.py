@@ -61,7 +61,7 @@ def _release(site: EpilogSite, steps: list[tuple[Step, int, int]]) -> int:
         steps.append((Step.ADD, _signed(code[3:7]), 0))
         return 7
     # lea rsp, [register + disp]: REX.W with B for r8-r15, 8D, modrm with reg = rsp.
-    if len(code) < 8 or code[0] & 0xFE != 0x48 or code[1] != 0x8D or code[2] & 0x38 != 0x20:
+    if len(code) < 3 or code[0] & 0xFE != 0x48 or code[1] != 0x8D or code[2] & 0x38 != 0x20:
         return 0
     register = (code[2] & 7) | (code[0] & 1) << 3
     # r12 would need a SIB byte; rm 4 is never a plain register.
@@ -69,7 +69,7 @@ def _release(site: EpilogSite, steps: list[tuple[Step, int, int]]) -> int:
         return 0
     mode = code[2] >> 6
     width = {0: 0, 1: 1, 2: 4}.get(mode)
-    if width is None or (mode == 0 and code[2] & 7 == 5):
+    if width is None or (mode == 0 and code[2] & 7 == 5) or len(code) < 3 + width:
         return 0
     steps.append((Step.SP_FROM_REGISTER, register, _signed(code[3 : 3 + width])))
     return 3 + width
