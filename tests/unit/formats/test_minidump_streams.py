@@ -430,3 +430,31 @@ def test_architecture_from_contexts() -> None:
     dump = read(builder)
     assert (dump.system_info, dump.arch, dump.pointer_size) == (None, "amd64", 8)
     assert read(MinidumpBuilder(with_system_info=False).thread(1)).arch == "unknown"
+
+
+def test_strings_that_share_bytes_do_not_multiply() -> None:
+    """A file of a megabyte whose modules all point into one long string."""
+    builder = MinidumpBuilder()
+    at = builder.blob(u32(0xFFFF) * 0x8000)
+    entries = [
+        u64(index) + u32(1, 0, 0, at + 4 * (index % 64)) + bytes(52) + u32(0xFFFF, at) + bytes(24)
+        for index in range(5000)
+    ]
+    builder.stream(4, builder.counted(entries))
+    dump = read(builder)
+    assert len(dump.modules) == 5000
+    for module in dump.modules:
+        dump.codeview(module)
+    assert sum(len(module.name) for module in dump.modules) < 64 * 1024 * 1024
+    assert "too many strings" in [warning.message for warning in dump.warnings]
+
+
+def test_nested_annotations_do_not_multiply() -> None:
+    builder = MinidumpBuilder()
+    objects = builder.blob(u32(0xFFFFFFFF) + bytes(12 * 9000))
+    module = builder.blob(u32(1, 0, 0, 0, 0, 16, objects))
+    modules = builder.blob(u32(5000) + u32(0, 28, module) * 5000)
+    builder.stream(0x43500001, bytes(0x24) + u32(0, 0, 16, modules, 0))
+    found = read(builder).crashpad_info
+    assert found is not None
+    assert sum(len(item.objects) for item in found.modules) <= 20_000

@@ -15,6 +15,8 @@ from polydbg.formats.minidump.process import Location
 from polydbg.formats.minidump.view import View, utf8_text, utf16_text
 
 MAX_ITEMS = 10_000
+MAX_ANNOTATIONS = 20_000
+MAX_VALUE = 0x10000
 MAX_MACOS_STRING = 8192
 MACOS_RECORDS = 20
 
@@ -129,6 +131,7 @@ def parse_crashpad_info(view: View, stream: Stream) -> CrashpadInfo:
     :raises FormatError: below 0x34 bytes.
     """
     data = _need(view, stream, 0x34)
+    reader = _Crashpad(view)
     version = int.from_bytes(data[:4], "little")
     simple = Location(*struct.unpack_from("<II", data, 0x24))
     modules = Location(*struct.unpack_from("<II", data, 0x2C))
@@ -137,68 +140,83 @@ def parse_crashpad_info(view: View, stream: Stream) -> CrashpadInfo:
         version,
         uuid.UUID(bytes_le=data[4:0x14]),
         uuid.UUID(bytes_le=data[0x14:0x24]),
-        _dictionary(view, simple),
-        _crashpad_modules(view, modules),
+        reader.dictionary(simple),
+        reader.modules(modules),
         int.from_bytes(mask, "little"),
     )
 
 
-def _crashpad_modules(view: View, location: Location) -> tuple[CrashpadModule, ...]:
-    modules = []
-    for index, size, rva in struct.iter_unpack("<III", _items(view, location, 12)):
-        data = view.clipped(rva, min(size, 28))
-        if len(data) < 20:
-            view.warn("dump.truncated", f"CrashpadInfoStream: module {index} is cut off")
-            continue
-        places = struct.unpack("<6I", data[4:].ljust(24, b"\0"))
-        texts, simple, objects = (Location(*places[at : at + 2]) for at in (0, 2, 4))
-        modules.append(
-            CrashpadModule(
-                index, _strings(view, texts), _dictionary(view, simple), _objects(view, objects)
+class _Crashpad:
+    """Follows Crashpad's nested lists with one limit for all of them, and each text read once."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.left = MAX_ANNOTATIONS
+        self.texts: dict[int, str] = {}
+
+    def modules(self, location: Location) -> tuple[CrashpadModule, ...]:
+        modules = []
+        for index, size, rva in struct.iter_unpack("<III", self.items(location, 12)):
+            data = self.view.clipped(rva, min(size, 28))
+            if len(data) < 20:
+                self.view.warn("dump.truncated", f"CrashpadInfoStream: module {index} is cut off")
+                continue
+            places = struct.unpack("<6I", data[4:].ljust(24, b"\0"))
+            texts, simple, objects = (Location(*places[at : at + 2]) for at in (0, 2, 4))
+            modules.append(
+                CrashpadModule(
+                    index, self.strings(texts), self.dictionary(simple), self.objects(objects)
+                )
             )
+        return tuple(modules)
+
+    def strings(self, location: Location) -> tuple[str, ...]:
+        items = struct.iter_unpack("<I", self.items(location, 4))
+        return tuple(self.text(rva) for (rva,) in items)
+
+    def dictionary(self, location: Location) -> dict[str, str]:
+        pairs = struct.iter_unpack("<II", self.items(location, 8))
+        return {self.text(key): self.text(value) for key, value in pairs}
+
+    def objects(self, location: Location) -> tuple[Annotation, ...]:
+        items = struct.iter_unpack("<IHHI", self.items(location, 12))
+        return tuple(
+            Annotation(self.text(name), kind, self.value(rva)) for name, kind, _, rva in items
         )
-    return tuple(modules)
 
+    def items(self, location: Location, size: int) -> bytes:
+        """Return the whole items of a counted list, as many as there are."""
+        if not location.rva:
+            return b""
+        count = int.from_bytes(self.view.clipped(location.rva, 4), "little")
+        data = self.view.clipped(location.rva + 4, min(count, self.left) * size)
+        kept = len(data) // size
+        self.left -= kept
+        if kept < count:
+            self.view.warn(
+                "dump.count-clamped",
+                f"CrashpadInfoStream: {kept} of {count} items at {location.rva:#x}",
+            )
+        return data[: kept * size]
 
-def _strings(view: View, location: Location) -> tuple[str, ...]:
-    return tuple(_text(view, rva) for (rva,) in struct.iter_unpack("<I", _items(view, location, 4)))
+    def text(self, rva: int) -> str:
+        if rva not in self.texts:
+            try:
+                self.texts[rva] = self.view.utf8(rva)
+            except FormatError:
+                self.view.warn("dump.bad-string", f"CrashpadInfoStream: no string at {rva:#x}")
+                self.texts[rva] = ""
+        return self.texts[rva]
 
-
-def _dictionary(view: View, location: Location) -> dict[str, str]:
-    pairs = struct.iter_unpack("<II", _items(view, location, 8))
-    return {_text(view, key): _text(view, value) for key, value in pairs}
-
-
-def _objects(view: View, location: Location) -> tuple[Annotation, ...]:
-    found = []
-    for name, kind, _, value in struct.iter_unpack("<IHHI", _items(view, location, 12)):
-        size = int.from_bytes(view.clipped(value, 4), "little")
-        found.append(
-            Annotation(_text(view, name), kind, view.clipped(value + 4, min(size, 0x10000)))
-        )
-    return tuple(found)
-
-
-def _items(view: View, location: Location, size: int) -> bytes:
-    """Return the whole items of a counted list, as many as there are."""
-    if not location.rva:
-        return b""
-    count = int.from_bytes(view.clipped(location.rva, 4), "little")
-    data = view.clipped(location.rva + 4, min(count, MAX_ITEMS) * size)
-    if len(data) < count * size:
-        view.warn(
-            "dump.count-clamped",
-            f"CrashpadInfoStream: {len(data) // size} of {count} items at {location.rva:#x}",
-        )
-    return data[: len(data) // size * size]
-
-
-def _text(view: View, rva: int) -> str:
-    try:
-        return view.utf8(rva)
-    except FormatError:
-        view.warn("dump.bad-string", f"CrashpadInfoStream: no string at RVA {rva:#x}")
-        return ""
+    def value(self, rva: int) -> bytes:
+        size = int.from_bytes(self.view.clipped(rva, 4), "little")
+        data = self.view.clipped(rva + 4, min(size, MAX_VALUE))
+        try:
+            self.view.charge(len(data))
+        except FormatError as error:
+            self.view.warn(error.identifier, error.message)
+            return b""
+        return data
 
 
 def _dso_layout(size: int, pointer_size: int) -> tuple[struct.Struct, struct.Struct]:

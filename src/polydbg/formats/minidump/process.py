@@ -17,6 +17,7 @@ from polydbg.formats.minidump.view import View, ansi_text, utf8_text, utf16_text
 MAX_THREADS = 100_000
 MAX_MODULES = 50_000
 MAX_PARAMETERS = 15
+MAX_RECORD = 0x10000
 FIXED_FILE_INFO_SIGNATURE = 0xFEEF04BD
 
 _THREAD = struct.Struct("<4I2Q4I")
@@ -278,10 +279,23 @@ def parse_unloaded_modules(view: View, stream: Stream) -> tuple[UnloadedModule, 
     return tuple(modules)
 
 
+def _record(view: View, location: Location) -> bytes:
+    """Return the bytes of a record that a module points to, ``b""`` when there is none."""
+    if not location.rva:
+        return b""
+    data = view.clipped(location.rva, min(location.size, MAX_RECORD))
+    try:
+        view.charge(len(data))
+    except FormatError as error:
+        view.warn(error.identifier, error.message)
+        return b""
+    return data
+
+
 def parse_codeview(view: View, location: Location) -> CodeView | None:
     """Return the CodeView record at *location*; ``None`` when there is none or it is cut short."""
-    data = view.clipped(location.rva, min(location.size, 0x10000))
-    if location.rva == 0 or len(data) < 4:
+    data = _record(view, location)
+    if len(data) < 4:
         return None
     signature = data[:4]
     if signature == b"RSDS" and len(data) >= 0x18:
@@ -300,8 +314,8 @@ def parse_codeview(view: View, location: Location) -> CodeView | None:
 
 def parse_misc_record(view: View, location: Location) -> str | None:
     """Return the image name in an IMAGE_DEBUG_MISC record (it names a ``.dbg``), or ``None``."""
-    data = view.clipped(location.rva, min(location.size, 0x10000))
-    if location.rva == 0 or len(data) < 12:
+    data = _record(view, location)
+    if len(data) < 12:
         return None
     kind, length, is_unicode = struct.unpack_from("<IIB", data)
     if kind != 1:

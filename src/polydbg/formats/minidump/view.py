@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 from polydbg.base.errors import FormatError
 from polydbg.base.warnings import Warning
 from polydbg.memory.space import Buffer
@@ -11,7 +9,8 @@ from polydbg.memory.space import Buffer
 MAX_STRING = 64 * 1024
 """Bytes of the longest string that is read; what is longer is cut."""
 
-_U32 = struct.Struct("<I")
+MAX_STRINGS = 64 * 1024 * 1024
+"""Bytes of all strings and records together: a small file can point to one place very often."""
 
 
 class View:
@@ -21,13 +20,14 @@ class View:
     the answer is noted with :meth:`warn`.
     """
 
-    __slots__ = ("_seen", "buffer", "size", "warnings")
+    __slots__ = ("_budget", "_seen", "buffer", "size", "warnings")
 
     def __init__(self, buffer: Buffer) -> None:
         self.buffer = buffer
         self.size = len(buffer)
         self.warnings: list[Warning] = []
         self._seen: set[tuple[str, str]] = set()
+        self._budget = MAX_STRINGS
 
     def warn(self, identifier: str, message: str) -> None:
         """Note a warning. At most a thousand are kept, so that no file fills the memory."""
@@ -55,6 +55,15 @@ class View:
             return b""
         return bytes(self.buffer[offset : min(offset + size, self.size)])
 
+    def charge(self, size: int) -> None:
+        """Count *size* bytes of a string or record that other records may share.
+
+        :raises FormatError: they add up to more than any dump needs.
+        """
+        if size > self._budget:
+            raise FormatError("too many strings", identifier="dump.count-clamped")
+        self._budget -= size
+
     def u32(self, offset: int) -> int:
         """:raises FormatError: past the end of the file."""
         return int.from_bytes(self.slice(offset, 4), "little")
@@ -64,15 +73,18 @@ class View:
 
         :raises FormatError: the string does not lie in the file.
         """
-        length = self.u32(offset) & ~1
-        return utf16_text(self.slice(offset + 4, min(length, MAX_STRING)))
+        length = min(self.u32(offset) & ~1, MAX_STRING)
+        self.charge(length)
+        return utf16_text(self.slice(offset + 4, length))
 
     def utf8(self, offset: int) -> str:
         """Return a Crashpad string: u32 byte length, UTF-8.
 
         :raises FormatError: the string does not lie in the file.
         """
-        return utf8_text(self.slice(offset + 4, min(self.u32(offset), MAX_STRING)))
+        length = min(self.u32(offset), MAX_STRING)
+        self.charge(length)
+        return utf8_text(self.slice(offset + 4, length))
 
     def name_at(self, rva: int, what: str) -> str:
         """Return the UTF-16 string at *rva*; ``""`` for 0, and with a warning when damaged."""
@@ -80,8 +92,11 @@ class View:
             return ""
         try:
             return self.utf16(rva)
-        except FormatError:
-            self.warn("dump.bad-string", f"{what}: no string at RVA {rva:#x}")
+        except FormatError as error:
+            if error.identifier == "dump.truncated":
+                self.warn("dump.bad-string", f"{what}: no string at RVA {rva:#x}")
+            else:
+                self.warn(error.identifier, error.message)
             return ""
 
 
