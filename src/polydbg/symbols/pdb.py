@@ -17,7 +17,7 @@ from polydbg.base.errors import FormatError
 from polydbg.base.identifiers import DebugId
 from polydbg.formats.pdb.inlines import InlineRange, Site
 from polydbg.formats.pdb.lines import ModuleLines, Row
-from polydbg.formats.pdb.module import CodeViewSymbol, Trampoline
+from polydbg.formats.pdb.module import CodeViewSymbol
 from polydbg.formats.pdb.msf import Buffer
 from polydbg.formats.pdb.reading import cstring, text
 from polydbg.formats.pdb.sources import last_component, modules_naming, path_matches
@@ -132,13 +132,12 @@ class PdbSource:
         if index is None:
             return None
         offset = index * publics.thunk_size
-        start = key_of_thunk = (publics.thunk_section << 32) + publics.thunk_offset + offset
+        start = (publics.thunk_section << 32) + publics.thunk_offset + offset
         module = self._file.module_at(start)
         target = None
         if module is not None:
-            for trampoline in module.symbols.trampolines:
-                if trampoline.key == key_of_thunk:
-                    target = self._raw_name(trampoline.target)
+            trampoline = module.symbols.trampoline_at(start)
+            target = self._raw_name(trampoline.target) if trampoline is not None else None
         rva = self._file.rva_of_key(start)
         if rva is None:
             return None
@@ -158,12 +157,9 @@ class PdbSource:
 
     def _trampoline(self, module: Module, key: int) -> Symbol | None:
         """Return a jump made by the linker, by the name of where it goes."""
-        for each in module.symbols.trampolines:
-            if each.key <= key < each.key + each.size:
-                return self._named_trampoline(module, each)
-        return None
-
-    def _named_trampoline(self, module: Module, each: Trampoline) -> Symbol | None:
+        each = module.symbols.trampoline_at(key)
+        if each is None:
+            return None
         rva = self._file.rva_of_key(each.key)
         target = self._raw_name(each.target)
         if rva is None or target is None:
@@ -175,15 +171,14 @@ class PdbSource:
 
     def _separated(self, module: Module, key: int, rva: int) -> Symbol | None:
         """Return the function that a part moved elsewhere belongs to."""
-        for part in module.symbols.separated:
-            if part.key <= key < part.key + part.size:
-                parent = module.symbols.function_starting_at(part.parent)
-                if parent is not None:
-                    start = self._file.rva_of_key(parent.key)
-                    if start is None or start > rva:  # then count from the part itself
-                        start = max(rva - (key - part.key), 0)
-                    return private_symbol(self._file, parent, start)
-        return None
+        part = module.symbols.separated_at(key)
+        parent = module.symbols.function_starting_at(part.parent) if part is not None else None
+        if part is None or parent is None:
+            return None
+        start = self._file.rva_of_key(parent.key)
+        if start is None or start > rva:  # then count from the part itself
+            start = max(rva - (key - part.key), 0)
+        return private_symbol(self._file, parent, start)
 
     def _nearest(self, key: int, rva: int, module: Module | None) -> Symbol | None:
         """Return the nearest symbol at or below *key* in its section."""

@@ -34,6 +34,7 @@ _WANTED = _REFERENCES | DATA | THREAD_DATA | {S_PUB32}
 _NAME_AT = 14  # in all of them
 _CHUNK = 1 << 21
 _OVERLAP = 1 << 16  # the longest record
+_MAX_NAME = 1 << 13
 _POLL = 512
 _STRING_LITERAL = b"??_C@"
 # Words that undecorating puts into names, so a pattern's text need not be in the decorated name.
@@ -277,7 +278,9 @@ def _record_around(chunk: bytes, hit: int, base: int) -> tuple[int, int]:
     The bytes before the name are a section's or module's number, whose high byte mostly is 0, so
     the last NUL before the hit is at most a few bytes before the name.
     """
-    zero = chunk.rfind(b"\0", 0, hit)
+    zero = chunk.rfind(b"\0", max(hit - _MAX_NAME, 0), hit)
+    if zero < 0:
+        return -1, hit + 1
     for name in range(zero + 1, min(zero + 5, hit + 1)):
         start = name - _NAME_AT
         if start < 0 or (base + start) & 3:

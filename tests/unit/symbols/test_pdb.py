@@ -253,7 +253,7 @@ PROCEDURE = b.record(0x1008, struct.pack("<IBBHI", 3, 0, 0, 0, 0))
 STRUCTURE = b.record(0x1505, struct.pack("<HHIIIH", 0, 0, 0, 0, 0, 4) + b"space::Tree\0")
 
 
-def inlined() -> PdbSource:
+def inlined_parts() -> b.PdbParts:
     # walk covers 4..0x14 of outer, leaf within it 8..0xC; walk goes on after a gap at 0x18..0x1C.
     leaf = b.inline_site(0x1000, bytes([6, 4, 3, 8, 4, 4]))
     walk = b.inline_site(0x1002, bytes([11, 0x24, 3, 4, 4, 0x0C, 12, 4, 4, 5, 8]))
@@ -272,7 +272,11 @@ def inlined() -> PdbSource:
     parts.contributions = [(1, 0x10, 0x20, 0)]
     parts.tpi = b.types([PROCEDURE, STRUCTURE])
     parts.ipi = b.types([FUNC_ID, SCOPE, PLAIN_ID, MEMBER_ID])
-    return source(parts)
+    return parts
+
+
+def inlined() -> PdbSource:
+    return source(inlined_parts())
 
 
 def test_lines() -> None:

@@ -18,12 +18,15 @@ _HASH_HEADER = struct.Struct("<IIII")
 _SIGNATURE = 0xFFFFFFFF
 _VERSION = 0xEFFE0000 + 19990810
 _BUCKETS = 4096
+_MAX_BUCKET = 8192  # two million names make buckets of some 500
 _BITMAP_SIZE = (_BUCKETS + 32) // 32 * 4
 _BUCKET_UNIT = 12  # offsets count records of the 32-bit linker's memory
 _PUBLICS_HEADER = struct.Struct("<IIIIH2xII")
 _DATA_PLACE = struct.Struct("<8xIH")
 _CHUNK = 1 << 21
 _OVERLAP = 1 << 16  # the longest record
+_MAX_RECORD = 1 << 13
+_ENDINGS = frozenset((0, 0xF1, 0xF2, 0xF3))  # of a name, or of the padding behind it
 _ADDRESS = struct.Struct("<HHIIH")
 S_PUB32 = 0x110E
 
@@ -109,10 +112,9 @@ class DataIndex:
 def _is_record(chunk: bytes, start: int) -> bool:
     """Tell whether a data record begins at *start*: its name must end where the record does."""
     end = start + 2 + (chunk[start] | chunk[start + 1] << 8)
-    if end > len(chunk) or end & 3 or end - start < 16:
+    if end > len(chunk) or end & 3 or not 16 <= end - start <= _MAX_RECORD:
         return False
-    stop = chunk.find(b"\0", start + 14, end)
-    return stop >= 0 and end - stop <= 4
+    return chunk[end - 1] in _ENDINGS and 0 < end - chunk.find(b"\0", start + 14, end) <= 4
 
 
 class SymbolHash:
@@ -157,7 +159,7 @@ class SymbolHash:
         end = self._count
         if slot + 1 < self._bucket_count:
             end = self._stream.u32(self._buckets_at + slot * 4 + 4) // _BUCKET_UNIT
-        for index in range(start, min(end, self._count)):
+        for index in range(start, min(end, self._count, start + _MAX_BUCKET)):
             offset = self._stream.u32(self._entries_at + index * 8)
             if offset:
                 yield offset - 1

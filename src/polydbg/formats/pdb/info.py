@@ -14,6 +14,7 @@ _FEATURE_FASTLINK = 0x494E494D
 _NAMES_SIGNATURE = 0xEFFEEFFE
 _VERSION_VC70 = 20000404
 _MAX_FEATURES = 64
+_MAX_NAME = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,10 @@ class NameTable:
         """Return the name at *offset*, "" outside of the table."""
         if not 0 <= offset < self._size:
             return ""
-        length = 256
-        while True:
+        for length in (256, _MAX_NAME):
             available = min(length, self._size - offset)
             piece = self._stream.read(12 + offset, available)
             end = piece.find(b"\0")
             if end >= 0 or available < length:
                 return text(piece[: end if end >= 0 else available])
-            length *= 4
+        return ""

@@ -108,6 +108,10 @@ class Trampoline:
     incremental: bool
 
 
+def _key(part: SeparatedCode | Trampoline) -> int:
+    return part.key
+
+
 def _end_of_scope(data: bytes, position: int, size: int) -> int:
     """Return the offset of the record that ends the scope at *position*, 0 when it has none."""
     end: int = unpack(_END_OF_SCOPE, data, position)[3]
@@ -177,7 +181,8 @@ class ModuleSymbols:
         self._code, self._named = code, named
         self._code_keys = [entry[0] for entry in code]
         self._named_keys = [entry[0] for entry in named]
-        self.trampolines.sort(key=lambda trampoline: trampoline.key)
+        self.separated.sort(key=_key)
+        self.trampolines.sort(key=_key)
 
     def _add_separated(self, position: int) -> None:
         _, _, _, _, size, _, offset, parent, section, parent_section = unpack(
@@ -220,6 +225,20 @@ class ModuleSymbols:
     def symbol(self, position: int) -> CodeViewSymbol | None:
         """Return the symbol whose record is at *position*, if it is one that names an address."""
         return read_symbol(self.data, position, position)
+
+    def separated_at(self, key: int) -> SeparatedCode | None:
+        """Return the separated part of a function that covers *key*."""
+        rank = bisect_right(self.separated, key, key=_key) - 1
+        if rank >= 0 and key < self.separated[rank].key + self.separated[rank].size:
+            return self.separated[rank]
+        return None
+
+    def trampoline_at(self, key: int) -> Trampoline | None:
+        """Return the linker's jump that covers *key*."""
+        rank = bisect_right(self.trampolines, key, key=_key) - 1
+        if rank >= 0 and key < self.trampolines[rank].key + self.trampolines[rank].size:
+            return self.trampolines[rank]
+        return None
 
     def code_at(self, key: int) -> CodeViewSymbol | None:
         """Return the function or thunk that contains *key*; of folded ones the first."""

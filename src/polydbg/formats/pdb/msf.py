@@ -192,6 +192,8 @@ class Msf:
         size = self.size_of(index)
         if size == 0:
             return Stream(self._data, self.block_size, array("I"), 0, index)
+        if size > len(self._data):
+            raise FormatError(f"PDB stream {index} is larger than the file")
         start, end = self._starts[index], self._starts[index + 1]
         if end > len(self._directory):
             raise FormatError(f"the stream directory ends before the blocks of stream {index}")

@@ -38,6 +38,8 @@ _HEADER = struct.Struct("<IIIIIHHIIiIiIiI")
 _FIRST_INDEX = 0x1000
 _MAX_DEPTH = 24
 _MAX_STEP = 1 << 20
+_MAX_MARKED_STEP = 1 << 14
+_MAX_CANDIDATES = 4096
 _PROPERTY_FORWARD = 0x80
 _BUCKET_RECORDS = 8
 _KEYWORDS = {
@@ -154,7 +156,7 @@ class TypeStream:
         if not self.first <= index < self.end:
             raise FormatError(f"the PDB has no type {index:#x}")
         at, offset = self._mark_below(index)
-        if index - at > _MAX_STEP:
+        if index - at > (_MAX_MARKED_STEP if self._marks[1] else _MAX_STEP):
             raise FormatError("the table of type offsets is damaged")
         chunk, start = b"", 0
         while True:
@@ -205,7 +207,7 @@ class TypeStream:
         wanted = struct.pack("<I", bucket)
         found = []
         position = data.find(wanted)
-        while position >= 0:
+        while position >= 0 and len(found) < _MAX_CANDIDATES:
             if position % 4 == 0:
                 found.append(self.first + position // 4)
             position = data.find(wanted, position + 1)
