@@ -81,7 +81,11 @@ FAMILIES = (
     "memory_words",
     "modules",
     "registers",
+    "reload",
+    "settings",
+    "source_listing",
     "stack",
+    "symbol_path",
     "target_info",
     "threads",
 )

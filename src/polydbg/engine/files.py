@@ -1,169 +1,388 @@
-"""Finds the files of modules: the PDB, the image; keeps the trail of where it looked."""
+"""Finds the files of modules: the PDB, the image; keeps the trail of where it looked.
+
+An image comes first: its headers say which PDB belongs to it where the dump does not, its unwind
+tables carry x64 stacks, and its folder is one more place for the PDB. Beside the paths of the
+session, the folder of the dump is tried last: people put files together.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from polydbg.base.errors import DebuggerError
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import DebuggerError, TargetError
 from polydbg.base.identifiers import DebugId
+from polydbg.base.text import sanitise_line
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
 from polydbg.engine.settings import LOAD_ANYTHING, Settings
+from polydbg.engine.source_view import SourceView
+from polydbg.images.image import CodeViewRecord
 from polydbg.images.pe import PeImage
 from polydbg.symbols.exports import ExportSource
 from polydbg.symbols.pdb import PdbSource, open_pdb
-from polydbg.symbols.store import FileKind, IdCheck, Located, Wanted, locate
-from polydbg.symbols.store.path import SymbolPath
-from polydbg.symbols.store.trail import Trail
+from polydbg.symbols.store import (
+    FileKind,
+    IdCheck,
+    Located,
+    Outcome,
+    SymbolPath,
+    Trail,
+    TrailEntry,
+    Wanted,
+    locate,
+)
+from polydbg.targets.target import ModuleInfo
+
+_EXACT_SYMBOLS = 0x400  # SYMOPT_EXACT_SYMBOLS: whatever else says so, nothing of another build
+_IMAGE_DEBUG_STRIPPED = 0x200
+_ELF_RECORD = "BpEL"
+
+Notify = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """Which PDB a module wants: *codeview* is ``None`` when nothing says so; *is_missing* when its
+    image was read and has no record, rather than not being there."""
+
+    codeview: CodeViewRecord | None
+    is_missing: bool = False
+
+    @property
+    def debug_id(self) -> DebugId | None:
+        return self.codeview.debug_id if self.codeview else None
 
 
 class FileFinder:
     """Loads symbols and images for modules by the session's paths.
 
     *notify* receives (identifier, message) for what the user should see beside the answer.
+    *cancel* is polled by long copies and searches. *sources* are the source files.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.notify: Callable[[str, str], None] = lambda identifier, message: None
+        self.notify: Notify = lambda identifier, message: None
+        self.cancel: CancelToken | None = None
+        self.sources = SourceView()
+        self._accepted: set[ModuleInfo] = set()
+        self._warned: set[ModuleInfo] = set()
+
+    # -- what .reload needs ----------------------------------------------------------------
+
+    def accept_mismatch(self, info: ModuleInfo) -> None:
+        """Let the symbols of this module be of another build (``.reload /i``)."""
+        self._accepted.add(info)
+
+    def forget(self, info: ModuleInfo) -> None:
+        """Forget what was accepted for and warned about a module, and listings of folders."""
+        self._accepted.discard(info)
+        self._warned.discard(info)
+        self._settings.symbol_path.directories.clear()
+        self._settings.image_path.directories.clear()
+        self.sources.forget()
+
+    # -- symbols -----------------------------------------------------------------------------
 
     def load_symbols(self, module: Module, modules: ModuleMap, dump_path: str) -> None:
-        """Fill *module*'s symbols: its PDB, else the exports of its image, else none."""
-        module.symbol_trail = Trail()
-        module.pdb_key = self._debug_id(module, modules)
-        located = self._find_pdb(module, dump_path)
-        if located is not None:
-            try:
-                module.symbols = open_pdb(located.path)
-                module.state = SymbolState.LOADED
-                module.mismatched = located.mismatched
-            except DebuggerError as error:
-                self.notify("symbols.damaged", f"*** ERROR: {located.path}: {error.message}")
-        image_name = module.info.file_name
-        if module.symbols is not None:
-            self._verify(module, image_name)
-            return
+        """Fill *module*'s symbols: its PDB, else the exports of its image, else none.
+
+        :raises Cancelled: the user asked to stop; the module stays deferred.
+        """
         image = modules.image(module)
-        if image is not None and next(iter(image.exports()), None) is not None:
-            module.symbols = ExportSource(image)
+        record = _record(module.info, image)
+        trail = Trail()
+        source, mismatched = self._open_pdb(module, record, image, dump_path, trail)
+        module.pdb_key = record.debug_id
+        module.symbol_trail = trail
+        module.mismatched = mismatched
+        if image is None:
+            self.notify(
+                "image.not-found",
+                f"Unable to load image {sanitise_line(module.info.image_path)}, Win32 error 0n2",
+            )
+        if source is not None:
+            module.symbols = source
+            module.state = SymbolState.LOADED
+            self._verify(module, image)
+        else:
+            self._without_pdb(module, image, trail)
+        self._trace(module)
+
+    def _without_pdb(self, module: Module, image: PeImage | None, trail: Trail) -> None:
+        """Fall back on the export table, and say so."""
+        name = sanitise_line(module.info.file_name)
+        for entry in trail.entries:
+            if entry.outcome is Outcome.DAMAGED:
+                self.notify(
+                    "symbols.damaged",
+                    sanitise_line(f"*** ERROR: {entry.place} is damaged: {entry.detail}"),
+                )
+        exports = _exports(module.info, image)
+        if exports is not None:
+            module.symbols = exports
             module.state = SymbolState.LOADED
             self.notify(
                 "symbols.exports-only",
                 "*** ERROR: Symbol file could not be found.  Defaulted to export symbols for "
-                f"{image_name} - ",
+                f"{name} - ",
             )
             return
         module.state = SymbolState.NONE
-        if image is None:
-            self.notify("image.not-found", f"Unable to load image {module.info.image_path}")
+        self._verify(module, image)
         self.notify(
             "symbols.none",
-            f"*** ERROR: Module load completed but symbols could not be loaded for {image_name}",
+            f"*** ERROR: Module load completed but symbols could not be loaded for {name}",
         )
 
-    def _verify(self, module: Module, image_name: str) -> None:
+    def _verify(self, module: Module, image: PeImage | None) -> None:
         """Say what could not be compared, as the engine does when symbols load."""
-        if not module.info.timestamp:
-            self.notify(
-                "symbols.unverified", f"*** WARNING: Unable to verify timestamp for {image_name}"
-            )
+        name = sanitise_line(module.info.file_name)
+        if image is None or not module.info.timestamp:
+            self.notify("symbols.unverified", f"*** WARNING: Unable to verify timestamp for {name}")
         elif not module.info.checksum:
-            self.notify(
-                "symbols.unverified", f"*** WARNING: Unable to verify checksum for {image_name}"
-            )
+            self.notify("symbols.unverified", f"*** WARNING: Unable to verify checksum for {name}")
         if module.mismatched:
             self.notify(
                 "symbols.mismatched",
-                f"*** WARNING: symbols are of another build, loaded all the same: {image_name}",
+                f"*** WARNING: symbols are of another build, loaded all the same: {name}",
             )
 
-    def _debug_id(self, module: Module, modules: ModuleMap) -> DebugId | None:
-        """Return the id the PDB must have: from the dump's CodeView record, else the image's."""
-        if module.info.debug_id is not None:
-            return module.info.debug_id
-        image = modules.image(module)
-        try:
-            record = image.codeview() if image else None
-        except DebuggerError:
-            record = None
-        return record.debug_id if record else None
+    def _trace(self, module: Module) -> None:
+        """Print where was looked and what came of it, for ``!sym noisy``."""
+        trail = module.symbol_trail
+        if not self._settings.noisy or trail is None:
+            return
+        for line in trail.lines():
+            self.notify("symbols.trail", line)
+        result = "no symbols loaded"
+        if module.symbols is not None:
+            result = f"{module.symbols.status}: {module.symbols.path}"
+        self.notify("symbols.trail", sanitise_line(f"DBGHELP: {module.name} - {result}"))
 
-    def pdb_wanted(self, module: Module) -> Wanted | None:
-        """Return what is to be found for *module*'s symbols, ``None`` without any record."""
-        path = module.info.pdb_path or ""
+    def pdb_wanted(self, module: Module, record: _Record, dump_path: str) -> Wanted:
+        """Return what is to be found for *module*'s symbols."""
+        codeview, image_file = record.codeview, module.image_file
+        path = codeview.path if codeview else ""
         stem = os.path.splitext(module.info.file_name)[0]
-        name = path.replace("\\", "/").rsplit("/", 1)[-1] or f"{stem}.pdb"
-        key = module.pdb_key
+        extra: list[str | Path] = []
+        if image_file is not None:
+            extra.append(image_file.parent)
+        extra += [folder for folder in _dump_folder(dump_path) if folder not in extra]
+        if path:
+            extra.append(path)
+        key = codeview.debug_id if codeview else None
         return Wanted(
             kind=FileKind.PDB,
-            name=name,
+            name=path or f"{stem}.pdb",
             key=key.key if key else None,
-            id_text=f"{key.braced} age {key.age}" if key else "",
-            extra_paths=(path,) if path else (),
+            id_text=f"{key.braced} age {key.age:x}" if key else "",
+            extra_paths=tuple(extra),
+            image_name=module.info.file_name,
         )
 
-    def _find_pdb(self, module: Module, dump_path: str) -> Located | None:
-        wanted = self.pdb_wanted(module)
-        trail = module.symbol_trail
-        if wanted is None or trail is None:
-            return None
+    def _open_pdb(
+        self,
+        module: Module,
+        record: _Record,
+        image: PeImage | None,
+        dump_path: str,
+        trail: Trail,
+    ) -> tuple[PdbSource | None, bool]:
+        """Return the PDB, ready for questions, and whether it is of another build."""
+        wanted = self.pdb_wanted(module, record, dump_path)
+        if module.info.codeview_signature == _ELF_RECORD:
+            trail.begin(wanted, [e.text for e in self._settings.symbol_path.elements])
+            detail = "an ELF file; DWARF symbols are not read by this version"
+            trail.add(module.info.file_name, Outcome.NOT_ASKED, detail)
+            return None, False
+        expected = record.debug_id
 
         def verify(path: Path) -> IdCheck:
+            source = open_pdb(path)
             try:
-                source: PdbSource = open_pdb(path)
-            except DebuggerError as error:
-                return IdCheck(False, "", error.message)
-            found = source.debug_id
-            source.close()
-            same = module.pdb_key is not None and found == module.pdb_key
-            return IdCheck(same, f"{found.braced} age {found.age}", "")
+                matches = expected is not None and source.matches(expected)
+                return IdCheck(matches, source.debug_id.key)
+            finally:
+                source.close()
 
-        return locate(
+        located = locate(
             wanted,
-            self._with_dump_folder(self._settings.symbol_path, dump_path),
+            self._settings.symbol_path,
             verify,
             trail,
-            load_anything=bool(self._settings.symbol_options & LOAD_ANYTHING),
+            load_anything=self._loads_anything(module.info),
+            cancel=self.cancel,
         )
+        if record.is_missing:
+            _add_no_record(trail, module.info, image)
+        if located is None:
+            return None, False
+        return self._reopen(located, trail), located.mismatched
+
+    def _reopen(self, located: Located, trail: Trail) -> PdbSource | None:
+        try:
+            source = open_pdb(located.path)
+        except (DebuggerError, OSError) as error:
+            # It was whole a moment ago: replaced while we looked.
+            trail.add(located.path, Outcome.DAMAGED, str(error))
+            return None
+        if source.file.dbi.is_stripped:
+            detail = "public names only, no lines, types or locals"
+            trail.add(located.path, Outcome.STRIPPED, detail)
+        return source
+
+    def _loads_anything(self, info: ModuleInfo) -> bool:
+        options = self._settings.symbol_options
+        if options & _EXACT_SYMBOLS:
+            return False
+        return bool(options & LOAD_ANYTHING) or info in self._accepted
+
+    # -- images ------------------------------------------------------------------------------
 
     def find_image(self, module: Module, dump_path: str) -> PeImage | None:
         """Return the image file of *module*, checked by timestamp and size, or ``None``."""
-        module.image_trail = Trail()
         info = module.info
+        trail = module.image_trail = Trail()
+        extra: list[str | Path] = [*_dump_folder(dump_path)]
+        if info.codeview_signature != _ELF_RECORD:
+            extra.append(info.image_path)
         wanted = Wanted(
             kind=FileKind.IMAGE,
             name=info.file_name,
             key=info.code_id.key,
             id_text=f"timestamp {info.timestamp:08X}, size {info.size:X}",
-            extra_paths=(),
+            extra_paths=tuple(extra),
         )
-
-        def verify(path: Path) -> IdCheck:
-            try:
-                image = PeImage.from_file(path)
-            except DebuggerError as error:
-                return IdCheck(False, "", error.message)
-            found = f"timestamp {image.timestamp:08X}, size {image.size_of_image:X}"
-            same = image.timestamp == info.timestamp and image.size_of_image == info.size
-            image.close()
-            return IdCheck(same, found, "")
-
-        elements = self._settings.image_path.text, self._settings.symbol_path.text
-        path = SymbolPath.parse(";".join(e for e in elements if e))
-        located = locate(
-            wanted, self._with_dump_folder(path, dump_path), verify, module.image_trail
-        )
+        located = locate(wanted, self._image_elements(), lambda p: _check_image(p, info), trail)
         if located is None:
-            return None
-        module.image_file = located.path
-        try:
-            return PeImage.from_file(located.path)
-        except DebuggerError:
-            return None
+            self._warn_of_other_image(info, trail)
+        image = _open_image(located.path) if located else None
+        if located is not None and image is not None:
+            module.image_file = located.path
+            if info.checksum and image.checksum and info.checksum != image.checksum:
+                self._warn_of_difference("Checksum", info.checksum, image.checksum, located.path)
+        if self._settings.noisy:
+            for line in trail.lines("DBGENG:  "):
+                self.notify("image.trail", line)
+        return image
 
-    @staticmethod
-    def _with_dump_folder(path: SymbolPath, dump_path: str) -> SymbolPath:
-        """Return *path* followed by the folder of the dump, where people put files together."""
-        folder = os.path.dirname(os.path.abspath(dump_path))
-        return SymbolPath.parse(";".join(e for e in (path.text, folder) if e))
+    def unwind_data_missing(self, module: Module) -> None:
+        """Say once that a stack needed the image of *module*, which was not found."""
+        if module.info in self._warned or module.image_file is not None:
+            return
+        self._warned.add(module.info)
+        name = sanitise_line(module.info.file_name)
+        self.notify(
+            "image.needed-for-unwinding",
+            f"*** WARNING: x64 PDBs carry no unwind data: image {name} not found "
+            f"(.exepath+ DIR; !sym why {module.name})",
+        )
+
+    def _image_elements(self) -> SymbolPath:
+        """Return the image path, then the symbol path: stores often hold both kinds."""
+        images, symbols = self._settings.image_path, self._settings.symbol_path
+        elements = tuple(dict.fromkeys(images.elements + symbols.elements))
+        return SymbolPath(images.text, elements, symbols.directories)
+
+    def _warn_of_other_image(self, info: ModuleInfo, trail: Trail) -> None:
+        """Say that an image was found that differs from the dump's."""
+        entry = next((e for e in trail.entries if e.outcome is Outcome.WRONG_ID), None)
+        if entry is None:
+            return
+        what, here, there = _difference(info, entry)
+        self._warn_of_difference(what, here, there, entry.place)
+
+    def _warn_of_difference(self, what: str, here: int, there: int, path: str | Path) -> None:
+        self.notify(
+            "image.mismatched",
+            sanitise_line(
+                f"*** WARNING: Check Image - {what} mismatch - Dump: {here:#x}, File: {there:#x}"
+                f" - {path}"
+            ),
+        )
+
+
+def _dump_folder(dump_path: str) -> tuple[Path, ...]:
+    """Return the folder that holds the dump, where there is a file."""
+    return (Path(os.path.abspath(dump_path)).parent,) if dump_path else ()
+
+
+def _record(info: ModuleInfo, image: PeImage | None) -> _Record:
+    """Return which PDB belongs to a module: as the dump says, else as its image does."""
+    if info.debug_id is not None:
+        signature = info.codeview_signature or ""
+        return _Record(CodeViewRecord(info.debug_id, info.pdb_path or "", signature))
+    if image is None:
+        return _Record(None)
+    try:
+        found = image.codeview()
+    except DebuggerError:
+        return _Record(None)
+    return _Record(found, is_missing=found is None)
+
+
+def _add_no_record(trail: Trail, info: ModuleInfo, image: PeImage | None) -> None:
+    trail.add(info.file_name, Outcome.NO_RECORD)
+    if image is not None and image.characteristics & _IMAGE_DEBUG_STRIPPED:
+        detail = "its header says that debug information was removed"
+        trail.add(info.file_name, Outcome.STRIPPED, detail)
+
+
+def _exports(info: ModuleInfo, image: PeImage | None) -> ExportSource | None:
+    """Return the exports of *image*, ``None`` where it has none or they cannot be read."""
+    try:
+        if image is None or not image.exports():
+            return None
+    except DebuggerError:
+        return None
+    if not image.name:
+        image.name = info.file_name
+    return ExportSource(image)
+
+
+def _check_image(path: Path, info: ModuleInfo) -> IdCheck:
+    """Compare an image file with what the dump says of the module.
+
+    Links without a timestamp make the same code id again and again, so the debug id counts too
+    where both sides have one.
+    """
+    try:
+        image = PeImage.from_file(path)
+    except TargetError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise
+    try:
+        if image.code_id != info.code_id:
+            return IdCheck(False, image.code_id.key)
+        found = _record(ModuleInfo("", "", 0, 0), image).debug_id
+        if found is not None and info.debug_id is not None and found != info.debug_id:
+            return IdCheck(False, found.key)
+        return IdCheck(True, image.code_id.key)
+    finally:
+        image.close()
+
+
+def _open_image(path: Path) -> PeImage | None:
+    try:
+        return PeImage.from_file(path)
+    except DebuggerError:
+        return None
+
+
+def _difference(info: ModuleInfo, entry: TrailEntry) -> tuple[str, int, int]:
+    """Return what differs between the dump and an image of another build, and the two numbers."""
+    found = entry.found_id
+    try:
+        stamp, size = int(found[:8], 16), int(found[8:], 16)
+    except ValueError:
+        return "Timestamp", info.timestamp, 0
+    if len(found) > 16 and info.debug_id is not None:
+        return "Debug id", int(info.debug_id.key, 16), int(found, 16)
+    if stamp != info.timestamp:
+        return "Timestamp", info.timestamp, stamp
+    return "Size", info.size, size

@@ -1,0 +1,398 @@
+"""``.sympath``, ``.exepath``, ``.srcpath``, ``.symopt``, ``!sym``: where files are looked for."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from polydbg.base.errors import CommandError
+from polydbg.base.text import sanitise_line
+from polydbg.commands.context import CommandContext
+from polydbg.commands.cursor import Cursor
+from polydbg.commands.output import Hex, Item, Notice, Text
+from polydbg.commands.registry import REGISTRY, command
+from polydbg.engine.modules import Module, SymbolState
+from polydbg.engine.reload import refresh_all
+from polydbg.engine.session import Session
+from polydbg.engine.settings import LOAD_ANYTHING, LOAD_LINES, SYMBOL_OPTIONS, Settings
+from polydbg.symbols.store import Outcome, PathCheck, SymbolPath, Trail
+from polydbg.symbols.store.path import MICROSOFT
+
+_EXACT_SYMBOLS = 0x400
+_NO_PROMPTS = 0x80000
+_NOISY = 0x80000000
+_TABLE = "************* Path validation summary **************"
+_COLUMNS = f"{'Response':<33}{'Time (ms)':<14}Location"
+_NOT_A_PATH = re.compile(r"[/\\:*~%]")
+
+
+class PathRow(Item, frozen=True):
+    """A row of the path check: *status* is ``OK``, ``Error`` or ``Deferred``."""
+
+    element: str
+    status: str
+    milliseconds: int
+    reason: str
+
+    @classmethod
+    def of(cls, check: PathCheck) -> PathRow:
+        return cls(
+            element=check.element,
+            status=check.status,
+            milliseconds=check.milliseconds,
+            reason=check.reason,
+        )
+
+
+class SearchPath(Item, frozen=True):
+    """A search path as typed and with defaults filled in, and what its elements are worth."""
+
+    kind: str
+    path: str
+    expanded: str
+    elements: tuple[PathRow, ...]
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
+
+
+class SymbolOptions(Item, frozen=True):
+    """The bits of ``.symopt`` and the names of those that are set."""
+
+    value: Hex
+    names: tuple[str, ...]
+
+    def text(self) -> str:
+        rows = [f"  0x{bit:08x} - {name}" for bit, name in _set_bits(self.value)]
+        return "\n".join([f"Symbol options are {self.value:#x}:", *rows])
+
+
+class SymbolSearch(Item, frozen=True):
+    """One half of ``!sym why``: what was wanted, the places looked at, what came of it.
+
+    *found* is the path in use or ``""``; *advice* what to do, the most promising first.
+    """
+
+    module: str
+    kind: str
+    state: str
+    wanted_name: str
+    wanted_id: str
+    found: str
+    places: tuple[str, ...]
+    advice: tuple[str, ...]
+
+    def text(self) -> str:
+        lines = [f"{self.kind} of {self.module}: {self.state}"]
+        lines.append(f"  wanted: {self.wanted_name}, {self.wanted_id}")
+        lines += [f"  {place}" for place in self.places]
+        if self.advice:
+            lines.append("  what to do:")
+            lines += [f"    {line}" for line in self.advice]
+        return "\n".join(lines)
+
+
+def _set_bits(value: int) -> list[tuple[int, str]]:
+    return [(bit, name) for bit, name in SYMBOL_OPTIONS.items() if value & bit]
+
+
+# -- paths ---------------------------------------------------------------------------------------
+
+
+def read_path(cursor: Cursor) -> str:
+    """Read a search path, whose elements are separated by ``;`` as commands are.
+
+    The path ends at the end of the line, or at a ``;`` with a command behind it: a meta or
+    extension command that exists, or behind a blank any command that is no existing folder.
+    """
+    cursor.skip_blanks()
+    start = cursor.position
+    end = len(cursor.text)
+    for found in re.finditer(";", cursor.text[start:]):
+        following = cursor.text[start + found.end() :]
+        if _is_command(following):
+            end = start + found.start()
+            break
+    cursor.position = end
+    return cursor.text[start:end].strip()
+
+
+def _is_command(text: str) -> bool:
+    segment = text.split(";", 1)[0]
+    word = re.match(r"\s*([.!][A-Za-z_]+[+-]?)", segment)
+    if word:
+        name = word[1]
+        return REGISTRY.exact(name) is not None or REGISTRY.exact(name.rstrip("+-")) is not None
+    bare = segment.strip()
+    if not bare or not segment[0].isspace() or _NOT_A_PATH.search(bare.split()[0]):
+        return False
+    return REGISTRY.longest_prefix(bare) is not None and not os.path.exists(bare)
+
+
+def path_item(kind: str, path: SymbolPath) -> SearchPath:
+    """Return the lines of a path and its check. *kind* is ``Symbol`` or the like."""
+    checks = path.check()
+    title = f"{kind} search path is: "
+    lines = [title + (sanitise_line(path.text) or "<empty>")]
+    if kind != "Source":
+        lines.append(f"Expanded {title}{sanitise_line(path.expanded) or '<empty>'}")
+    lines += check_lines(checks)
+    return SearchPath(
+        kind=kind.lower(),
+        path=path.text,
+        expanded=path.expanded,
+        elements=tuple(PathRow.of(check) for check in checks),
+        shown="\n".join(lines),
+    )
+
+
+def check_lines(checks: list[PathCheck]) -> list[str]:
+    """Return the table of a path check, without rows nothing."""
+    if not checks:
+        return []
+    return ["", _TABLE, _COLUMNS, *(sanitise_line(check.row) for check in checks)]
+
+
+def _access_errors(command_name: str, path: SymbolPath) -> Iterator[Item]:
+    for check in path.check():
+        if check.reason:
+            yield Notice(
+                identifier="path.not-accessible",
+                value=sanitise_line(
+                    f"Error: Execute {command_name}(+) command attempts to access "
+                    f"'{check.element}' failed: {check.reason}"
+                ),
+            )
+
+
+def _server_notice(path: SymbolPath) -> Iterator[Item]:
+    """Say that servers are not asked: nothing else would until a symbol is missing."""
+    urls = [store for e in path.elements for store in e.stores if "://" in store]
+    if urls:
+        yield Notice(
+            identifier="symbols.server-not-asked",
+            value=sanitise_line(
+                f"*** WARNING: {urls[0]} is not asked by this version: "
+                "symbols come from folders and local stores"
+            ),
+        )
+
+
+def _changed(path: SymbolPath, cursor: Cursor) -> SymbolPath | None:
+    """Read ``[+] [path]``; return the new path, ``None`` when it is only to be shown."""
+    append = cursor.take("+")
+    text = read_path(cursor)
+    if not text:
+        return None
+    return path.appended(text) if append else SymbolPath.parse(text)
+
+
+@command(
+    ".sympath",
+    summary="Show or set where symbols are looked for; + adds to it.",
+    syntax=".sympath[+] [dir | srv*cache*store | cache*dir; ...]",
+    example=".sympath+ /symbols;srv*/cache*/mnt/symbols",
+    family="symbols",
+)
+def symbol_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    settings = ctx.session.settings
+    changed = _changed(settings.symbol_path, cursor)
+    if changed is not None:
+        settings.symbol_path = changed
+        yield from _access_errors(".sympath", changed)
+        yield from _server_notice(changed)
+        refresh_all(ctx.session)
+    yield path_item("Symbol", settings.symbol_path)
+
+
+@command(
+    ".symfix",
+    summary="Set the symbol path to Microsoft's server, with a local store; + adds it.",
+    syntax=".symfix[+] [store]",
+    example=".symfix+ /symbols",
+    family="symbols",
+)
+def symbol_fix(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    settings = ctx.session.settings
+    append = cursor.take("+")
+    fixed = SymbolPath.for_symfix(cursor.string_or_word())
+    settings.symbol_path = settings.symbol_path.appended(fixed.text) if append else fixed
+    yield from _server_notice(fixed)
+    refresh_all(ctx.session)
+
+
+@command(
+    ".exepath",
+    summary="Show or set where images (.exe, .dll) are looked for; + adds to it.",
+    syntax=".exepath[+] [dir; ...]",
+    example=".exepath+ /builds/42    x64 unwind data is in the images",
+    family="symbols",
+)
+def image_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    settings = ctx.session.settings
+    changed = _changed(settings.image_path, cursor)
+    if changed is not None:
+        settings.image_path = changed
+        yield from _access_errors(".exepath", changed)
+        refresh_all(ctx.session)
+    yield path_item("Executable image", settings.image_path)
+
+
+@command(
+    ".srcpath",
+    summary="Show or set where source files are looked for; + adds to it.",
+    syntax=".srcpath[+] [dir; ...]",
+    example=".srcpath+ /src/app    C:\\build\\app\\a.c is found as /src/app/a.c",
+    family="symbols",
+    aliases=(".lsrcpath",),
+)
+def source_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    settings = ctx.session.settings
+    changed = _changed(SymbolPath.parse(settings.source_path), cursor)
+    if changed is not None:
+        settings.source_path = changed.text
+        yield from _access_errors(".srcpath", changed)
+    yield path_item("Source", SymbolPath.parse(settings.source_path))
+
+
+# -- options -------------------------------------------------------------------------------------
+
+
+def options_in_force(settings: Settings) -> int:
+    """Return the bits of ``.symopt``, with those that have settings of their own."""
+    value = settings.symbol_options & ~(LOAD_LINES | _NOISY)
+    return value | (LOAD_LINES if settings.lines else 0) | (_NOISY if settings.noisy else 0)
+
+
+def set_options(session: Session, value: int) -> None:
+    """Set the bits, and look again for symbols where the choice of files changes."""
+    settings = session.settings
+    changed = options_in_force(settings) ^ value
+    settings.symbol_options = value
+    settings.lines = bool(value & LOAD_LINES)
+    settings.noisy = bool(value & _NOISY)
+    if changed & (LOAD_ANYTHING | _EXACT_SYMBOLS):
+        refresh_all(session)
+
+
+@command(
+    ".symopt",
+    summary="Show or change the symbol options.",
+    syntax=".symopt[+|-] [flags]",
+    example=".symopt+ 0x40    load symbols of another build all the same",
+    family="symbols",
+)
+def symbol_options(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    value = options_in_force(ctx.session.settings)
+    add, remove = cursor.take("+"), cursor.take("-")
+    if add or remove:
+        flags = ctx.expression(cursor) & 0xFFFFFFFF
+        set_options(ctx.session, value | flags if add else value & ~flags)
+    elif not cursor.at_end:
+        cursor.position += 1
+        raise cursor.error("Syntax error", hint=".symopt+ FLAGS sets flags, .symopt- clears them")
+    value = options_in_force(ctx.session.settings)
+    yield SymbolOptions(value=value, names=tuple(name for _, name in _set_bits(value)))
+
+
+# -- !sym ----------------------------------------------------------------------------------------
+
+
+@command(
+    "!sym",
+    summary="Trace symbol searches, or say why a module has the symbols it has.",
+    syntax="!sym [noisy | quiet | prompts [off] | why [module]]",
+    example="!sym why app    every place tried, the id wanted, the id found, what to do",
+    family="symbols",
+)
+def sym(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    settings = ctx.session.settings
+    word = cursor.word().lower()
+    if word == "why":
+        yield from _why(ctx, cursor)
+        return
+    if word in ("noisy", "quiet"):
+        settings.noisy = word == "noisy"
+    elif word == "prompts":
+        off = cursor.match(r"[ \t]+off\b") is not None
+        options = settings.symbol_options & ~_NO_PROMPTS
+        settings.symbol_options = options | (_NO_PROMPTS if off else 0)
+    elif word:
+        raise cursor.error("Syntax error", hint="!sym noisy, quiet, prompts, prompts off, why NAME")
+    mode = "noisy" if settings.noisy else "quiet"
+    prompts = "off" if settings.symbol_options & _NO_PROMPTS else "on"
+    state = f"{mode} mode - symbol prompts {prompts}"
+    usage = "!sym <noisy/quiet - prompts/prompts off> - "
+    yield Text(value=state if word else usage + state)
+
+
+def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    system = ctx.system
+    name = cursor.string_or_word()
+    if name:
+        module = system.modules.named(name)
+    else:
+        registers = system.scope_registers()
+        module = system.modules.at(registers.get("rip") or registers.get("eip") or 0)
+    if module is None:
+        raise CommandError(
+            f"No module matches '{name}'" if name else "No module at the current instruction",
+            identifier="module.not-found",
+            hint="lm lists the modules",
+        )
+    ctx.session.files.cancel = ctx.cancel
+    system.modules.symbols(module)
+    image = system.modules.file_image(module)
+    if module.symbol_trail is not None:
+        yield symbol_search(module, module.symbol_trail)
+    if module.image_trail is not None:
+        yield image_search(module, module.image_trail, has_memory_image=image is None)
+
+
+def symbol_search(module: Module, trail: Trail) -> SymbolSearch:
+    """Return what was looked for and found for a module's symbols."""
+    state, found = "none loaded", ""
+    if module.state is SymbolState.LOADED and module.symbols is not None:
+        found = sanitise_line(module.symbols.path)
+        state = f"{module.status}, {found}"
+        if module.mismatched:
+            state += " (of another build)"
+    advice = [] if trail.has(Outcome.FOUND) else trail.advice()
+    return _search("Symbols", module, trail, state, found, advice)
+
+
+def image_search(module: Module, trail: Trail, *, has_memory_image: bool) -> SymbolSearch:
+    """Return what was looked for and found for a module's image."""
+    advice: list[str] = []
+    found = sanitise_line(str(module.image_file)) if module.image_file else ""
+    state = found
+    if not found:
+        state = "not found"
+        advice = [
+            "Unwind data is in the .exe or .dll, not in the .pdb: without the image, x64 stacks "
+            "are guesses where the dump does not hold it.",
+            *trail.advice(),
+        ]
+    return _search("Image", module, trail, state, found, advice)
+
+
+def _search(
+    kind: str, module: Module, trail: Trail, state: str, found: str, advice: list[str]
+) -> SymbolSearch:
+    wanted = trail.wanted
+    name = wanted.name if wanted else ""
+    return SymbolSearch(
+        module=module.name,
+        kind=kind,
+        state=state,
+        wanted_name=sanitise_line(re.split(r"[\\/]", name)[-1]),
+        wanted_id=sanitise_line(wanted.id_words if wanted else "unknown"),
+        found=found,
+        places=tuple(trail.lines("")),
+        advice=tuple(advice),
+    )
+
+
+__all__ = ["MICROSOFT", "check_lines", "options_in_force", "path_item", "read_path", "set_options"]

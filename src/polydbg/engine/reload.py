@@ -1,0 +1,101 @@
+"""What ``.reload`` does to a list of modules: look again, take out, put in."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from polydbg.engine.files import FileFinder
+from polydbg.engine.modules import Module, ModuleMap, SymbolState
+from polydbg.engine.session import Session, System
+from polydbg.targets.target import ModuleInfo, UnloadedModuleInfo
+
+
+def forget(module: Module, files: FileFinder) -> None:
+    """Make *module* as it was before anything was looked for, and give up its symbol file."""
+    if module.symbols is not None:
+        module.symbols.close()
+    files.forget(module.info)
+    _copy(Module(module.info), module)
+
+
+def refresh(system: System, files: FileFinder) -> None:
+    """Look again for the files of every module: paths or options changed.
+
+    Symbols stay deferred, but for the module that execution stands in, as in the engine.
+    """
+    here = _current_module(system)
+    was_loaded = here is not None and here.state is not SymbolState.DEFERRED
+    for module in system.modules.modules:
+        forget(module, files)
+    if here is not None and was_loaded:
+        system.modules.symbols(here)
+
+
+def refresh_all(session: Session) -> None:
+    """:func:`refresh` in every open dump."""
+    for system in session.systems:
+        refresh(system, session.files)
+
+
+def reload_list(system: System, files: FileFinder) -> None:
+    """Take the target's own list again and forget what was found."""
+    was_loaded = {m.info for m in system.modules.modules if m.state is not SymbolState.DEFERRED}
+    for module in system.modules.modules:
+        forget(module, files)
+    system.modules.fill(system.target.modules())
+    here = _current_module(system)
+    if here is not None and here.info in was_loaded:
+        system.modules.symbols(here)
+
+
+def unload(system: System, module: Module, files: FileFinder) -> None:
+    """Take *module* out of the list; the dump's own list brings it back."""
+    forget(module, files)
+    _refill(system.modules, [m.info for m in system.modules.modules if m is not module])
+
+
+def add(system: System, info: ModuleInfo, files: FileFinder) -> Module:
+    """Put a module into the list in place of those with its base; return it."""
+    modules = system.modules
+    for module in modules.modules:
+        if module.base == info.base:
+            forget(module, files)
+    kept = [m.info for m in modules.modules if m.base != info.base]
+    if any(other.name.lower() == info.name.lower() for other in kept):
+        info = dataclasses.replace(info, name=f"{info.name}_{info.base:x}")
+    _refill(modules, [*kept, info])
+    return next(m for m in modules.modules if m.info is info)
+
+
+def unloaded_info(gone: UnloadedModuleInfo) -> ModuleInfo:
+    """Return an unloaded module as one that can be put back (``.reload /unl``)."""
+    return module_info(gone.name, gone.base, gone.size, gone.timestamp, gone.checksum)
+
+
+def module_info(
+    file_name: str, base: int, size: int, timestamp: int = 0, checksum: int = 0
+) -> ModuleInfo:
+    """Return a module named after its file."""
+    from polydbg.targets.minidump import module_name
+
+    return ModuleInfo(module_name(file_name), file_name, base, size, timestamp, checksum)
+
+
+def _current_module(system: System) -> Module | None:
+    registers = system.scope_registers()
+    address = registers.get("rip") or registers.get("eip") or registers.get("pc")
+    return system.modules.at(address) if address else None
+
+
+def _refill(modules: ModuleMap, infos: list[ModuleInfo]) -> None:
+    """Give *modules* another list; what was found for modules of both lists stays."""
+    known = {id(module.info): module for module in modules.modules}
+    modules.fill(infos)
+    for module in modules.modules:
+        if (old := known.get(id(module.info))) is not None:
+            _copy(old, module)
+
+
+def _copy(source: Module, target: Module) -> None:
+    for each in dataclasses.fields(Module):
+        setattr(target, each.name, getattr(source, each.name))
