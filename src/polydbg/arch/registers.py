@@ -109,11 +109,23 @@ FLAGS = {
     "pf": Flag(2, 1, "pe", "po"),
     "cf": Flag(0, 1, "cy", "nc"),
 }
-"""The flags that are registers of their own in WinDbg, in the order of the display."""
+"""The flags that are registers of their own in WinDbg, in the order of the display.
+
+The words are x86's; see :func:`flag_words` for x64.
+"""
 
 
-def flag_words(flags: int) -> str:
-    """Return the words of the register block, ``nv up ei pl nz ac pe nc``, for the flags value."""
+def flag_words(flags: int, arch: str = "amd64") -> str:
+    """Return the words of the register block, ``nv up ei pl nz ac pe nc``, for the flags value.
+
+    For ``amd64`` the engine prints ``pe`` where the parity flag is clear and ``po`` where it is
+    set (``efl=00010212``: ``pe``, ``efl=00010246``: ``po``; transcripts nullwrite.any and
+    faults-int3, and all 60 other x64 blocks), for ``x86`` the other way round, as the processor
+    manuals have it (``efl=00010246``: ``pe``, ``efl=00010202``: ``po``; transcripts
+    breakpad/ascii_write_av and breakpad/read_av_conditional). Scripts compare these words.
+    """
+    if arch == "amd64":
+        flags ^= 1 << FLAGS["pf"].shift
     words = []
     for flag in FLAGS.values():
         word = flag.set_word if flags >> flag.shift & 1 else flag.clear_word

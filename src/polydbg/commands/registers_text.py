@@ -42,7 +42,7 @@ def integer_lines(registers: Mapping[str, int]) -> list[str]:
         for row in _ROWS
     ]
     efl = registers.get("efl")
-    words = "(flags not known)" if efl is None else flag_words(efl)
+    words = "(flags not known)" if efl is None else flag_words(efl, "amd64")
     iopl = 0 if efl is None else efl >> 12 & 3
     lines.append(f"iopl={iopl:<10x}{words}")
     return lines

@@ -30,7 +30,8 @@ class RegisterBlock(Item, frozen=True):
 
 
 class InstructionRow(Item, frozen=True):
-    """One instruction of a listing or at a stop. *effective* is its operand's address and value."""
+    """One instruction of a listing or at a stop. *effective* is its operand's address and value,
+    *line* its source line where the listing shows lines, else 0."""
 
     address: Hex
     data: str
@@ -38,6 +39,7 @@ class InstructionRow(Item, frozen=True):
     operands: str
     effective: str
     shown: str
+    line: int = 0
 
     def text(self) -> str:
         return self.shown

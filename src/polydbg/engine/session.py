@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import TargetError
+from polydbg.engine.code import CodeView
 from polydbg.engine.evaluation import Evaluator
 from polydbg.engine.files import FileFinder
 from polydbg.engine.log import SessionLog
@@ -50,6 +51,7 @@ class System:
     thread: ThreadInfo | None
     scope: Scope = field(default_factory=Scope)
     memory_view: MemoryView = field(default_factory=MemoryView)
+    code_view: CodeView = field(default_factory=CodeView)
     overlay: Overlay | None = None
     register_overlay: dict[int, dict[str, int]] = field(default_factory=dict)
 

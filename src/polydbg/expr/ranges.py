@@ -6,7 +6,7 @@ See the command-language reference, section 7. Sizes are in bytes; ranges never 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from polydbg.expr import lexer
 from polydbg.expr.context import ArgumentError, EvaluationContext
@@ -20,10 +20,15 @@ _JOINS_OPERAND = "+-*/%&|^<>=~(["
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """*size* bytes from the address *start* on."""
+    """*size* bytes from the address *start* on.
+
+    *count* is how many elements were asked for (by ``L`` or by default); ``None`` where an end
+    address was given. Commands whose elements differ in size go by it.
+    """
 
     start: int
     size: int
+    count: int | None = field(default=None, compare=False)
 
 
 def parse_range(
@@ -58,17 +63,19 @@ def parse_range(
         start, cursor = evaluate_prefix(text, position, context, end=start_end)
     if mark is not None and lexer.skip_blanks(text, cursor, start_end) == start_end:
         size, cursor = _counted(text, mark, context, element_size)
+        count = size // element_size
         unlimited = mark.sign == "?"
         if mark.sign == "-":
             start, size = max(start - size, 0), min(size, start)
     else:
-        size, cursor = _ended(text, start, cursor, context, element_size, default_count)
+        size, cursor, is_default = _ended(text, start, cursor, context, element_size, default_count)
+        count = default_count if is_default else None
         unlimited = False
     if unlimited and overflow is not None and size > overflow:
         raise ArgumentError("Overflow error", cursor - 1)
     if not unlimited and size > limit:
         raise ArgumentError("Range error", cursor - 1)
-    return Range(start, min(size, (1 << 64) - start)), cursor
+    return Range(start, min(size, (1 << 64) - start), count), cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +151,17 @@ def _ended(
     context: EvaluationContext,
     element_size: int,
     default_count: int | None,
-) -> tuple[int, int]:
-    """Return the size of ``start end`` or of a lone ``start``, and where the text ends."""
+) -> tuple[int, int, bool]:
+    """Return the size of ``start end`` or of a lone ``start``, where the text ends, and whether
+    the size is the default one."""
     next_position = lexer.skip_blanks(text, cursor, len(text))
     if next_position < len(text) and text[next_position] == ",":
         next_position = lexer.skip_blanks(text, next_position + 1, len(text))
     if next_position >= len(text) or text[next_position] in ";\"'{}":
         if default_count is None:
             raise ArgumentError("Range error", cursor - 1)
-        return default_count * element_size, cursor
+        return default_count * element_size, cursor, True
     last, cursor = evaluate_prefix(text, next_position, context)
     if last < start:
         raise ArgumentError("Range error", cursor - 1)
-    return last - start + 1, cursor
+    return last - start + 1, cursor, False

@@ -11,11 +11,16 @@ from polydbg.arch.registers import (
 )
 
 
-def test_flag_words() -> None:
-    assert flag_words(0x10246) == "nv up ei pl zr na pe nc"
-    assert flag_words(0x10206) == "nv up ei pl nz na pe nc"
-    assert flag_words(0xFFFFF) == "ov dn ei ng zr ac pe cy"
-    assert flag_words(0) == "nv up di pl nz na po nc"
+def test_flag_words_of_x64_name_parity_the_other_way_round() -> None:
+    assert flag_words(0x10246, "amd64") == "nv up ei pl zr na po nc"
+    assert flag_words(0x10212, "amd64") == "nv up ei pl nz ac pe nc"
+    assert flag_words(0xFFFFF, "amd64") == "ov dn ei ng zr ac po cy"
+    assert flag_words(0, "amd64") == "nv up di pl nz na pe nc"
+
+
+def test_flag_words_of_x86() -> None:
+    assert flag_words(0x10246, "x86") == "nv up ei pl zr na pe nc"
+    assert flag_words(0x10202, "x86") == "nv up ei pl nz na po nc"
 
 
 def test_parts() -> None:

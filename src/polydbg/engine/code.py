@@ -1,0 +1,114 @@
+"""Code of a system as instructions, and where listings of it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from polydbg.arch.disassembly import (
+    LONGEST_INSTRUCTION,
+    UNDECODABLE,
+    Disassembler,
+    Instruction,
+    Symbolizer,
+)
+from polydbg.memory.space import AddressSpace
+
+_FIRST_READ, _READ = 0x80, 0x1000
+_MAX_HOLES = 64
+
+
+@dataclass(slots=True)
+class CodeView:
+    """What the commands that list code of one system remember.
+
+    *next_address* is where the last listing ended, for as long as the program counter is
+    *at_pc*: another thread or context begins anew. *pattern* is the last one searched for, and
+    *search_address* where the next search begins.
+    """
+
+    next_address: int | None = None
+    at_pc: int | None = None
+    pattern: str = ""
+    search_address: int | None = None
+
+    def start(self, pc: int | None) -> int:
+        """Return where a listing without an address begins."""
+        if self.next_address is not None and self.at_pc == pc:
+            return self.next_address
+        return pc or 0
+
+    def go_on_at(self, address: int, pc: int | None) -> None:
+        self.next_address, self.at_pc = address, pc
+
+
+def program_counter(registers: Mapping[str, int]) -> int | None:
+    """Return the program counter of any architecture, ``None`` if it is not known."""
+    for name in ("rip", "eip", "pc"):
+        if name in registers:
+            return registers[name]
+    return None
+
+
+def instructions(
+    memory: AddressSpace,
+    decoder: Disassembler,
+    address: int,
+    symbolize: Symbolizer | None = None,
+) -> Iterator[Instruction]:
+    """Yield the instructions from *address* on, without end but that of the address space.
+
+    Where nothing can be read, every address is an instruction without data.
+    """
+    limit = 1 << 8 * decoder.pointer_size
+    size, width = _FIRST_READ, 12 if decoder.arch == "arm64" else 8
+    step = 4 if decoder.arch == "arm64" else 1
+    while address < limit:
+        data = memory.read_some(address, min(size, limit - address))
+        if not data:
+            yield Instruction(address, b"", UNDECODABLE, "", width)
+            address += step
+            continue
+        # The last instruction may be cut off by the end of what was read.
+        certain = len(data) if len(data) < size else len(data) - LONGEST_INSTRUCTION
+        done = 0
+        for instruction in decoder.decode(data, address, symbolize):
+            if done >= certain:
+                break
+            yield instruction
+            done += len(instruction.data)
+        address += done
+        size = _READ
+
+
+def readable_before(memory: AddressSpace, end: int, size: int) -> bytes:
+    """Return the bytes that end at *end*: at most *size*, fewer where something is absent."""
+    start = max(0, end - size)
+    for _ in range(_MAX_HOLES):
+        data = memory.read_some(start, end - start)
+        if start + len(data) >= end:
+            return data
+        following = memory.next_readable(start + len(data) + (0 if data else 1))
+        if following is None or following >= end:
+            # A page may come from an image file, of which the dump's own ranges know nothing.
+            following = (start + len(data) | 0xFFF) + 1
+        start = max(following, start + 1)
+        if start >= end:
+            break
+    return b""
+
+
+def before(
+    memory: AddressSpace,
+    decoder: Disassembler,
+    end: int,
+    count: int,
+    symbolize: Symbolizer,
+    anchor: int | None,
+) -> list[Instruction]:
+    """Return up to *count* instructions that end at *end*; see :meth:`Disassembler.backwards`."""
+    size = (count + 8) * LONGEST_INSTRUCTION
+    if anchor is not None and end - anchor <= 1 << 16:
+        size = max(size, end - anchor)
+    data = readable_before(memory, end, size)
+    return decoder.backwards(data, end, count, symbolize, anchor) if data else []
