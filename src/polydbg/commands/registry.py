@@ -85,6 +85,7 @@ FAMILIES = (
     "settings",
     "source_listing",
     "stack",
+    "symbols",
     "symbol_path",
     "target_info",
     "threads",
