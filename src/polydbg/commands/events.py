@@ -21,6 +21,7 @@ from polydbg.engine.exceptions import (
     exception_name,
 )
 from polydbg.engine.session import System
+from polydbg.engine.stack import innermost_place
 from polydbg.targets.target import ExceptionRecord
 
 _RECORD_SIZE = 0x98
@@ -69,7 +70,7 @@ def event_words(system: System) -> str | None:
 def exception_item(system: System, record: ExceptionRecord) -> ExceptionItem:
     """Return the item and the text of ``.exr`` for *record*."""
     wide = 2 * system.pointer_size
-    place = system.modules.place(record.address)
+    place = innermost_place(system, record.address)
     symbol = ""
     if place.module or place.unloaded:
         symbol = place.base_text

@@ -20,7 +20,7 @@ from polydbg.targets.target import UnloadedModuleInfo, VersionRecord
 _CLUSTER = re.compile(r"(?:1m|sm|[Dolvukeifnptc])*")
 _OS_NAMES = {
     0: "Unknown Base",
-    0x4: "Win32",
+    0x4: "Unknown Win32",
     0x10001: "DOS Win16",
     0x10004: "DOS Win32",
     0x40000: "NT Base",

@@ -52,6 +52,7 @@ class Layout:
     """Which columns the letters after ``k`` ask for."""
 
     letters: str
+    lines: bool = True
 
     @property
     def names_only(self) -> bool:
@@ -71,7 +72,7 @@ class Layout:
 
     @property
     def source(self) -> bool:
-        return "L" not in self.letters and "M" not in self.letters
+        return self.lines and "L" not in self.letters and "M" not in self.letters
 
     @property
     def heading(self) -> str:
@@ -111,7 +112,9 @@ def stack(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         )
     if system.scope.context is not None and not counted:
         yield Heading(value=_LAST_CONTEXT)
-    yield from stack_rows(ctx, system, registers, limit, Layout(letters))
+    yield from stack_rows(
+        ctx, system, registers, limit, Layout(letters, ctx.session.settings.lines)
+    )
 
 
 def _start(
@@ -158,9 +161,9 @@ def stack_rows(
     last: StackFrame | None = None
     for row in ctx.session.stack(system, registers, limit, ctx.cancel):
         frame = row.frame
-        if frame.trust.is_guess and not warned:
+        if frame.trust.is_guess and not warned and not row.place.unloaded:
             warned = True
-            outside = not (row.place.module or row.place.unloaded)
+            outside = not row.place.module
             yield Notice(identifier="stack.guessed", value=_NO_MODULE if outside else _NO_UNWIND)
         yield frame_row(system, row, layout, previous)
         if not row.is_inline:
@@ -295,10 +298,10 @@ def _choose(
             value=f"Cannot find frame {number:#x}, previous scope unchanged",
         )
         if current is not None:
-            yield frame_row(system, current, Layout(""))
+            yield frame_row(system, current, Layout("", ctx.session.settings.lines))
         return
     system.scope.frame = number
-    yield frame_row(system, chosen, Layout(""))
+    yield frame_row(system, chosen, Layout("", ctx.session.settings.lines))
     if set_context:
         system.scope.context = dict(chosen.registers)
         system.scope.frame = 0

@@ -51,7 +51,7 @@ class ThreadRow(Item, frozen=True):
             parts = []
             if self.priority is not None:
                 parts.append(f"Priority: {self.priority}")
-            if self.priority_class is not None:
+            if self.priority_class:
                 parts.append(f"Priority class: {self.priority_class}")
             if self.affinity is not None:
                 parts.append(f"Affinity: {self.affinity:x}")

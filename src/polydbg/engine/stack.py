@@ -88,16 +88,26 @@ def _expand(system: System, frame: Frame, number: int, inline: bool) -> Iterator
     place = modules.place(frame.pc, lookup)
     sites = inlined_at(system, lookup) if inline and place.symbol else []
     for site in reversed(sites):
-        module = modules.at(lookup)
-        base = module.base if module else 0
-        inner = Place(
-            frame.pc, place.module, sanitise_line(site.name), frame.pc - base - site.start_rva
-        )
+        inner = _inlined_place(system, frame.pc, lookup, site)
         yield StackFrame(number, frame, inner, sanitise_line(site.file), site.line, True)
         number += 1
     line = modules.line_at(lookup) if place.symbol else None
     file, at = (sanitise_line(line.file), line.line) if line else ("", 0)
     yield StackFrame(number, frame, place, file, at, False)
+
+
+def _inlined_place(system: System, address: int, lookup: int, site: InlineSite) -> Place:
+    module = system.modules.at(lookup)
+    base, name = (module.base, module.name) if module else (0, "")
+    return Place(address, name, sanitise_line(site.name), address - base - site.start_rva)
+
+
+def innermost_place(system: System, address: int) -> Place:
+    """Return what *address* is called by the innermost inlined call that covers it."""
+    sites = inlined_at(system, address)
+    if sites:
+        return _inlined_place(system, address, address, sites[-1])
+    return system.modules.place(address)
 
 
 def inlined_at(system: System, address: int) -> list[InlineSite]:
