@@ -2,66 +2,61 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
-from harness import PAIRS, Row, compare_row, single_row
+from harness import PAIRS, Measurement, compare_row, main, single_row
 from programs import CACHE, lldb, polydbg
 
 FOLDER = CACHE / "big"
 
 
-def questions(folder: Path) -> list[tuple[str, str, str, list[str], str]]:
-    """What is asked: title, our commands, what we must print, lldb's commands, what it must print.
-
-    Unit 12 is the one that crashes; its first instances have the number 26 (see big/unit.cpp).
-    """
-    return [
-        ("crash stack with lines (`k`)", "k", "big!start+", ["bt"], "main.cpp:10"),
-        ("locals of frame 1 (`dv`)", ".frame 1;dv", "depth", ["f 1", "frame variable"], "depth"),
-        (
-            "a type by name (`dt`)",
-            "dt big!unit12::record<26>",
-            "children",
-            ["type lookup unit12::record<26>"],
-            "children",
-        ),
-        (
-            "a function by name (`x`)",
-            "x big!crash_unit_12",
-            "big!crash_unit_12",
-            ["image lookup -n crash_unit_12"],
-            "crash_unit_12",
-        ),
-        (
-            "functions by pattern (`x big!*walk<*`)",
-            "x big!*walk<*",
-            "walk<26>",
-            ["image lookup -r -n walk<"],
-            "walk<26>",
-        ),
-        ("address to name (`ln`)", "ln @rip", "mark", ["image lookup -a $pc"], "mark"),
-    ]
+# Title, our commands, what we must print, lldb's commands, what it must print. Unit 12 is the one
+# that crashes; its first instances have the number 26 (see big/unit.cpp).
+QUESTIONS = (
+    ("crash stack with lines (`k`)", "k", "big!start+", ["bt"], "main.cpp:10"),
+    ("locals of frame 1 (`dv`)", ".frame 1;dv", "depth", ["f 1", "frame variable"], "depth"),
+    (
+        "a type by name (`dt`)",
+        "dt big!unit12::record<26>",
+        "children",
+        ["type lookup unit12::record<26>"],
+        "children",
+    ),
+    (
+        "a function by name (`x`)",
+        "x big!crash_unit_12",
+        "big!crash_unit_12",
+        ["image lookup -n crash_unit_12"],
+        "crash_unit_12",
+    ),
+    (
+        "functions by pattern (`x big!*walk<*`)",
+        "x big!*walk<*",
+        "walk<26>",
+        ["image lookup -r -n walk<"],
+        "walk<26>",
+    ),
+    ("address to name (`ln`)", "ln @rip", "mark", ["image lookup -a $pc"], "mark"),
+)
 
 
-def run(pairs: int = PAIRS) -> list[Row]:
-    """Every question as a process of its own, opening included."""
+def measurements(pairs: int = PAIRS) -> list[Measurement]:
+    """Every question as a process of its own, opening included; none without the data."""
     dump = FOLDER / "big.dmp"
     if not dump.exists():
         return []
     size = (FOLDER / "big.pdb").stat().st_size // 1_000_000
-    rows = []
-    for title, commands, must_print, theirs, they_print in questions(FOLDER):
+    found: list[Measurement] = []
+    for title, commands, must_print, theirs, they_print in QUESTIONS:
         what = f"{size} MB PDB: {title}"
         ours = polydbg("polydbg", dump, FOLDER, commands, must_print, "-lines")
         peer = lldb(dump, FOLDER / "big.exe", FOLDER / "big.pdb", theirs, they_print)
         if peer is None:
-            rows.append(single_row(what, ours, pairs))
+            found.append(partial(single_row, what, ours, pairs))
         else:
-            rows.append(compare_row(what, ours, peer, pairs))
-    return rows
+            found.append(partial(compare_row, what, ours, peer, pairs))
+    return found
 
 
 if __name__ == "__main__":
-    from harness import table
-
-    print(table(run()))
+    main(measurements())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
-from harness import PAIRS, Command, Row, compare_row
+from harness import PAIRS, Command, Measurement, compare_row, main
 from make_data import HEAP_BASE, HEAP_SIZE, NEEDLE, NEEDLES
 from programs import CACHE, DEMO, lldb, polydbg
 
@@ -14,7 +15,7 @@ LAST_PRINTED = f"{LAST_HIT[:8]}`{LAST_HIT[8:]}"
 TEXT = NEEDLE[:14].decode()
 
 
-def run(pairs: int = PAIRS) -> list[Row]:
+def measurements(pairs: int = PAIRS) -> list[Measurement]:
     """The same questions of the small and the full dump, and searches against grep and lldb."""
     full, small = CACHE / "full.dmp", DEMO / "practice.dmp"
     if not full.exists():
@@ -25,25 +26,24 @@ def run(pairs: int = PAIRS) -> list[Row]:
     data = " ".join(f"{byte:02x}" for byte in NEEDLE)
     by_bytes = polydbg("polydbg", full, DEMO, f"s -b {heap} {data}", LAST_PRINTED)
     by_text = polydbg("polydbg", full, DEMO, f's -a {heap} "{TEXT}"', LAST_PRINTED)
-    rows = [compare_row("1 GiB dump: crash stack with lines", stack, stack_small, pairs)]
+    what = "1 GiB dump: crash stack with lines"
+    found: list[Measurement] = [partial(compare_row, what, stack, stack_small, pairs)]
     grep = shutil.which("grep")
     if grep is not None:
         pattern = "".join(f"\\x{byte:02x}" for byte in NEEDLE)
         argv = (grep, "-obUaP", pattern, str(full))
         peer = Command("grep -obUaP", argv, TEXT, env={"LC_ALL": "C"})
-        rows.append(compare_row("1 GiB dump: bytes (`s -b`)", by_bytes, peer, pairs))
-        rows.append(compare_row("1 GiB dump: text (`s -a`)", by_text, peer, pairs))
+        found.append(partial(compare_row, "1 GiB dump: bytes (`s -b`)", by_bytes, peer, pairs))
+        found.append(partial(compare_row, "1 GiB dump: text (`s -a`)", by_text, peer, pairs))
     end = HEAP_BASE + HEAP_SIZE
     find = [f'memory find -c 3 -s "{TEXT}" 0x{HEAP_BASE:x} 0x{end:x}']
     image, pdb = DEMO / "practice.exe", DEMO / "practice.pdb"
     debugger = lldb(full, image, pdb, find, f"{HEAP_BASE + NEEDLES[-1]:x}")
     if debugger is not None:
-        # It takes tens of seconds, so three pairs are enough.
-        rows.append(compare_row("1 GiB dump: text (`s -a`)", by_text, debugger, min(pairs, 3)))
-    return rows
+        few = min(pairs, 3)  # it takes tens of seconds
+        found.append(partial(compare_row, "1 GiB dump: text (`s -a`)", by_text, debugger, few))
+    return found
 
 
 if __name__ == "__main__":
-    from harness import table
-
-    print(table(run()))
+    main(measurements())

@@ -9,10 +9,12 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 
-from harness import PAIRS, BenchmarkError, Row, compare
+from harness import PAIRS, BenchmarkError, Measurement, Row, compare, environment, main
 from programs import DEMO, bare_interpreter, polydbg
 
+BATCH = polydbg("polydbg", DEMO / "practice.dmp", DEMO, "lm", "practice")
 PROMPT = b"0:000>"
 BUDGET_MS = 150
 # Each costs more than 10 ms to import, and none is needed for a stack of a Windows dump.
@@ -34,7 +36,7 @@ def until_prompt(argv: list[str], prompt: bytes) -> float:
         stdout=follower,
         stderr=follower,
         close_fds=True,
-        env={**os.environ, "TERM": "xterm", "NO_COLOR": "1"},
+        env={**environment(), "TERM": "xterm", "NO_COLOR": "1"},
         start_new_session=True,
     )
     os.close(follower)
@@ -58,7 +60,12 @@ def until_prompt(argv: list[str], prompt: bytes) -> float:
 def imported_modules(argv: list[str]) -> dict[str, tuple[int, int]]:
     """Own and cumulative import time (microseconds) of each module, by ``-X importtime``."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *argv], capture_output=True, text=True, check=True
+        [sys.executable, "-X", "importtime", *argv],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     found = {}
     for line in done.stderr.splitlines():
@@ -68,39 +75,38 @@ def imported_modules(argv: list[str]) -> dict[str, tuple[int, int]]:
     return found
 
 
-def run(pairs: int = PAIRS) -> list[Row]:
-    """The prompt on a terminal, and a batch run, each less the bare interpreter."""
-    dump = DEMO / "practice.dmp"
-    batch = polydbg("polydbg", dump, DEMO, "lm", "practice")
-    bare = bare_interpreter()
-    to_prompt = list(batch.argv[: batch.argv.index("-c")])
-    print_prompt = [sys.executable, "-c", "print('0:000>')"]
+def _to_prompt(pairs: int) -> Row:
+    argv = list(BATCH.argv[: BATCH.argv.index("-c")])
+    printing = [sys.executable, "-c", "print('0:000>')"]
     gains = []
     for _ in range(pairs + 1):  # the first pair warms the caches
-        ours = until_prompt(to_prompt, PROMPT)
-        gains.append(ours - until_prompt(print_prompt, PROMPT))
-    times = compare(batch, bare, pairs)
+        ours = until_prompt(argv, PROMPT)
+        gains.append(ours - until_prompt(printing, PROMPT))
+    note = f"dump opened; budget {BUDGET_MS} ms"
+    what = "start to prompt, less the bare interpreter"
+    return Row(what, statistics.median(gains[1:]), note=note)
+
+
+def _batch(pairs: int) -> Row:
+    times = compare(BATCH, bare_interpreter(), pairs)
     beyond = statistics.median(a - b for a, b in zip(times.a, times.b, strict=True))
-    modules = imported_modules([*batch.argv])
+    return Row("`lm;q` in batch, less the bare interpreter", beyond)
+
+
+def _imports() -> Row:
+    modules = imported_modules([*BATCH.argv])
     top = sorted(modules, key=lambda name: -modules[name][0])[:6]
     heaviest = ", ".join(f"{name} {modules[name][0] / 1000:.1f}" for name in top)
-    heavy = [name for name in HEAVY if name in modules]
-    return [
-        Row(
-            "start to prompt, less the bare interpreter",
-            statistics.median(gains[1:]),
-            note=f"dump opened; budget {BUDGET_MS} ms",
-        ),
-        Row("`lm;q` in batch, less the bare interpreter", beyond),
-        Row(
-            f"imports of `lm;q`: {len(modules)} modules",
-            sum(own for own, _ in modules.values()) / 1e6,
-            note=f"ms each: {heaviest}; heavy ones: {', '.join(heavy) or 'none'}",
-        ),
-    ]
+    heavy = ", ".join(name for name in HEAVY if name in modules) or "none"
+    seconds = sum(own for own, _ in modules.values()) / 1e6
+    what = f"imports of `lm;q`: {len(modules)} modules"
+    return Row(what, seconds, note=f"ms each: {heaviest}; heavy ones: {heavy}")
+
+
+def measurements(pairs: int = PAIRS) -> list[Measurement]:
+    """The prompt on a terminal, and a batch run, each less the bare interpreter."""
+    return [partial(_to_prompt, pairs), partial(_batch, pairs), _imports]
 
 
 if __name__ == "__main__":
-    from harness import table
-
-    print(table(run()))
+    main(measurements())

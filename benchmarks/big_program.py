@@ -76,7 +76,7 @@ def build(folder: Path, units: int = UNITS, count: int = 2, jobs: int | None = N
     with concurrent.futures.ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
         objects = list(pool.map(lambda unit: _compile(unit, count, folder), range(units)))
     link_flags = ["-fuse-ld=lld-19", "-Wl,--pdb=big.pdb", "-Wl,-e,start"]
-    fixed = ["-Wl,--no-insert-timestamp", "-Wl,-Xlink=-pdbaltpath:%_PDB%"]
+    fixed = ["-Wl,-Xlink=-timestamp:1795500000", "-Wl,-Xlink=-pdbaltpath:%_PDB%"]
     fixed.append(r"-Wl,-Xlink=-pdbsourcepath:C:\big")
     argv = ["clang++-19", TARGET, "-static", "main.o", *objects, "-o", "big.exe"]
     _run([*argv, *link_flags, *fixed], folder)

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,12 +73,21 @@ class BenchmarkError(Exception):
     """A measured program failed or did not print what it had to."""
 
 
-def _environment(command: Command) -> dict[str, str]:
-    environment = {**os.environ, **command.env}
-    # Neither a user's settings nor a symbol server may take part.
-    for name in ("_NT_SYMBOL_PATH", "_NT_EXECUTABLE_IMAGE_PATH", "_NT_SOURCE_PATH"):
-        environment.pop(name, None)
-    return environment
+def environment(command: Command | None = None) -> dict[str, str]:
+    """This process's environment without a user's settings and a symbol server.
+
+    PYTHONDONTWRITEBYTECODE goes too: where it is set (containers), an editable install would
+    compile every module in every run, which an installed package never does.
+    """
+    result = {**os.environ, **(command.env if command is not None else {})}
+    for name in (
+        "_NT_SYMBOL_PATH",
+        "_NT_EXECUTABLE_IMAGE_PATH",
+        "_NT_SOURCE_PATH",
+        "PYTHONDONTWRITEBYTECODE",
+    ):
+        result.pop(name, None)
+    return result
 
 
 def _check(command: Command, code: int, output: bytes) -> None:
@@ -99,7 +108,7 @@ def wall(command: Command) -> float:
     done = subprocess.run(
         command.argv,
         cwd=command.cwd,
-        env=_environment(command),
+        env=environment(command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -132,7 +141,7 @@ def memory(command: Command) -> Memory:
         process = subprocess.Popen(
             command.argv,
             cwd=command.cwd,
-            env=_environment(command),
+            env=environment(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -206,6 +215,21 @@ def single_row(what: str, ours: Command, runs: int = PAIRS, note: str = "") -> R
     return Row(what, repeat(ours, runs), our_memory=memory(ours), note=note)
 
 
+Measurement = Callable[[], Row]
+"""One row yet to be measured; may raise :class:`BenchmarkError`."""
+
+
+def measured(measurements: Iterable[Measurement]) -> tuple[list[Row], list[BenchmarkError]]:
+    """Measures all, the failed ones apart."""
+    rows, errors = [], []
+    for measurement in measurements:
+        try:
+            rows.append(measurement())
+        except BenchmarkError as error:
+            errors.append(error)
+    return rows, errors
+
+
 def _seconds(value: float | None) -> str:
     if value is None:
         return ""
@@ -238,3 +262,12 @@ def table(rows: Sequence[Row]) -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def main(measurements: Iterable[Measurement]) -> None:
+    """Prints one benchmark's table, then what failed."""
+    rows, errors = measured(measurements)
+    print(table(rows))
+    for error in errors:
+        print(error, file=sys.stderr)
+    sys.exit(bool(errors))

@@ -23,12 +23,12 @@ NEEDLES = (0x123456, 0x1FFF_FFF7, 0x3FFF_F000)
 
 
 def full_dump() -> Path:
-    """The practice dump with one GiB of heap (written under another name, then renamed)."""
-    path = CACHE / "full.dmp"
-    if not path.exists():
+    """The practice dump with one GiB of heap, made anew when the practice dump is newer."""
+    path, small = CACHE / "full.dmp", DEMO / "practice.dmp"
+    if not path.exists() or path.stat().st_mtime < small.stat().st_mtime:
         part = path.with_suffix(".part")
         heap = dumps.heap_blocks(HEAP_SIZE, NEEDLE, NEEDLES)
-        dumps.write_full_dump(DEMO / "practice.dmp", part, HEAP_BASE, heap, HEAP_SIZE)
+        dumps.write_full_dump(small, part, HEAP_BASE, heap, HEAP_SIZE)
         part.rename(path)
     return path
 

@@ -12,14 +12,14 @@ import bench_big_pdb
 import bench_full_dump
 import bench_open
 import bench_startup
-from harness import PAIRS, BenchmarkError, table
+from harness import PAIRS, Row, measured, table
 from programs import CACHE
 
 BENCHMARKS = {
-    "open": bench_open.run,
-    "startup": bench_startup.run,
-    "big-pdb": bench_big_pdb.run,
-    "full-dump": bench_full_dump.run,
+    "open": bench_open.measurements,
+    "startup": bench_startup.measurements,
+    "big-pdb": bench_big_pdb.measurements,
+    "full-dump": bench_full_dump.measurements,
 }
 
 
@@ -29,17 +29,17 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="default: all")
     parser.add_argument("--pairs", type=int, default=PAIRS)
     options = parser.parse_args()
-    rows, failed = [], False
+    rows: list[Row] = []
+    failed = False
     for name in options.names or BENCHMARKS:
-        try:
-            found = BENCHMARKS[name](options.pairs)
-        except BenchmarkError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            failed = True
-            continue
+        found = BENCHMARKS[name](options.pairs)
         if not found:
             print(f"{name}: no data, run `make bench-data` first", file=sys.stderr)
-        rows += found
+        more, errors = measured(found)
+        rows += more
+        for error in errors:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed = True
     load = os.getloadavg()[0]
     where = f"{os.cpu_count()} cores, {platform.platform()}, CPython {platform.python_version()}"
     text = f"{datetime.date.today()}: {where}; load {load:.1f} at the end\n\n{table(rows)}\n"
