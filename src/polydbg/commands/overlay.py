@@ -53,7 +53,7 @@ def write_memory(ctx: CommandContext, cursor: Cursor, address: int, data: bytes)
     """
     system = ctx.system
     if system.overlay is None:
-        raise cursor.error("Memory access error", hint=_HINT, identifier="memory.read-only")
+        raise _refusal(cursor, _HINT, "memory.read-only")
     for at in range(0, len(data), _CHUNK):
         ctx.cancel.check()
         piece = data[at : at + _CHUNK]
@@ -61,21 +61,24 @@ def write_memory(ctx: CommandContext, cursor: Cursor, address: int, data: bytes)
             system.memory.read(address + at, len(piece))
         except MemoryReadError as error:
             absent = address_text(error.address, system.pointer_size)
-            raise cursor.error(
-                "Memory access error",
-                hint=f"{absent} is not present in the dump",
-                identifier="memory.absent",
-            ) from None
+            hint = f"{absent} is not present in the dump"
+            raise _refusal(cursor, hint, "memory.absent") from None
     for at in range(0, len(data), _CHUNK):
         ctx.cancel.check()
         system.overlay.write(address + at, data[at : at + _CHUNK])
+
+
+def _refusal(cursor: Cursor, hint: str, identifier: str) -> CommandError:
+    return CommandError(
+        "Memory access error", caret=cursor.position - 1, hint=hint, identifier=identifier
+    )
 
 
 @command(
     ".overlay",
     summary="Make a scratch copy over the dump that can be edited, or drop it.",
     syntax=".overlay [on | off]",
-    example=".overlay on    then eb, ed, ea, f, m and r NAME=VALUE work; the dump file never changes",
+    example=".overlay on    then eb, ed, ea, f, m and r rax=1 work; the dump file never changes",
     family="memory",
 )
 def overlay(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

@@ -18,8 +18,8 @@ from polydbg.commands.registry import command
 from polydbg.commands.values import read_values
 from polydbg.engine.memory_view import CODES, read_cells, read_pointer
 from polydbg.expr.masm import Range
+from polydbg.memory.ranges import MappedMemory
 from polydbg.memory.search import Area, find_pattern, find_runs
-from polydbg.memory.space import Buffer
 
 _KIND = re.compile(r"-\s*(?:\[([^\]]*)\])?\s*(sa|su|[bwdqauv])(?![A-Za-z0-9_])")
 _FLAG = re.compile(r"\s*(?:([1srw])|([nl])\s*([0-9a-fA-F]+))\s*")
@@ -125,8 +125,8 @@ def _areas(ctx: CommandContext, found: Range, flags: Flags) -> Iterator[Area]:
     """Yield where to search: the range, or what of it is known to be writable."""
     system = ctx.system
     space = system.memory.target
-    buffer: Buffer = getattr(space, "buffer", b"")
-    total = max(1, min(found.size, len(buffer)))
+    present = len(space.buffer) if isinstance(space, MappedMemory) else found.size
+    total = max(1, min(found.size, present))
     end = found.start + found.size
     patch = system.overlay.apply if system.overlay is not None else None
 
