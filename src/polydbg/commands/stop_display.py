@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from polydbg.arch.disassembly import (
     LONGEST_INSTRUCTION,
@@ -12,11 +12,13 @@ from polydbg.arch.disassembly import (
     effective_address_suffix,
 )
 from polydbg.base.errors import MemoryReadError
-from polydbg.base.text import address_text
+from polydbg.base.text import address_text, sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Hex, Item
 from polydbg.commands.registers_text import block_lines
+from polydbg.engine.modules import Place
 from polydbg.engine.session import System
+from polydbg.engine.stack import inlined_at
 
 
 class RegisterBlock(Item, frozen=True):
@@ -92,9 +94,15 @@ def register_block(registers: Mapping[str, int], mask: int) -> RegisterBlock:
 
 
 def instruction_at(
-    system: System, address: int, registers: Mapping[str, int] | None
+    system: System,
+    address: int,
+    registers: Mapping[str, int] | None,
+    options: Collection[str] = (),
 ) -> InstructionRow:
-    """Return the instruction at *address*; with *registers* its effective address is shown."""
+    """Return the instruction at *address*; with *registers* its effective address is shown.
+
+    *options* are those of ``.asm``.
+    """
     data = system.memory.read_some(address, LONGEST_INSTRUCTION)
     decoder = disassembler(system.target.arch)
     names = symbolizer(system)
@@ -111,7 +119,11 @@ def instruction_at(
             lambda at, size: read_or_none(system, at, size),
             names,
         )
-    row = found.row(address_text(address, system.pointer_size))
+    row = found.row(
+        address_text(address, system.pointer_size),
+        code_bytes="no_code_bytes" not in options,
+        columns=24 if "ignore_output_width" in options else 16,
+    )
     return InstructionRow(
         address=address,
         data=found.data.hex(),
@@ -122,6 +134,21 @@ def instruction_at(
     )
 
 
+def inlined_name(ctx: CommandContext, address: int) -> str | None:
+    """Return the name and offset of the innermost inlined call at *address*, if there is one."""
+    module = ctx.system.modules.at(address)
+    if module is None or not ctx.session.settings.inline:
+        return None
+    sites = inlined_at(ctx.system, address)
+    if not sites:
+        return None
+    site = sites[-1]
+    inner = Place(
+        address, module.name, sanitise_line(site.name), address - module.base - site.start_rva
+    )
+    return inner.text
+
+
 def stop_display(ctx: CommandContext, registers: Mapping[str, int]) -> Iterator[Item]:
     """Yield the symbol line and the instruction at the pc of *registers*."""
     system = ctx.system
@@ -129,8 +156,13 @@ def stop_display(ctx: CommandContext, registers: Mapping[str, int]) -> Iterator[
     if pc is None:
         return
     place = system.modules.place(pc)
-    yield SymbolLine(address=pc, name=place.text, file="", line=0, shown=f"{place.text}:")
-    yield instruction_at(system, pc, registers)
+    shown = place.text
+    inner = inlined_name(ctx, pc) if place.symbol else None
+    if inner is not None:
+        shown = f"{inner} [inlined in {shown}]"
+    if place.module or place.unloaded:
+        yield SymbolLine(address=pc, name=place.text, file="", line=0, shown=f"{shown}:")
+    yield instruction_at(system, pc, registers, ctx.session.settings.assembly_options)
 
 
 def registers_and_instruction(

@@ -61,6 +61,7 @@ def parse_range(
         start, cursor = default_start, position
     else:
         start, cursor = evaluate_prefix(text, position, context, end=start_end)
+    count: int | None
     if mark is not None and lexer.skip_blanks(text, cursor, start_end) == start_end:
         size, cursor = _counted(text, mark, context, element_size)
         count = size // element_size
