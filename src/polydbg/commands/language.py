@@ -144,6 +144,10 @@ class Interpreter:
             yield item
         yield from self._drain()
 
+    def discard_notices(self) -> None:
+        """Forget what arose so far and was not shown."""
+        self._notices.clear()
+
     def _drain(self) -> Iterator[Item]:
         notices, self._notices = self._notices, []
         yield from notices

@@ -51,7 +51,8 @@ class EngineHost:
         self._interpreter = Interpreter(self._session, self._cancel, self._progress)
         self._requests: queue.Queue[_Request | None] = queue.Queue()
         self._events: EventQueue | None = None
-        self._last_progress = 0.0
+        self._batch: list[Item] = []
+        self._last_progress = self._last_flush = 0.0
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._thread.start()
 
@@ -103,31 +104,26 @@ class EngineHost:
         """Run one request; whatever happens, its last event is a :class:`FinishedEvent`."""
         self._events = request.events
         failures, interrupted = 0, False
-        batch: list[Item] = []
-        started = time.monotonic()
         try:
             for item in request.work():
                 failures += isinstance(item, Failure)
                 self._log(item)
-                batch.append(item)
-                now = time.monotonic()
-                if len(batch) >= _BATCH_ITEMS or now - started > _BATCH_SECONDS:
-                    self._send(batch)
-                    batch, started = [], now
+                self._batch.append(item)
+                self._flush_if_due(item)
         except Cancelled:
             interrupted = True
         except DebuggerError as error:
             failures += 1
-            batch.append(
+            self._batch.append(
                 Failure(identifier=error.identifier, message=error.message, hint=error.hint)
             )
         except Exception as error:
             # A fault of ours: the session goes on, the log has the traceback.
             log.exception("a command failed unexpectedly")
             failures += 1
-            batch.append(_internal_failure(error))
+            self._batch.append(_internal_failure(error))
         self._cancel.reset()
-        self._send(batch)
+        self._flush()
         finished = FinishedEvent(
             failures, interrupted, self._session.is_finished, self._session.prompt
         )
@@ -139,9 +135,25 @@ class EngineHost:
         if self._session.log.path is not None and not isinstance(item, CommandEnd):
             self._session.log.write(text_of(item))
 
-    def _send(self, batch: list[Item]) -> None:
-        if batch:
+    def _flush_if_due(self, item: Item) -> None:
+        """Send what is gathered when the client waits, a command ends, or enough came together.
+
+        A bulk listing then costs one event for many items, and a single line appears at once.
+        """
+        assert self._events is not None
+        if (
+            self._events.empty()
+            or isinstance(item, CommandEnd)
+            or len(self._batch) >= _BATCH_ITEMS
+            or time.monotonic() - self._last_flush > _BATCH_SECONDS
+        ):
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._batch:
+            batch, self._batch = self._batch, []
             self._put(ItemsEvent(batch))
+        self._last_flush = time.monotonic()
 
     def _put(self, event: Event) -> None:
         """Hand over an event; a slow client holds the engine back, an interrupt frees it."""
@@ -160,6 +172,7 @@ class EngineHost:
         now = time.monotonic()
         if now - self._last_progress >= 0.1:
             self._last_progress = now
+            self._flush()
             self._put(ProgressEvent(text, done, total))
 
     def _open(self, request: OpenRequest) -> Iterator[Item]:
@@ -174,6 +187,8 @@ class EngineHost:
             if request.first_screen:
                 yield first_screen(context, system)
                 yield CommandEnd(command="open", ok=True)
+        # What was missing on opening stands in the first screen.
+        self._interpreter.discard_notices()
 
 
 def _path(text: str | None, use_environment: bool, what: str) -> SymbolPath:
