@@ -403,7 +403,7 @@ class PdbSource:
             start = self._file.rva_of_key(function.key + site.start)
             if start is None or start > rva:
                 start = max(rva - (offset - site.start), 0)
-            name = self._file.types.function_name_of_id(site.function_id)
+            name = self._file.function_of_id(module, site.function_id)
             result.append(InlineSite(name, start, *place, *caller))
             caller, sites = place, site.children
         return tuple(result)

@@ -23,6 +23,7 @@ from polydbg.formats.pdb.omap import Omap
 from polydbg.formats.pdb.tpi import Types
 
 _KEPT_MODULES = 48
+_IMPORTED = 1 << 31
 _KEPT_BYTES = 24 << 20
 
 
@@ -101,6 +102,7 @@ class PdbFile:
         self._kept = 0
         self._data_index: DataIndex | None = None
         self._has_private: bool | None = None
+        self._by_name: dict[str, int] | None = None
 
     # -- addresses -----------------------------------------------------------------------------
 
@@ -184,6 +186,24 @@ class PdbFile:
             _, old = self._modules.popitem(last=False)
             self._kept -= old.cost
         return module
+
+    def function_of_id(self, module: Module, number: int) -> str:
+        """Return the name of an inlined function; *number* can be an id of another module."""
+        if number & _IMPORTED:
+            place = module.lines.imported(number)
+            other = self._module_named(self.names.name(place[0])) if place is not None else None
+            found = other.lines.exported(place[1]) if other is not None and place else None
+            if found is None:
+                raise FormatError(f"inlined function {number:#x} is in no module of the PDB")
+            number = found
+        return self.types.function_name_of_id(number)
+
+    def _module_named(self, name: str) -> Module | None:
+        if self._by_name is None:
+            modules = self.dbi.modules
+            self._by_name = {modules[n].name.lower(): n for n in range(len(modules))}
+        index = self._by_name.get(name.lower())
+        return self.module(index) if index is not None else None
 
     def contribution_at(self, key: int) -> Contribution | None:
         """Return the contribution that covers a packed address."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.pdb.dbi import key_of
-from polydbg.formats.pdb.reading import unpack
+from polydbg.formats.pdb.reading import u32, unpack
 
 _SUBSECTION = struct.Struct("<II")
 _LINES_HEADER = struct.Struct("<IHHI")
@@ -25,6 +25,8 @@ _INLINEE = struct.Struct("<III")
 _LINES = 0xF2
 _CHECKSUMS = 0xF4
 _INLINEES = 0xF6
+_IMPORTS = 0xF7
+_EXPORTS = 0xF8
 _IGNORE = 0x80000000
 _FLAG_COLUMNS = 1
 #: Line numbers that mean "do not stop here": compiler-made code.
@@ -62,6 +64,8 @@ class ModuleLines:
         self._checksums = (0, 0)
         self._inlinee_parts: list[tuple[int, int]] = []
         self._inlinees: dict[int, tuple[int, int]] | None = None
+        self._import_parts: list[tuple[int, int]] = []
+        self._export_parts: list[tuple[int, int]] = []
         self._rows: dict[int, list[Row]] = {}
         position, end = 0, len(data)
         while position + 8 <= end:
@@ -77,6 +81,10 @@ class ModuleLines:
                 self._checksums = (start, start + size)
             elif kind == _INLINEES:
                 self._inlinee_parts.append((start, start + size))
+            elif kind == _IMPORTS:
+                self._import_parts.append((start, start + size))
+            elif kind == _EXPORTS:
+                self._export_parts.append((start, start + size))
             position = start + ((size + 3) & ~3)
         self._tables.sort(key=lambda table: table.key)
         self._keys = [table.key for table in self._tables]
@@ -200,3 +208,30 @@ class ModuleLines:
                     return
                 count = int.from_bytes(self._data[position : position + 4], "little")
                 position += 4 + count * 4
+
+    def imported(self, function_id: int) -> tuple[int, int] | None:
+        """Return (name of the module in ``/names``, its local id) of an id from another module.
+
+        Such ids have bit 31; then 11 bits are the module's place in the table of imports, 20 bits
+        the place in its list (code that the linker generated: inlined across modules).
+        """
+        module, place = function_id >> 20 & 0x7FF, function_id & 0xFFFFF
+        for position, end in self._import_parts:
+            while position + 8 <= end:
+                name, count = _SUBSECTION.unpack_from(self._data, position)
+                if module == 0:
+                    if place >= count or position + 12 + place * 4 > end:
+                        return None
+                    return name, u32(self._data, position + 8 + place * 4)
+                module -= 1
+                position += 8 + count * 4
+        return None
+
+    def exported(self, local_id: int) -> int | None:
+        """Return the id in the id stream that this module exports as *local_id*."""
+        for start, end in self._export_parts:
+            for position in range(start, end - 7, 8):
+                local, number = _SUBSECTION.unpack_from(self._data, position)
+                if local == local_id:
+                    return int(number)
+        return None
