@@ -17,7 +17,6 @@ from polydbg.engine.reload import refresh_all
 from polydbg.engine.session import Session
 from polydbg.engine.settings import LOAD_ANYTHING, LOAD_LINES, SYMBOL_OPTIONS, Settings
 from polydbg.symbols.store import Outcome, PathCheck, SymbolPath, Trail
-from polydbg.symbols.store.path import MICROSOFT
 
 _EXACT_SYMBOLS = 0x400
 _NO_PROMPTS = 0x80000
@@ -69,10 +68,25 @@ class SymbolOptions(Item, frozen=True):
         return "\n".join([f"Symbol options are {self.value:#x}:", *rows])
 
 
+class SearchPlace(Item, frozen=True):
+    """A place that was looked at: *outcome* in the words of ``!sym noisy``, *found_id* the store
+    key of the file there."""
+
+    place: str
+    outcome: str
+    detail: str
+    found_id: str
+
+    def text(self) -> str:
+        found = f" (has {self.found_id})" if self.found_id else ""
+        return f"{self.place} - {self.outcome}{found}{': ' if self.detail else ''}{self.detail}"
+
+
 class SymbolSearch(Item, frozen=True):
     """One half of ``!sym why``: what was wanted, the places looked at, what came of it.
 
-    *found* is the path in use or ``""``; *advice* what to do, the most promising first.
+    *wanted_key* is the store key; *found* is the path in use or ``""``; *advice* what to do, the
+    most promising first.
     """
 
     module: str
@@ -80,14 +94,16 @@ class SymbolSearch(Item, frozen=True):
     state: str
     wanted_name: str
     wanted_id: str
+    wanted_key: str
     found: str
-    places: tuple[str, ...]
+    places: tuple[SearchPlace, ...]
     advice: tuple[str, ...]
 
     def text(self) -> str:
         lines = [f"{self.kind} of {self.module}: {self.state}"]
-        lines.append(f"  wanted: {self.wanted_name}, {self.wanted_id}")
-        lines += [f"  {place}" for place in self.places]
+        key = f" (key {self.wanted_key})" if self.wanted_key else ""
+        lines.append(f"  wanted: {self.wanted_name}, {self.wanted_id}{key}")
+        lines += [f"  {place.text()}" for place in self.places]
         if self.advice:
             lines.append("  what to do:")
             lines += [f"    {line}" for line in self.advice]
@@ -344,11 +360,11 @@ def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         )
     ctx.session.files.cancel = ctx.cancel
     system.modules.symbols(module)
-    image = system.modules.file_image(module)
+    system.modules.file_image(module)
     if module.symbol_trail is not None:
         yield symbol_search(module, module.symbol_trail)
     if module.image_trail is not None:
-        yield image_search(module, module.image_trail, has_memory_image=image is None)
+        yield image_search(module, module.image_trail)
 
 
 def symbol_search(module: Module, trail: Trail) -> SymbolSearch:
@@ -363,7 +379,7 @@ def symbol_search(module: Module, trail: Trail) -> SymbolSearch:
     return _search("Symbols", module, trail, state, found, advice)
 
 
-def image_search(module: Module, trail: Trail, *, has_memory_image: bool) -> SymbolSearch:
+def image_search(module: Module, trail: Trail) -> SymbolSearch:
     """Return what was looked for and found for a module's image."""
     advice: list[str] = []
     found = sanitise_line(str(module.image_file)) if module.image_file else ""
@@ -388,11 +404,17 @@ def _search(
         kind=kind,
         state=state,
         wanted_name=sanitise_line(re.split(r"[\\/]", name)[-1]),
-        wanted_id=sanitise_line(wanted.id_words if wanted else "unknown"),
+        wanted_id=sanitise_line(wanted.id_text if wanted and wanted.id_text else "id unknown"),
+        wanted_key=sanitise_line(wanted.key or "" if wanted else ""),
         found=found,
-        places=tuple(trail.lines("")),
+        places=tuple(
+            SearchPlace(
+                place=sanitise_line(entry.place),
+                outcome=entry.outcome.value,
+                detail=sanitise_line(entry.detail),
+                found_id=sanitise_line(entry.found_id),
+            )
+            for entry in trail.entries
+        ),
         advice=tuple(advice),
     )
-
-
-__all__ = ["MICROSOFT", "check_lines", "options_in_force", "path_item", "read_path", "set_options"]

@@ -168,10 +168,10 @@ class FileFinder:
         codeview, image_file = record.codeview, module.image_file
         path = codeview.path if codeview else ""
         stem = os.path.splitext(module.info.file_name)[0]
-        extra: list[str | Path] = []
-        if image_file is not None:
-            extra.append(image_file.parent)
-        extra += [folder for folder in _dump_folder(dump_path) if folder not in extra]
+        folders = [image_file.parent] if image_file is not None else []
+        folders += [folder for folder in _dump_folder(dump_path) if folder not in folders]
+        searched = {store for e in self._settings.symbol_path.elements for store in e.stores}
+        extra: list[str | Path] = [f for f in folders if str(f) not in searched]
         if path:
             extra.append(path)
         key = codeview.debug_id if codeview else None
