@@ -73,6 +73,7 @@ REGISTRY = Registry()
 FAMILIES = (
     "control",
     "disassemble",
+    "disassemble_function",
     "dumps",
     "evaluate",
     "events",
