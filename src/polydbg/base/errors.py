@@ -93,7 +93,8 @@ class CommandError(DebuggerError):
     """A command cannot be read or carried out.
 
     *caret* is the index in the command text of the last character read, where WinDbg points,
-    or ``None`` for messages that stand alone.
+    or ``None`` for messages that stand alone. *quote_end* is where the command's quotation ends
+    when reading stopped there; then the message goes straight before it: ``^ TEXT 'x foo'``.
     """
 
     identifier = "command.error"
@@ -103,12 +104,14 @@ class CommandError(DebuggerError):
         message: str,
         *,
         caret: int | None = None,
+        quote_end: int | None = None,
         hint: str = "",
         identifier: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint, identifier=identifier)
         self.caret = caret
+        self.quote_end = quote_end
 
 
-class Cancelled(BaseException):  # noqa: N818 - a state, like asyncio.CancelledError
+class Cancelled(BaseException):
     """The user asked to stop (Ctrl+C). A BaseException, so that no handler of errors swallows it."""

@@ -20,7 +20,7 @@ NO_ACCESS: Final = "<Memory access error>"
 MAX_STRING: Final = 512
 """Characters of a string that are shown at most."""
 
-_SIGNED = frozenset(("short", "long", "int", "int64", "int128"))
+_MAX_UNPRINTABLE = 3
 _FLOATS = {("float", 4): "<f", ("double", 8): "<d", ("half", 2): "<e"}
 _CHARACTERS = {
     "char": ("latin-1", 1),
@@ -82,7 +82,7 @@ def scalar_text(name: str, data: bytes) -> str:
     """Return a number, character or truth value of the type *name* (an enumeration for others)."""
     value = int.from_bytes(data, "little")
     if layout := _FLOATS.get((name, len(data))):
-        return _float_text(struct.unpack(layout, data)[0])
+        return f"{struct.unpack(layout, data)[0]:.20g}"
     if name == "bool":
         return "true" if value else "false"
     if coding := _CHARACTERS.get(name):
@@ -96,12 +96,6 @@ def scalar_text(name: str, data: bytes) -> str:
     if name.startswith("unsigned ") or name in ("HRESULT", "long double"):
         return _unsigned(value)
     return f"0n{_signed(data)}"
-
-
-def _float_text(value: float) -> str:
-    if value != value:
-        return "nan"
-    return f"{value:.20g}"
 
 
 def _signed(data: bytes) -> int:
@@ -135,6 +129,21 @@ def _string(system: System, address: int, coding: tuple[str, int], size: int) ->
     end = next(
         (i for i in range(0, len(data) - unit + 1, unit) if not any(data[i : i + unit])), None
     )
-    text = data[:end].decode(encoding, "replace")
-    more = "..." if end is None and limit < size else ""
-    return f'"{sanitise_line(text)}{more}"'
+    text, whole = _readable(data[:end].decode(encoding, "replace"))
+    more = "..." if whole and end is None and limit < size else ""
+    return f'"{text}{more}"'
+
+
+def _readable(text: str) -> tuple[str, bool]:
+    """Return *text* with ``?`` for what is not printable, and whether that is all of it.
+
+    The engine takes three such characters in a row as a sign that there is no text, and stops.
+    """
+    shown: list[str] = []
+    bad = 0
+    for char in text:
+        bad = 0 if char.isprintable() else bad + 1
+        shown.append("?" if bad else char)
+        if bad == _MAX_UNPRINTABLE:
+            return sanitise_line("".join(shown)), False
+    return sanitise_line("".join(shown)), True

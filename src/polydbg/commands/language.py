@@ -156,6 +156,8 @@ class Interpreter:
         if isinstance(error, CommandError) and error.caret is not None:
             end = cursor.text.find(";", error.caret)
             command = cursor.text[start : None if end < 0 else end]
+            if error.quote_end is not None:
+                command = cursor.text[start : error.quote_end]
             return Failure(
                 identifier=error.identifier,
                 message=error.message,

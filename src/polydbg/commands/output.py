@@ -56,6 +56,10 @@ class Notice(Item, frozen=True):
         return self.value
 
 
+_JOINS_ITS_COMMAND = (" in current debug session", "Couldn't resolve")
+"""Ends of messages that the engine puts before the command without ``in``."""
+
+
 class Failure(Item, frozen=True):
     """A command failed. *message* is WinDbg's; *caret* its column in *command* or ``None``."""
 
@@ -69,9 +73,10 @@ class Failure(Item, frozen=True):
     def text(self) -> str:
         lines = [self.message]
         if self.caret is not None:
-            lines = [
-                f"{' ' * (self.prompt_width + self.caret)}^ {self.message} in '{self.command}'"
-            ]
+            # The engine's one message that goes on without "in" (transcript nullwrite.mem, up).
+            joint = "" if self.message.endswith(_JOINS_ITS_COMMAND) else " in"
+            pointer = " " * (self.prompt_width + self.caret) + "^"
+            lines = [f"{pointer} {self.message}{joint} '{self.command}'"]
         if self.hint:
             lines.append(f"    {self.hint}")
         return "\n".join(lines)

@@ -17,7 +17,7 @@ from polydbg.commands.output import Heading, Hex, Item, Notice
 from polydbg.commands.registry import command
 from polydbg.engine.modules import Module, displacement_text
 from polydbg.engine.session import System
-from polydbg.symbols.inlined_calls import InlinedCall, InlineSearch, inlined_calls
+from polydbg.symbols.inlined_calls import InlinedCall, InlineSearch
 from polydbg.symbols.pdb import PdbSource
 from polydbg.symbols.source import Symbol, SymbolKind, SymbolSource
 
@@ -127,9 +127,9 @@ class _Reporting(CancelToken):
 )
 def examine(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     options = _read_options(ctx, cursor)
-    module_pattern, pattern = _read_pattern(cursor)
+    module_pattern, pattern, bang = _read_pattern(cursor)
     system = ctx.system
-    modules = _modules(system, module_pattern, cursor)
+    modules = _modules(system, module_pattern, bang)
     if "D" in options:
         yield Heading(value=f"{_ALPHABET}\n")
     rows = _search(ctx, system, modules, pattern, options)
@@ -179,14 +179,14 @@ def _read_size(ctx: CommandContext, cursor: Cursor) -> int:
     return ctx.evaluate(word.group())
 
 
-def _read_pattern(cursor: Cursor) -> tuple[str, str]:
-    """Return the patterns of module and symbol.
+def _read_pattern(cursor: Cursor) -> tuple[str, str, int]:
+    """Return the patterns of module and symbol, and where the ``!`` between them stands.
 
     :raises CommandError: no module part: that means locals, which need types.
     """
     cursor.skip_blanks()
     start = cursor.position
-    # Undecorated names hold blanks: `x mod!*operator new*`. A ";" ends the command.
+    # Names as shown hold blanks (`x mod!*operator new*`), so the pattern goes up to a ";".
     text = cursor.rest()
     module, bang, pattern = text.partition("!")
     if not bang:
@@ -195,12 +195,12 @@ def _read_pattern(cursor: Cursor) -> tuple[str, str]:
             identifier="types.locals-unavailable",
             hint=f"to search a module: x module!{text or '*'}; to search all: x *!{text or '*'}",
         )
-    cursor.position = start + len(module)
-    found = cursor.match(r"![^;]*?(?=\s*(?:;|$))")
-    return module.strip(), found.group()[1:].strip() if found else pattern
+    if module.startswith('"') and pattern.endswith('"'):
+        module, pattern = module[1:], pattern[:-1]
+    return module.strip(), pattern.strip(), start + text.index("!")
 
 
-def _modules(system: System, pattern: str, cursor: Cursor) -> list[Module]:
+def _modules(system: System, pattern: str, bang: int) -> list[Module]:
     """Return the modules whose names match, in order of address.
 
     :raises CommandError: a name without wildcards that no module has.
@@ -208,20 +208,16 @@ def _modules(system: System, pattern: str, cursor: Cursor) -> list[Module]:
     if not is_wildcard(pattern):
         found = system.modules.named(pattern)
         if found is None:
-            raise _unresolved(cursor)
+            raise CommandError(
+                "Couldn't resolve",
+                identifier="symbols.no-such-module",
+                caret=bang,
+                quote_end=bang,
+                hint="lm lists the modules; * and ? are allowed in a module's name",
+            )
         return [found]
     regex = compile_wildcard(pattern, symbols=False)
     return [m for m in system.modules.modules if regex.fullmatch(m.name)]
-
-
-def _unresolved(cursor: Cursor) -> CommandError:
-    command_text = cursor.text[: cursor.text.index("!")]
-    start = command_text.rfind(";") + 1
-    return CommandError(
-        f"Couldn't resolve '{command_text[start:].strip()}'",
-        identifier="symbols.no-such-module",
-        hint="lm lists the modules; * and ? are allowed in a module's name",
-    )
 
 
 def _search(
@@ -260,14 +256,14 @@ def _inlined(
     """Yield the inlined calls of functions that match; a very large PDB is not searched."""
     if not isinstance(source, PdbSource) or ("d" in options and "f" not in options):
         return
-    search = InlineSearch(source.file)
+    search = InlineSearch(source.file, pattern)
     if not search.is_affordable:
         yield Notice(
             identifier="symbols.inlined-not-searched",
             value=f"inlined calls are not listed: {module.name} has too many symbols to search",
         )
         return
-    for call in inlined_calls(search, pattern, report):
+    for call in search.calls(report):
         row = _inlined_row(module, call, options)
         if options.wants(row, is_code=True):
             report.found += 1
@@ -398,7 +394,8 @@ def nearest(system: System, address: int) -> Iterator[Item]:
         yield _in_module(system, module, address)
     elif gone := system.modules.unloaded_at(address):
         name = f"<Unloaded_{sanitise_line(gone.name)}>"
-        yield _nearest_row(system, address, (name, gone.base))
+        # The engine puts the address itself in front, not the base of what was unloaded.
+        yield _nearest_row(system, address, (name, gone.base), shown_start=address)
 
 
 def _in_module(system: System, module: Module, address: int) -> NearestSymbols:
@@ -437,6 +434,7 @@ def _nearest_row(
     below: tuple[str, int],
     above: tuple[str, int] | None = None,
     exact: tuple[str, ...] = (),
+    shown_start: int | None = None,
 ) -> NearestSymbols:
     size = system.pointer_size
     name, start = below
@@ -450,7 +448,7 @@ def _nearest_row(
         plus = f"+{displacement_text(into)}" if into else ""
         lines.append(f"{file}({entry.line}){plus}")
     plus = f"+{displacement_text(displacement)}" if displacement else ""
-    line = f"({address_text(start, size)})   {name}{plus}"
+    line = f"({address_text(start if shown_start is None else shown_start, size)})   {name}{plus}"
     if above is not None:
         line += f"   |  ({address_text(above[1], size)})   {above[0]}"
     lines.append(line)
