@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import address_text, sanitise_line
@@ -74,8 +75,7 @@ class SymbolLoad(Item, frozen=True):
         return self.shown
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(msgspec.Struct, frozen=True):
     options: frozenset[str]
     name: str = ""
     address: int | None = None

@@ -73,7 +73,7 @@ def _open_at(ctx: CommandContext, address: int) -> int:
 
     :raises CommandError: it has no line, or its file is not on this host.
     """
-    where = source_line_at(ctx, address)
+    where = source_line_at(ctx, address) if ctx.session.settings.lines else None
     if where is None:
         raise CommandError(
             f"No line information for {address_text(address, ctx.system.pointer_size)}",

@@ -23,7 +23,7 @@ _NO_PROMPTS = 0x80000
 _NOISY = 0x80000000
 _TABLE = "************* Path validation summary **************"
 _COLUMNS = f"{'Response':<33}{'Time (ms)':<14}Location"
-_NOT_A_PATH = re.compile(r"[/\\:*~%]")
+_PATH_CHARACTER = re.compile(r"[/\\:*~%]")
 
 
 class PathRow(Item, frozen=True):
@@ -142,7 +142,9 @@ def _is_command(text: str) -> bool:
         name = word[1]
         return REGISTRY.exact(name) is not None or REGISTRY.exact(name.rstrip("+-")) is not None
     bare = segment.strip()
-    if not bare or not segment[0].isspace() or _NOT_A_PATH.search(bare.split()[0]):
+    if re.match(r"\*(\s|$)|~[*#.\d]", bare):
+        return True
+    if not bare or not segment[0].isspace() or _PATH_CHARACTER.search(bare.split()[0]):
         return False
     return REGISTRY.longest_prefix(bare) is not None and not os.path.exists(bare)
 

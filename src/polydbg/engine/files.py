@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, TargetError
@@ -43,8 +44,7 @@ _ELF_RECORD = "BpEL"
 Notify = Callable[[str, str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(msgspec.Struct, frozen=True):
     """Which PDB a module wants: *codeview* is ``None`` when nothing says so; *is_missing* when its
     image was read and has no record, rather than not being there."""
 
@@ -272,10 +272,13 @@ class FileFinder:
 
     def unwind_data_missing(self, module: Module) -> None:
         """Say once that a stack needed the image of *module*, which was not found."""
-        if module.info in self._warned or module.image_file is not None:
+        info = module.info
+        if info in self._warned or module.image_file is not None:
             return
-        self._warned.add(module.info)
-        name = sanitise_line(module.info.file_name)
+        if info.codeview_signature == _ELF_RECORD:
+            return
+        self._warned.add(info)
+        name = sanitise_line(info.file_name)
         self.notify(
             "image.needed-for-unwinding",
             f"*** WARNING: x64 PDBs carry no unwind data: image {name} not found "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from polydbg.engine.files import FileFinder
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
 from polydbg.engine.session import Session, System
@@ -62,7 +60,7 @@ def add(system: System, info: ModuleInfo, files: FileFinder) -> Module:
             forget(module, files)
     kept = [m.info for m in modules.modules if m.base != info.base]
     if any(other.name.lower() == info.name.lower() for other in kept):
-        info = dataclasses.replace(info, name=f"{info.name}_{info.base:x}")
+        info = _renamed(info, f"{info.name}_{info.base:x}")
     _refill(modules, [*kept, info])
     return next(m for m in modules.modules if m.info is info)
 
@@ -97,5 +95,10 @@ def _refill(modules: ModuleMap, infos: list[ModuleInfo]) -> None:
 
 
 def _copy(source: Module, target: Module) -> None:
-    for each in dataclasses.fields(Module):
-        setattr(target, each.name, getattr(source, each.name))
+    for name in Module.__annotations__:
+        setattr(target, name, getattr(source, name))
+
+
+def _renamed(info: ModuleInfo, name: str) -> ModuleInfo:
+    fields = {each: getattr(info, each) for each in ModuleInfo.__annotations__}
+    return ModuleInfo(**{**fields, "name": name})

@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from polydbg.base.errors import CommandError
 from polydbg.symbols.store import SourceFinder, SymbolPath
@@ -15,8 +16,7 @@ MAX_SOURCE_BYTES = 64 << 20
 _MAX_FILES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class SourceText:
+class SourceText(msgspec.Struct, frozen=True):
     """A file as read: its lines without ends; *stamp* tells whether it changed since."""
 
     path: Path

@@ -92,6 +92,7 @@ def test_a_command_behind_a_path_is_a_command(run: Run, tmp_path: Path, session:
     assert run(f".sympath {tmp_path}; .echo a")[-1] == "a"
     assert run(f".sympath+ {tmp_path};.echo b; .echo c")[-2:] == ["b", "c"]
     assert run(f".sympath {tmp_path}; k 1; .echo d")[-1] == "d"
+    assert run(f".sympath {tmp_path};~*e .echo d")[-1] == "d"
     run(f".sympath {tmp_path}; {tmp_path}/x;lib")
     assert [e.text for e in session.settings.symbol_path.elements][1:] == [f"{tmp_path}/x", "lib"]
 
