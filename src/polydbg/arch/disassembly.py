@@ -2,17 +2,26 @@
 
 Bytes in, records out; names of addresses come from a callback, so this module knows nothing of
 symbols. Decoding is capstone's, the text is rewritten into the engine's notation by
-:mod:`polydbg.arch.disassembly_x86` and :mod:`polydbg.arch.disassembly_arm64`. capstone is
-imported when the first byte is decoded (its import costs 50 ms).
+:mod:`polydbg.arch.disassembly_x86` and :mod:`polydbg.arch.disassembly_arm64`. Its
+library is loaded when the first byte is decoded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+import msgspec
+
+from polydbg.arch.capstone_library import (
+    ARCH_ARM64,
+    ARCH_X86,
+    MODE_32,
+    MODE_64,
+    MODE_ARM,
+    CapstoneLibrary,
+)
 from polydbg.arch.disassembly_arm64 import Arm64Text
 from polydbg.arch.disassembly_operands import (
     MemoryOperand,
@@ -23,9 +32,6 @@ from polydbg.arch.disassembly_operands import (
     target_suffix,
 )
 from polydbg.arch.disassembly_x86 import X86Text
-
-if TYPE_CHECKING:
-    import capstone
 
 Symbolizer = Callable[[int], str | None]
 """Turns an address into ``app!f+0x26``, or None where no module is."""
@@ -53,8 +59,7 @@ LONGEST_INSTRUCTION = 15
 _CHUNK = 64  # instructions decoded in one call of capstone
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(msgspec.Struct, frozen=True):
     """One instruction in WinDbg's text.
 
     What cannot be decoded is a record of one byte (ARM64: one word) with the mnemonic ``???``;
@@ -113,8 +118,7 @@ class FlowKind(Enum):
     STOP = "stop"
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(msgspec.Struct, frozen=True):
     """*kind*, and the *target* of a direct jump, branch or call (None if it is computed)."""
 
     kind: FlowKind
@@ -159,31 +163,22 @@ class Disassembler:
         self._unit = 4 if arch == "arm64" else 1
         self._width = 12 if arch == "arm64" else 8
         self._mask = 0xFFFFFFFF if arch == "x86" else 0xFFFFFFFFFFFFFFFF
-        self._lite: capstone.Cs | None = None
-        self._detailed: capstone.Cs | None = None
+        self._engine: CapstoneLibrary | None = None
 
     @property
     def pointer_size(self) -> int:
         """Return the size of an address in bytes."""
         return 4 if self.arch == "x86" else 8
 
-    def engine(self, *, detail: bool = False) -> capstone.Cs:
-        """Return the capstone object, made at the first use, one with and one without details."""
-        engine = self._detailed if detail else self._lite
-        if engine is None:
-            import capstone
-
+    def engine(self) -> CapstoneLibrary:
+        """Return the decoder, made at the first use."""
+        if self._engine is None:
             if self.arch == "arm64":
-                engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
+                self._engine = CapstoneLibrary(ARCH_ARM64, MODE_ARM)
             else:
-                mode = capstone.CS_MODE_32 if self.arch == "x86" else capstone.CS_MODE_64
-                engine = capstone.Cs(capstone.CS_ARCH_X86, mode)
-            engine.detail = detail
-            if detail:
-                self._detailed = engine
-            else:
-                self._lite = engine
-        return engine
+                mode = MODE_32 if self.arch == "x86" else MODE_64
+                self._engine = CapstoneLibrary(ARCH_X86, mode)
+        return self._engine
 
     def decode(
         self, data: bytes, address: int, symbolize: Symbolizer | None = None, count: int = 0
@@ -199,7 +194,7 @@ class Disassembler:
             # One instruction more than wanted, so that none is cut off by the end of the chunk.
             chunk = data[position : position + (wanted + 1) * LONGEST_INSTRUCTION]
             before = position
-            for at, size, mnemonic, operands in engine.disasm_lite(
+            for at, size, mnemonic, operands in engine.disassemble(
                 chunk, (address + position) & self._mask, wanted
             ):
                 raw = data[position : position + size]
@@ -260,7 +255,7 @@ class Disassembler:
         found: int | None = None
         for offset in range(total - self._unit, -1, -self._unit):
             chunk = window[offset : offset + LONGEST_INSTRUCTION]
-            for _, size, _, _ in engine.disasm_lite(chunk, first + offset, 1):
+            for _, size, _, _ in engine.disassemble(chunk, first + offset, 1):
                 if offset + size <= total and arrives[offset + size]:
                     arrives[offset] = True
                     found = offset
@@ -270,7 +265,7 @@ class Disassembler:
         """Return where control goes after *instruction* (for ``uf``, ``pc``, ``gu``)."""
         if not instruction.is_decoded or not instruction.data:
             return Flow(FlowKind.STOP)
-        for _, _, mnemonic, operands in self.engine().disasm_lite(
+        for _, _, mnemonic, operands in self.engine().disassemble(
             instruction.data, instruction.address, 1
         ):
             name = mnemonic.rsplit(" ", 1)[-1]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from polydbg.arch.registers import AMD64_PARTS
 
@@ -20,6 +21,8 @@ Symbolizer = Callable[[int], str | None]
 Reader = Callable[[int, int], bytes | None]
 
 _POINTER = re.compile(r"(?:\b([a-z]+) ptr )?(?:[^,\[\]]*?)\[")
+_MEMORY = re.compile(r"(?:\b([c-gs]s):)?\[([^\]]*)\]")
+_TERM = re.compile(r"([+-]?)\s*(\w+(?:\*\d)?)")
 _SIZES = {
     "byte": 1,
     "word": 2,
@@ -39,8 +42,7 @@ _STRING_NAMES = frozenset({"movs", "cmps", "stos", "lods", "scas", "ins", "outs"
 _LAST_COLUMN = 79
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryOperand:
+class MemoryOperand(msgspec.Struct, frozen=True):
     """Memory that an instruction reads or writes.
 
     *offset* is the address within the segment, as displayed; *address* the linear one, None
@@ -72,49 +74,51 @@ def memory_operands(
         disassembler.arch == "amd64" and words[-1] in _STRING_NAMES
     ):
         return []
-    sizes = [_SIZES.get(name, 0) for name in _POINTER.findall(instruction.operands)]
+    decoded = next(
+        disassembler.engine().disassemble(instruction.data, instruction.address, 1), None
+    )
+    if decoded is None:
+        return []
     found: list[MemoryOperand] = []
-    engine = disassembler.engine(detail=True)
     is_target = words[-1] in ("call", "jmp")
-    for decoded in engine.disasm(instruction.data, instruction.address, 1):
-        operands = [operand for operand in decoded.operands if operand.type == 3]  # X86_OP_MEM
-        for operand, size in zip(operands, sizes, strict=False):
-            if size:
-                item = _operand(disassembler, instruction, decoded, operand, registers)
-                if item is not None:
-                    offset, segment = item
-                    address = _linear(segment, offset, registers)
-                    found.append(MemoryOperand(segment, offset, address, size, is_target))
+    # The sizes are taken from our text, which corrects some of the decoder's.
+    sizes = [_SIZES.get(name, 0) for name in _POINTER.findall(instruction.operands)]
+    for match, size in zip(_MEMORY.finditer(decoded[3]), sizes, strict=False):
+        item = _operand(disassembler, instruction, match, registers) if size else None
+        if item is not None:
+            offset, segment = item
+            address = _linear(segment, offset, registers)
+            found.append(MemoryOperand(segment, offset, address, size, is_target))
     return found
 
 
 def _operand(
     disassembler: Disassembler,
     instruction: Instruction,
-    decoded: Any,
-    operand: Any,
+    match: re.Match[str],
     registers: Mapping[str, int],
 ) -> tuple[int, str] | None:
-    """Return offset and segment of one of capstone's operands, None if a register is missing."""
-    mem = operand.mem
-    base = decoded.reg_name(mem.base) or ""
-    offset = int(mem.disp)
-    if base in ("rip", "eip"):
-        offset += instruction.end
-    elif base:
-        value = register_value(base, registers)
+    """Return offset and segment of a memory operand in the decoder's text
+    (``gs:[rax + rcx*4 - 0x10]``), None if a register is missing."""
+    segment, expression = match.group(1) or "", match.group(2)
+    offset, base, narrow = 0, "", disassembler.pointer_size == 4
+    for sign, term in _TERM.findall(expression):
+        name, _, scale = term.partition("*")
+        if name[0].isdigit():
+            value: int | None = int(name, 0)
+        elif name in ("rip", "eip"):
+            value = instruction.end
+        elif name in ("riz", "eiz"):
+            value = 0
+        else:
+            value = register_value(name, registers)
+            narrow = narrow or AMD64_PARTS.get(name) is not None
+            base = base or ("" if scale else name)
         if value is None:
             return None
-        offset += value
-    if mem.index:
-        name = decoded.reg_name(mem.index) or ""
-        value = 0 if name in ("riz", "eiz") else register_value(name, registers)
-        if value is None:
-            return None
-        offset += value * mem.scale
-    narrow = disassembler.pointer_size == 4 or decoded.addr_size == 4
+        value *= int(scale) if scale else 1
+        offset += -value if sign == "-" else value
     offset &= 0xFFFFFFFF if narrow else 0xFFFFFFFFFFFFFFFF
-    segment = decoded.reg_name(mem.segment) if mem.segment else ""
     return offset, segment or ("ss" if base in _STACK_BASES else "ds")
 
 

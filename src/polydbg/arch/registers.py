@@ -6,7 +6,7 @@ Microsoft's published cvconst.h (``CV_HREG_e``, the ``CV_AMD64_*`` part).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 AMD64_GENERAL = (
     "rax",
@@ -38,8 +38,7 @@ X86_GENERAL = ("eax", "ebx", "ecx", "edx", "esi", "edi", "eip", "esp", "ebp")
 ARM64_GENERAL = (*(f"x{number}" for number in range(29)), "fp", "lr", "sp", "pc")
 
 
-@dataclass(frozen=True, slots=True)
-class SubRegister:
+class SubRegister(msgspec.Struct, frozen=True):
     """A part of a register: *bits* bits of *parent* from bit *shift*."""
 
     parent: str
@@ -87,8 +86,7 @@ AMD64_PARTS = _amd64_parts()
 """Sub-registers by name: ``eax ax al ah``, ``esi si sil``, ``r8d r8w r8b``, ``eip ip``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(msgspec.Struct, frozen=True):
     """A field of the flags register; the words are None where the display prints a number."""
 
     shift: int

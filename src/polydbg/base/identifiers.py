@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class DebugId:
+class DebugId(msgspec.Struct, frozen=True):
     """GUID and age of a debug file. *guid* is 32 upper-case hex digits in display order."""
 
     guid: str
@@ -32,8 +31,7 @@ class DebugId:
         return f"{{{g[:8]}-{g[8:12]}-{g[12:16]}-{g[16:20]}-{g[20:]}}}"
 
 
-@dataclass(frozen=True, slots=True)
-class CodeId:
+class CodeId(msgspec.Struct, frozen=True):
     """Timestamp and size of a PE image: the store key of images."""
 
     timestamp: int

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Warning:
+class Warning(msgspec.Struct, frozen=True):
     """*identifier* is stable for scripts (``dump.truncated``), *message* is one line."""
 
     identifier: str

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 
 class UsageError(Exception):
     """The command line is wrong; the message is one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """A switch. *metavar* names its argument (``""`` for none); *repeats* collects a list.
 
     cdb's switches have one dash and mean the same everywhere; ours have two.
@@ -28,8 +28,7 @@ class Option:
         return self.name.lstrip("-").replace("-", "_")
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(msgspec.Struct, frozen=True):
     """A first word that is a verb; *usage* is what follows it."""
 
     name: str
@@ -71,14 +70,13 @@ EXIT_CODES = (
 )
 
 
-@dataclass(slots=True)
-class Arguments:
+class Arguments(msgspec.Struct, eq=False):
     """A parsed command line. *values* maps option keys; *words* are the free arguments."""
 
     verb: str = "open"
-    values: dict[str, str] = field(default_factory=dict)
-    lists: dict[str, list[str]] = field(default_factory=dict)
-    words: list[str] = field(default_factory=list)
+    values: dict[str, str] = msgspec.field(default_factory=dict)
+    lists: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    words: list[str] = msgspec.field(default_factory=list)
 
     def get(self, key: str) -> str | None:
         return self.values.get(key)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.arch.disassembly import (
     LONGEST_INSTRUCTION,
@@ -18,8 +19,7 @@ _FIRST_READ, _READ = 0x80, 0x1000
 _MAX_HOLES = 64
 
 
-@dataclass(slots=True)
-class CodeView:
+class CodeView(msgspec.Struct, eq=False):
     """What the commands that list code of one system remember.
 
     *next_address* is where the last listing ended, for as long as the program counter is

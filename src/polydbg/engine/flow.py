@@ -8,7 +8,8 @@ Computed jumps are followed where a jump table of a usual shape lies behind them
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from polydbg.arch.disassembly import Disassembler, FlowKind, Instruction, Symbolizer
 from polydbg.engine.code import instructions
@@ -23,8 +24,7 @@ _POLL = 64
 _HISTORY = 24  # instructions before a computed jump in which its table is looked for
 
 
-@dataclass(slots=True)
-class FunctionCode:
+class FunctionCode(msgspec.Struct, eq=False):
     """What flow analysis found. *rows* are by address; *leaders* start blocks.
 
     *is_complete* is false where a computed jump could not be followed or code could not be read,
@@ -32,8 +32,8 @@ class FunctionCode:
     """
 
     function: Function
-    rows: dict[int, Instruction] = field(default_factory=dict)
-    leaders: set[int] = field(default_factory=set)
+    rows: dict[int, Instruction] = msgspec.field(default_factory=dict)
+    leaders: set[int] = msgspec.field(default_factory=set)
     is_complete: bool = True
     is_cut: bool = False
 

@@ -8,7 +8,8 @@ so, when its unwind information is chained to the function's, or when the compil
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.modules import Module, ModuleMap
@@ -34,8 +35,7 @@ def unwind_row(modules: ModuleMap, module: Module, rva: int) -> RuntimeFunction 
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """A function of a module. *start* is an address; *size* is in bytes, 0 when not known.
 
     *symbol* is its symbol, ``None`` where only unwind data tell its extent (*is_from_unwind*) or
@@ -64,12 +64,7 @@ class Function:
             return found is self.symbol and (row is None or row.begin == start)
         if found.name != self.symbol.name:
             return _COLD.sub("", found.name) == _COLD.sub("", self.symbol.name)
-        return row is None or row.begin == start or self._is_start(row.begin, start)
-
-    def _is_start(self, begin: int, start: int) -> bool:
-        """Say whether the unwind row at *begin* is that of the whole function at *start*: a label
-        inside a function has a symbol, too."""
-        return begin <= start and start - begin < 1 << 16 and not self.size
+        return row is None or row.begin == start
 
 
 def function_at(modules: ModuleMap, address: int) -> Function:
@@ -90,7 +85,10 @@ def function_at(modules: ModuleMap, address: int) -> Function:
     # Without sizes the nearest symbol below may belong to another function.
     if not inside and row is not None and row.begin > symbol.rva:
         return _by_unwind(modules, module, row)
-    return Function(modules, module, module.base + symbol.rva, symbol.size, symbol)
+    size = symbol.size
+    if not size and row is not None and row.begin <= symbol.rva:
+        size = max(row.end - symbol.rva, 0)
+    return Function(modules, module, module.base + symbol.rva, size, symbol)
 
 
 def _by_unwind(modules: ModuleMap, module: Module, row: RuntimeFunction) -> Function:

@@ -8,16 +8,24 @@ the function.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from polydbg.arch.disassembly import Disassembler, Instruction
 from polydbg.base.errors import DebuggerError
 from polydbg.memory.space import AddressSpace
 
 MAX_ENTRIES = 4096
-_REGISTER, _IMMEDIATE, _MEMORY = 1, 2, 3  # X86_OP_REG and so on
+
+# Operands in the engine's notation: [rdx+rax*4+1500h], [eax*4+401000h]; [00000001`40002007],
+# ds:[00401000h].
+_INDEXED = re.compile(
+    r"\[(?:(?P<base>[a-z]\w+)\+)?[a-z]\w+\*(?P<scale>[48])"
+    r"(?:(?P<sign>[+-])(?P<offset>[0-9A-F]+)h?)?\]"
+)
+_FIXED = re.compile(r"\[(?:([0-9a-f]{8})`([0-9a-f]{8})|([0-9A-F]{8})h)\]$")
+_LIMIT = re.compile(r",([0-9A-F]+)h?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,87 +52,58 @@ def jump_targets(
     """
     if decoder.arch == "arm64":
         return []
-    decoded = [_decode(decoder, row) for row in history]
-    jump = decoded[-1]
-    if jump is None or len(jump.operands) != 1:
-        return []
-    operand = jump.operands[0]
-    if operand.type == _MEMORY and not operand.mem.index and _is_fixed(jump, operand):
+    # Without names, so that the operands are numbers.
+    bare = [decoder.decode_one(row.data, row.address) or row for row in history]
+    if _FIXED.search(bare[-1].operands):
         return None
-    table = _find(decoder, history, decoded, image_base)
+    table = _find(bare, decoder.pointer_size, image_base)
     if table is None:
         return []
-    return _read(memory, table, _bound(decoded), decoder.pointer_size, is_inside, step)
+    return _read(memory, table, _bound(bare), decoder.pointer_size, is_inside, step)
 
 
-def _bound(decoded: Sequence[Any]) -> int:
-    """Return how many entries the check of the index lets through: ``cmp eax,8; ja``."""
-    for place in range(len(decoded) - 1, 0, -1):
-        check, jump = decoded[place - 1], decoded[place]
-        if check is None or jump is None or jump.mnemonic not in ("ja", "jae"):
-            continue
-        if check.mnemonic in ("cmp", "sub") and check.operands[1].type == _IMMEDIATE:
-            limit = int(check.operands[1].imm) + (jump.mnemonic == "ja")
-            return limit if 0 < limit < MAX_ENTRIES else MAX_ENTRIES
-        break
-    return MAX_ENTRIES
-
-
-def _decode(decoder: Disassembler, row: Instruction) -> Any:
-    return next(iter(decoder.engine(detail=True).disasm(row.data, row.address, 1)), None)
-
-
-def _is_fixed(decoded: Any, operand: Any) -> bool:
-    base = decoded.reg_name(operand.mem.base) or ""
-    return base in ("", "rip", "eip")
-
-
-def _find(
-    decoder: Disassembler,
-    history: Sequence[Instruction],
-    decoded: Sequence[Any],
-    image_base: int,
-) -> _Table | None:
+def _find(history: Sequence[Instruction], pointer_size: int, image_base: int) -> _Table | None:
     """Return the table that the last indexed read before the jump reads."""
-    pointer = decoder.pointer_size
-    for place in range(len(decoded) - 1, -1, -1):
-        row = decoded[place]
-        if row is None or row.mnemonic == "lea":
+    for place in range(len(history) - 1, -1, -1):
+        row = history[place]
+        found = _INDEXED.search(row.operands)
+        if row.mnemonic == "lea" or found is None:
             continue
-        for operand in row.operands:
-            if operand.type != _MEMORY or operand.mem.scale not in (4, 8) or not operand.mem.index:
-                continue
-            base = row.reg_name(operand.mem.base) or ""
-            offset = int(operand.mem.disp)
-            if not base:
-                address = offset & ((1 << 8 * pointer) - 1)
-                return _Table(address, pointer, 0) if operand.mem.scale == pointer else None
-            start = _loaded(history[:place], decoded[:place], base, image_base)
-            if start is None:
-                return None
-            if operand.mem.scale == 8:
-                return _Table(start + offset, 8, 0)
-            return _Table(start + offset, 4, start)
+        scale = int(found["scale"])
+        offset = int(found["offset"] or "0", 16) * (-1 if found["sign"] == "-" else 1)
+        if found["base"] is None:
+            return _Table(offset, scale, 0) if scale == pointer_size else None
+        base = _loaded(history[:place], found["base"], image_base)
+        if base is None:
+            return None
+        return _Table(base + offset, scale, base if scale == 4 else 0)
     return None
 
 
-def _loaded(
-    history: Sequence[Instruction], decoded: Sequence[Any], register: str, image_base: int
-) -> int | None:
+def _loaded(history: Sequence[Instruction], register: str, image_base: int) -> int | None:
     """Return the fixed address in *register*: what the last ``lea`` loaded.
 
     A compiler may load it long before; the image's base is the usual value then, but a guess.
     """
-    for row, item in zip(reversed(history), reversed(decoded), strict=True):
-        if item is None or len(item.operands) != 2 or item.operands[0].type != _REGISTER:
-            continue
-        if item.reg_name(item.operands[0].reg) != register:
-            continue
-        source = item.operands[1]
-        if item.mnemonic != "lea" or item.reg_name(source.mem.base) != "rip":
-            return None
-        return row.end + int(source.mem.disp)
+    for row in reversed(history):
+        if row.operands.startswith(f"{register},"):
+            fixed = _FIXED.search(row.operands)
+            if row.mnemonic != "lea" or fixed is None:
+                return None
+            return int(fixed[3] or fixed[1] + fixed[2], 16)
     return image_base or None
+
+
+def _bound(history: Sequence[Instruction]) -> int:
+    """Return how many entries the check of the index lets through: ``cmp eax,8; ja``."""
+    for place in range(len(history) - 1, 0, -1):
+        check, jump = history[place - 1], history[place]
+        if jump.mnemonic not in ("ja", "jae"):
+            continue
+        found = _LIMIT.search(check.operands) if check.mnemonic in ("cmp", "sub") else None
+        limit = int(found[1], 16) + (jump.mnemonic == "ja") if found else 0
+        return limit if 0 < limit < MAX_ENTRIES else MAX_ENTRIES
+    return MAX_ENTRIES
 
 
 def _read(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from polydbg.memory.space import AddressSpace
 
@@ -15,8 +16,7 @@ _PAGE = 0x1000
 _ADDRESS_LIMIT = 1 << 64
 
 
-@dataclass(slots=True)
-class MemoryView:
+class MemoryView(msgspec.Struct, eq=False):
     """What the ``d*``, ``e*`` and ``s`` commands of one system remember.
 
     *kind* is the last ``d*`` command, *next_address* where it ended (``None``: nothing was listed
@@ -26,7 +26,7 @@ class MemoryView:
     kind: str = "db"
     next_address: int | None = None
     entry: str = "b"
-    found: list[int] = field(default_factory=list)
+    found: list[int] = msgspec.field(default_factory=list)
 
 
 def read_pieces(space: AddressSpace, address: int, size: int) -> Iterator[tuple[int, bytes]]:

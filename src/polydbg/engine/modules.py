@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+
+import msgspec
 
 from polydbg.base.errors import DebuggerError
 from polydbg.base.identifiers import DebugId
@@ -26,8 +27,7 @@ class SymbolState(Enum):
     NONE = "no symbols"
 
 
-@dataclass(slots=True)
-class Module:
+class Module(msgspec.Struct, eq=False):
     """A loaded module: what the target says of it, and what was found for it so far."""
 
     info: ModuleInfo
@@ -77,8 +77,7 @@ class Module:
         return " " if self.info.checksum else "C"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """What an address is called.
 
     *module* and *symbol* are names or ``""``; *displacement* counts from the symbol, else from the
@@ -118,25 +117,23 @@ def displacement_text(value: int) -> str:
     return f"0x{value >> 32:x}`{value & 0xFFFFFFFF:08x}"
 
 
-@dataclass(slots=True)
-class ModuleLoader:
+class ModuleLoader(msgspec.Struct, eq=False):
     """How a module's files are found; given by the session, which owns the paths."""
 
     load_symbols: Callable[[Module], None]
     find_image: Callable[[Module], PeImage | None]
 
 
-@dataclass(slots=True)
-class ModuleMap:
+class ModuleMap(msgspec.Struct, eq=False):
     """Modules of one system by address and by name."""
 
     loader: ModuleLoader
     memory: AddressSpace
     pointer_size: int
     unloaded: Sequence[UnloadedModuleInfo]
-    modules: list[Module] = field(default_factory=list)
-    _starts: list[int] = field(default_factory=list)
-    _by_name: dict[str, Module] = field(default_factory=dict)
+    modules: list[Module] = msgspec.field(default_factory=list)
+    _starts: list[int] = msgspec.field(default_factory=list)
+    _by_name: dict[str, Module] = msgspec.field(default_factory=dict)
 
     def fill(self, infos: Sequence[ModuleInfo]) -> None:
         """Take the target's list; modules are kept sorted by base, equal bases in list order."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import TargetError
@@ -27,8 +28,7 @@ from polydbg.targets.target import Target, ThreadInfo
 DEFAULT_STACK_LIMIT = 0x100
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(msgspec.Struct, eq=False):
     """The register context and frame that ``r``, ``k`` and names refer to.
 
     *context* is set by ``.cxr``, ``.ecxr`` and ``.frame /c`` and replaces the thread's own
@@ -39,8 +39,7 @@ class Scope:
     frame: int = 0
 
 
-@dataclass(slots=True)
-class System:
+class System(msgspec.Struct, eq=False):
     """One open dump: its target, modules, memory, and what is current in it."""
 
     ordinal: int
@@ -49,11 +48,11 @@ class System:
     modules: ModuleMap
     threads: Sequence[ThreadInfo]
     thread: ThreadInfo | None
-    scope: Scope = field(default_factory=Scope)
-    memory_view: MemoryView = field(default_factory=MemoryView)
-    code_view: CodeView = field(default_factory=CodeView)
+    scope: Scope = msgspec.field(default_factory=Scope)
+    memory_view: MemoryView = msgspec.field(default_factory=MemoryView)
+    code_view: CodeView = msgspec.field(default_factory=CodeView)
     overlay: Overlay | None = None
-    register_overlay: dict[int, dict[str, int]] = field(default_factory=dict)
+    register_overlay: dict[int, dict[str, int]] = msgspec.field(default_factory=dict)
 
     @property
     def pointer_size(self) -> int:

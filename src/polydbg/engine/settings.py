@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from polydbg.symbols.store.path import SymbolPath
 
@@ -36,16 +36,15 @@ LOAD_LINES = 0x10
 DEFAULT_SYMBOL_OPTIONS = 0x30337
 
 
-@dataclass(slots=True)
-class Settings:
+class Settings(msgspec.Struct, eq=False):
     """What ``.sympath``, ``n``, ``.lines``, ``.asm`` and the like change.
 
     *radix* is 8, 10 or 16; *stack_limit* the default depth of ``k``; *register_mask* the one of
     ``rm``.
     """
 
-    symbol_path: SymbolPath = field(default_factory=lambda: SymbolPath.parse(""))
-    image_path: SymbolPath = field(default_factory=lambda: SymbolPath.parse(""))
+    symbol_path: SymbolPath = msgspec.field(default_factory=lambda: SymbolPath.parse(""))
+    image_path: SymbolPath = msgspec.field(default_factory=lambda: SymbolPath.parse(""))
     source_path: str = ""
     radix: int = 16
     stack_limit: int = 0x100
@@ -54,5 +53,5 @@ class Settings:
     inline: bool = True
     noisy: bool = False
     lines: bool = True
-    assembly_options: set[str] = field(default_factory=set)
+    assembly_options: set[str] = msgspec.field(default_factory=set)
     source_options: int = 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from polydbg.engine.session import System
 
 
-@dataclass(frozen=True, slots=True)
-class StackFrame:
+class StackFrame(msgspec.Struct, frozen=True):
     """One row of ``k``: a physical frame, or an inlined call inside one (*is_inline*).
 
     *number* counts both. *file* and *line* are ``""`` and 0 when not known.

@@ -9,8 +9,9 @@ asks for an operator or for an operand's name at a position, and the functions h
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 MAX_NAME = 4096
 """Longest symbol name considered, in characters."""
@@ -47,8 +48,7 @@ class Operator(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(msgspec.Struct, frozen=True):
     """A word at operand position.
 
     *ends* are the positions where it may end, shortest first: more than one when template

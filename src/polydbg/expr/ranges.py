@@ -6,7 +6,8 @@ See the command-language reference, section 7. Sizes are in bytes; ranges never 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+import msgspec
 
 from polydbg.expr import lexer
 from polydbg.expr.context import ArgumentError, EvaluationContext
@@ -18,8 +19,7 @@ _LENGTH = re.compile(r"(?P<start>[0-9a-fA-F`x]*)[lL](?P<sign>[?-]?)(?P<count>[0-
 _JOINS_OPERAND = "+-*/%&|^<>=~(["
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(msgspec.Struct, frozen=True):
     """*size* bytes from the address *start* on.
 
     *count* is how many elements were asked for (by ``L`` or by default); ``None`` where an end
@@ -28,7 +28,7 @@ class Range:
 
     start: int
     size: int
-    count: int | None = field(default=None, compare=False)
+    count: int | None = None
 
 
 def parse_range(
@@ -79,8 +79,7 @@ def parse_range(
     return Range(start, min(size, (1 << 64) - start), count), cursor
 
 
-@dataclass(frozen=True, slots=True)
-class _Length:
+class _Length(msgspec.Struct, frozen=True):
     """An ``L`` at *start*, its sign ``?`` or ``-``, and where its count begins."""
 
     start: int

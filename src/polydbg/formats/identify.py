@@ -6,7 +6,8 @@ Facts: section 2 of the dump-file reference; magic numbers are those of each for
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 HEAD_SIZE = 512
 """Bytes to read for :func:`identify`."""
@@ -22,8 +23,7 @@ class FileClass(enum.Enum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class FileKind:
+class FileKind(msgspec.Struct, frozen=True):
     """*name* completes "this is ..."."""
 
     file_class: FileClass

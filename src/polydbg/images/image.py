@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from polydbg.base.identifiers import DebugId
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(msgspec.Struct, frozen=True):
     """A section: *rva* and *size* in memory, both in bytes; *characteristics* as in the header."""
 
     name: str
@@ -19,8 +18,7 @@ class Section:
     characteristics: int
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(msgspec.Struct, frozen=True):
     """An exported name (or ``None`` with an ordinal only); *forwarder* is ``DLL.Name`` or ``None``."""
 
     name: str | None
@@ -29,8 +27,7 @@ class Export:
     forwarder: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CodeViewRecord:
+class CodeViewRecord(msgspec.Struct, frozen=True):
     """Where the linker put the debug file: its id and the path it wrote."""
 
     debug_id: DebugId

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import MemoryReadError
 from polydbg.formats.pe.header import PeHeader
@@ -14,8 +15,7 @@ _SECTOR = 0x200
 _ZEROS = bytes(_PAGE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Extent:
+class _Extent(msgspec.Struct, frozen=True):
     """[rva, rva + size) of the image: *file_size* bytes of the file, then zeros."""
 
     rva: int

@@ -7,14 +7,14 @@ a connection has the same shape, so a front end cannot tell them apart.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from polydbg.commands.output import CommandEnd, Item
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRequest:
+class OpenRequest(msgspec.Struct, frozen=True):
     """What to open at the start. Paths of ``symbol_path`` and the like are in WinDbg's grammar;
     ``None`` means: from the environment."""
 
@@ -27,15 +27,13 @@ class OpenRequest:
     first_screen: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ItemsEvent:
+class ItemsEvent(msgspec.Struct, frozen=True):
     """Output, in order."""
 
     items: Sequence[Item]
 
 
-@dataclass(frozen=True, slots=True)
-class ProgressEvent:
+class ProgressEvent(msgspec.Struct, frozen=True):
     """Work done of work to do, in the unit that *text* says."""
 
     text: str
@@ -43,8 +41,7 @@ class ProgressEvent:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedEvent:
+class FinishedEvent(msgspec.Struct, frozen=True):
     """A request is over. *failures* counts failed commands; *interrupted* says Ctrl+C ended it;
     *session_ended* that the session is over (``q``)."""
 
@@ -57,8 +54,7 @@ class FinishedEvent:
 Event = ItemsEvent | ProgressEvent | FinishedEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True):
     """A text that may replace the last *length* characters before the cursor."""
 
     text: str
@@ -66,8 +62,7 @@ class Completion:
     meaning: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandInfo:
+class CommandInfo(msgspec.Struct, frozen=True):
     """What the manual says of one command."""
 
     name: str

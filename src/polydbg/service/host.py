@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import Cancelled, DebuggerError
@@ -31,13 +31,11 @@ _BATCH_ITEMS = 64
 _BATCH_SECONDS = 0.02
 _QUEUE_EVENTS = 64
 
-log = logging.getLogger(__name__)
 
 EventQueue = queue.Queue[Event]
 
 
-@dataclass(slots=True)
-class _Request:
+class _Request(msgspec.Struct, eq=False):
     work: Callable[[], Iterator[Item]]
     events: EventQueue
 
@@ -119,7 +117,7 @@ class EngineHost:
             )
         except Exception as error:
             # A fault of ours: the session goes on, the log has the traceback.
-            log.exception("a command failed unexpectedly")
+            _log_fault()
             failures += 1
             self._batch.append(_internal_failure(error))
         self._cancel.reset()
@@ -210,3 +208,10 @@ def _internal_failure(error: Exception) -> Failure:
         message=f"internal fault ({type(error).__name__} at {where}); the session goes on",
         hint="please report it with the command; POLYDBG_LOG=debug writes the details",
     )
+
+
+def _log_fault() -> None:
+    """Log the exception being handled, with its traceback."""
+    import logging
+
+    logging.getLogger(__name__).exception("a command failed unexpectedly")

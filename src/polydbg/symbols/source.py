@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from polydbg.base.cancel import CancelToken
 
@@ -25,8 +26,7 @@ class SymbolKind(enum.Enum):
     LABEL = "label"
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(msgspec.Struct, frozen=True):
     """A named RVA range.
 
     *name* is what commands show (undecorated, with template arguments and namespaces but without
@@ -43,8 +43,7 @@ class Symbol:
     type_index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LineEntry:
+class LineEntry(msgspec.Struct, frozen=True):
     """A row of the line table: *line* is 1-based, *column* 0 when unknown, *size* in bytes."""
 
     file: str
@@ -54,8 +53,7 @@ class LineEntry:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class InlineSite:
+class InlineSite(msgspec.Struct, frozen=True):
     """An inlined call that covers an address.
 
     *name* is the inlined function. *file* and *line* are where the instruction at the address lies

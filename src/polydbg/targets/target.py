@@ -9,8 +9,9 @@ sizes in bytes, durations and CPU times in 100 ns ticks, wall-clock times in 100
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from polydbg.base.identifiers import CodeId, DebugId
 from polydbg.base.warnings import Warning
@@ -25,8 +26,7 @@ UNIX_EPOCH_TICKS = 116_444_736_000_000_000
 BREAKPOINT_CODE = 0x80000003
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadTimes:
+class ThreadTimes(msgspec.Struct, frozen=True):
     """Creation and exit (FILETIME, exit 0 while alive), CPU times in 100 ns ticks."""
 
     create_time: int
@@ -35,8 +35,7 @@ class ThreadTimes:
     user_time: int
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadInfo:
+class ThreadInfo(msgspec.Struct, frozen=True):
     """One thread. *ordinal* is its number in ``~``, *id* the system's; the rest where known."""
 
     ordinal: int
@@ -55,8 +54,7 @@ class ThreadInfo:
     stack_size: int | None = None  # bytes of it, from stack_base on
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRecord:
+class VersionRecord(msgspec.Struct, frozen=True):
     """``VS_FIXEDFILEINFO`` without signature: versions are four numbers, high to low."""
 
     file_version: tuple[int, int, int, int]
@@ -70,8 +68,7 @@ class VersionRecord:
     structure_version: int = 0x10000
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleInfo:
+class ModuleInfo(msgspec.Struct, frozen=True):
     """A loaded module.
 
     *name* is WinDbg's module name: the file name without its last extension, every character that
@@ -110,8 +107,7 @@ class ModuleInfo:
         return self.image_path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class UnloadedModuleInfo:
+class UnloadedModuleInfo(msgspec.Struct, frozen=True):
     """A module that was unloaded; its addresses print as ``<Unloaded_name>+offset``."""
 
     name: str
@@ -126,8 +122,7 @@ class UnloadedModuleInfo:
         return self.base + self.size
 
 
-@dataclass(frozen=True, slots=True)
-class ExceptionRecord:
+class ExceptionRecord(msgspec.Struct, frozen=True):
     """``EXCEPTION_RECORD``: *record* is the address of a nested record or 0."""
 
     code: int
@@ -137,8 +132,7 @@ class ExceptionRecord:
     parameters: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DumpEvent:
+class DumpEvent(msgspec.Struct, frozen=True):
     """Why the target stopped.
 
     *first_chance* is ``None`` where the target does not say (every dump). *is_stored* is false for
@@ -151,8 +145,7 @@ class DumpEvent:
     is_stored: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class SystemInfo:
+class SystemInfo(msgspec.Struct, frozen=True):
     """The machine and the process, as ``vertarget``, ``.time`` and the banner need them.
 
     *platform* is ``windows``, ``linux``, ``macos``, ``ios``, ``android``, ``fuchsia``, ... or
@@ -192,8 +185,7 @@ class SystemInfo:
     dump_flags: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryRegion:
+class MemoryRegion(msgspec.Struct, frozen=True):
     """A region of ``VirtualQuery``, raw ``MEMORY_BASIC_INFORMATION`` numbers."""
 
     base: int
@@ -209,8 +201,7 @@ class MemoryRegion:
         return self.base + self.size
 
 
-@dataclass(frozen=True, slots=True)
-class HandleInfo:
+class HandleInfo(msgspec.Struct, frozen=True):
     """An open handle as the dump's handle stream has it."""
 
     handle: int

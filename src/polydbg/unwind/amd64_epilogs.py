@@ -9,8 +9,9 @@ procedure"); version 2 says where they are, the bytes say what they do.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from polydbg.unwind.amd64_rules import Place, Rule, Step
 
@@ -21,8 +22,7 @@ _MAX_INSTRUCTIONS = 24
 _VZEROUPPER = b"\xc5\xf8\x77"
 
 
-@dataclass(frozen=True, slots=True)
-class EpilogSite:
+class EpilogSite(msgspec.Struct, frozen=True):
     """What decoding needs: *code* at *rva*, the frame register (0 none), and *leaves*, which says
     whether a jump to an RVA leaves the function."""
 

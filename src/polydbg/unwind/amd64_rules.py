@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from polydbg.base.errors import UnwindError
 from polydbg.formats.pe.pdata import UnwindInfo, UnwindOp
@@ -54,8 +55,7 @@ class Place(enum.Enum):
     EPILOG = "epilog"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """How to get from one instruction's registers to those of its function's caller."""
 
     place: Place

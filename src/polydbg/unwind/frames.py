@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 
 class FrameTrust(enum.Enum):
@@ -23,8 +24,7 @@ class FrameTrust(enum.Enum):
         return self in (FrameTrust.WILD_CALL, FrameTrust.FRAME_POINTER, FrameTrust.SCAN)
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """One frame of a stack, innermost first. Addresses are absolute.
 
     *sp* is the stack pointer in this frame: what ``k`` prints as Child-SP. *return_address* is 0

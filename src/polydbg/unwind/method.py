@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import AddressSpace
@@ -28,8 +29,7 @@ class UnwindContext(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Convention:
+class Convention(msgspec.Struct, frozen=True):
     """Names of the registers that every method needs, and the width of a pointer in bytes."""
 
     pc: str
@@ -42,8 +42,7 @@ AMD64 = Convention("rip", "rsp", "rbp", 8)
 X86 = Convention("eip", "esp", "ebp", 4)
 
 
-@dataclass(frozen=True, slots=True)
-class Callee:
+class Callee(msgspec.Struct, frozen=True):
     """The frame whose caller is wanted. *is_first* for the thread's own registers."""
 
     registers: Mapping[str, int]
@@ -65,8 +64,7 @@ class Callee:
         return self.pc - 1 if self.is_return_address and self.pc else self.pc
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """The caller's registers, unknown ones absent. *machine_frame*: it did not call, but was
     interrupted, so its pc is exact and all that was saved of it is in *registers*."""
 

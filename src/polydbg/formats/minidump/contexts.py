@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.formats.minidump.system import XStateConfig
 
@@ -68,8 +69,7 @@ _DEFAULT_FEATURES: dict[int, tuple[int, int]] = {
 _ALIGNED_COMPONENTS = frozenset({18})
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """A register at *offset*, *size* bytes, there when all bits of *flag* are in ContextFlags."""
 
     name: str
@@ -158,8 +158,7 @@ _OLD_ARM64: tuple[Field, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """One kind of context record: *flags_offset* is where ContextFlags lie."""
 
     arch: str

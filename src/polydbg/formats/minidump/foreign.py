@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 import uuid
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.minidump.lists import Stream
@@ -27,16 +28,14 @@ TEXT_STREAMS: frozenset[int] = frozenset(
 """Streams that are text as it stands, possibly with NULs between items (command line, environ)."""
 
 
-@dataclass(frozen=True, slots=True)
-class BreakpadInfo:
+class BreakpadInfo(msgspec.Struct, frozen=True):
     """Thread ids that are ``None`` are not valid in the stream."""
 
     dump_thread_id: int | None
     requesting_thread_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class BreakpadAssertion:
+class BreakpadAssertion(msgspec.Struct, frozen=True):
     """*kind* 1 invalid parameter, 2 pure virtual call."""
 
     expression: str
@@ -46,8 +45,7 @@ class BreakpadAssertion:
     kind: int
 
 
-@dataclass(frozen=True, slots=True)
-class Annotation:
+class Annotation(msgspec.Struct, frozen=True):
     """A Crashpad annotation object: *kind* 1 is a string, 0x8000 and above the user's own."""
 
     name: str
@@ -55,8 +53,7 @@ class Annotation:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CrashpadModule:
+class CrashpadModule(msgspec.Struct, frozen=True):
     """Annotations of the module at *index* of the module list."""
 
     index: int
@@ -65,8 +62,7 @@ class CrashpadModule:
     objects: tuple[Annotation, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CrashpadInfo:
+class CrashpadInfo(msgspec.Struct, frozen=True):
     """*address_mask* is for pointer authentication; 0 in files that do not have it."""
 
     version: int
@@ -77,15 +73,13 @@ class CrashpadInfo:
     address_mask: int
 
 
-@dataclass(frozen=True, slots=True)
-class LinkMap:
+class LinkMap(msgspec.Struct, frozen=True):
     address: int
     name: str
     dynamic: int
 
 
-@dataclass(frozen=True, slots=True)
-class DsoDebug:
+class DsoDebug(msgspec.Struct, frozen=True):
     """The dynamic linker's list of objects, and the executable's dynamic section."""
 
     version: int
@@ -96,8 +90,7 @@ class DsoDebug:
     dynamic_section: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MacosCrashRecord:
+class MacosCrashRecord(msgspec.Struct, frozen=True):
     """A ``__crash_info`` record; fields above the record's version are 0 or empty."""
 
     version: int

@@ -7,7 +7,8 @@ _HANDLE_OPERATION_LIST, _TOKEN_INFO_LIST and _FUNCTION_TABLE_STREAM of minidumpa
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.minidump.lists import Stream, extended
@@ -35,8 +36,7 @@ _OPERATION = struct.Struct("<QIIIIII32Q")
 _TABLE = struct.Struct("<QQQII")
 
 
-@dataclass(frozen=True, slots=True)
-class Handle:
+class Handle(msgspec.Struct, frozen=True):
     """MINIDUMP_HANDLE_DESCRIPTOR; *object_info_rva* starts a chain, or is 0."""
 
     handle: int
@@ -49,16 +49,14 @@ class Handle:
     object_info_rva: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInformation:
+class ObjectInformation(msgspec.Struct, frozen=True):
     """One element of a handle's chain: *info_type* of OBJECT_INFORMATION_NAMES."""
 
     info_type: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class HandleOperation:
+class HandleOperation(msgspec.Struct, frozen=True):
     """AVRF_HANDLE_OPERATION: *operation* 1 open, 2 close, 3 bad reference."""
 
     handle: int
@@ -69,15 +67,13 @@ class HandleOperation:
     backtrace: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(msgspec.Struct, frozen=True):
     token_id: int
     handle: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionTable:
+class FunctionTable(msgspec.Struct, frozen=True):
     """Unwind entries of generated code: *entries* lie in one piece, *entry_size* bytes each."""
 
     minimum_address: int

@@ -8,7 +8,8 @@ minidump-common for the streams of their own.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.minidump.view import View
@@ -113,8 +114,7 @@ TYPE_FLAGS: dict[int, str] = {
 WITH_FULL_MEMORY = 0x2
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """*version* is the low word (0xA793), *writer_version* the high one; *timestamp* Unix s."""
 
     version: int
@@ -131,8 +131,7 @@ class Header:
         return tuple(name for bit, name in TYPE_FLAGS.items() if self.flags & bit)
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryEntry:
+class DirectoryEntry(msgspec.Struct, frozen=True):
     """One stream: *size* bytes at *rva*, as the file says (they may pass its end)."""
 
     index: int

@@ -7,14 +7,14 @@ aligned the entries; "Ex" lists have a header that states its own size and that 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.minidump.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(msgspec.Struct, frozen=True):
     """A stream's bytes: *size* of them at *rva* lie in the file, *claimed* were promised."""
 
     name: str
@@ -27,8 +27,7 @@ class Stream:
         return self.rva + self.size
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(msgspec.Struct, frozen=True):
     """Where a list's entries are: *count* of them, *size* bytes each, from *offset* on."""
 
     offset: int

@@ -10,8 +10,9 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.minidump.lists import Stream, counted, extended
@@ -26,8 +27,7 @@ DESCRIPTOR_SIZE = 16
 _REGION = struct.Struct("<QQIIQIIII")
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(msgspec.Struct, frozen=True):
     """MINIDUMP_MEMORY_INFO: numbers as VirtualQuery gives them."""
 
     base: int
@@ -39,8 +39,7 @@ class Region:
     type: int
 
 
-@dataclass(frozen=True, slots=True)
-class Memory64:
+class Memory64(msgspec.Struct, frozen=True):
     """A Memory64List: *base_rva* is where the bytes of the first range begin."""
 
     base_rva: int

@@ -7,7 +7,8 @@ _UNLOADED_MODULE of Microsoft's documentation of minidumpapiset.h.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.base.identifiers import DebugId
@@ -29,16 +30,14 @@ _MODULE = struct.Struct("<QIIII13I4I")
 _UNLOADED = struct.Struct("<QIIII")
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(msgspec.Struct, frozen=True):
     """*size* bytes at file offset *rva*."""
 
     size: int
     rva: int
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryDescriptor:
+class MemoryDescriptor(msgspec.Struct, frozen=True):
     """*size* bytes of memory at *start*, stored at file offset *rva*."""
 
     start: int
@@ -46,8 +45,7 @@ class MemoryDescriptor:
     rva: int
 
 
-@dataclass(frozen=True, slots=True)
-class Thread:
+class Thread(msgspec.Struct, frozen=True):
     """MINIDUMP_THREAD; *backing_store* only in a ThreadExList (IA-64)."""
 
     id: int
@@ -60,8 +58,7 @@ class Thread:
     backing_store: MemoryDescriptor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadDetails:
+class ThreadDetails(msgspec.Struct, frozen=True):
     """MINIDUMP_THREAD_INFO: times are FILETIMEs (create, exit) and 100 ns ticks."""
 
     thread_id: int
@@ -76,8 +73,7 @@ class ThreadDetails:
     affinity: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExceptionInfo:
+class ExceptionInfo(msgspec.Struct, frozen=True):
     """MINIDUMP_EXCEPTION_STREAM. *context* is that of the fault, not of the dump's writer."""
 
     thread_id: int
@@ -89,8 +85,7 @@ class ExceptionInfo:
     context: Location
 
 
-@dataclass(frozen=True, slots=True)
-class FixedFileInfo:
+class FixedFileInfo(msgspec.Struct, frozen=True):
     """VS_FIXEDFILEINFO; versions as four numbers, high to low."""
 
     structure_version: int
@@ -104,8 +99,7 @@ class FixedFileInfo:
     date: int
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(msgspec.Struct, frozen=True):
     """MINIDUMP_MODULE; the records at *codeview* and *misc* are decoded on demand."""
 
     base: int
@@ -118,8 +112,7 @@ class Module:
     misc: Location
 
 
-@dataclass(frozen=True, slots=True)
-class UnloadedModule:
+class UnloadedModule(msgspec.Struct, frozen=True):
     base: int
     size: int
     checksum: int
@@ -127,8 +120,7 @@ class UnloadedModule:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class CodeView:
+class CodeView(msgspec.Struct, frozen=True):
     """What a CodeView record says.
 
     *signature* is ``RSDS``, ``NB10``, ``BpEL`` or the four characters found; ids of ELF files come

@@ -8,7 +8,8 @@ processors and platforms that Microsoft does not have.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.minidump.lists import Stream
@@ -65,8 +66,7 @@ _FILE_CACHE = struct.Struct("<QQIQQQQII")
 _XSTATE_FEATURES = 64
 
 
-@dataclass(frozen=True, slots=True)
-class SystemInfoRecord:
+class SystemInfoRecord(msgspec.Struct, frozen=True):
     """MINIDUMP_SYSTEM_INFO. The CPU fields are ``None`` where the processor has no CPUID."""
 
     processor_architecture: int
@@ -113,8 +113,7 @@ class SystemInfoRecord:
         return version, features, extended
 
 
-@dataclass(frozen=True, slots=True)
-class SystemTime:
+class SystemTime(msgspec.Struct, frozen=True):
     """SYSTEMTIME as a time-zone rule: *day* is the week of the month when *year* is 0."""
 
     year: int
@@ -127,8 +126,7 @@ class SystemTime:
     milliseconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class TimeZone:
+class TimeZone(msgspec.Struct, frozen=True):
     """TIME_ZONE_INFORMATION: UTC = local time + bias, in minutes. *ident* 1 standard, 2 summer."""
 
     ident: int
@@ -147,8 +145,7 @@ class TimeZone:
         return self.bias + extra.get(self.ident, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessorPower:
+class ProcessorPower(msgspec.Struct, frozen=True):
     """Clock rates in MHz, and idle states."""
 
     max_mhz: int
@@ -158,8 +155,7 @@ class ProcessorPower:
     current_idle_state: int
 
 
-@dataclass(frozen=True, slots=True)
-class XStateConfig:
+class XStateConfig(msgspec.Struct, frozen=True):
     """XSTATE_CONFIG_FEATURE_MSC_INFO: (offset, size) of each component in the XSAVE area."""
 
     context_size: int
@@ -167,8 +163,7 @@ class XStateConfig:
     features: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MiscInfo:
+class MiscInfo(msgspec.Struct, frozen=True):
     """MINIDUMP_MISC_INFO: fields that flags or size leave out are ``None``. Times are seconds."""
 
     size: int
@@ -188,8 +183,7 @@ class MiscInfo:
     process_cookie: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SystemMemoryInfo:
+class SystemMemoryInfo(msgspec.Struct, frozen=True):
     """MINIDUMP_SYSTEM_MEMORY_INFO: *basic*, *file_cache* and *basic_performance* by name.
 
     *performance* is SYSTEM_PERFORMANCE_INFORMATION as stored (0x158 or 0x178 bytes).
@@ -203,8 +197,7 @@ class SystemMemoryInfo:
     performance: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessVmCounters:
+class ProcessVmCounters(msgspec.Struct, frozen=True):
     """MINIDUMP_PROCESS_VM_COUNTERS: bytes by name; what the revision or flags lack is absent."""
 
     revision: int

@@ -7,7 +7,8 @@ Section contributions are searched in their raw records: a large PDB has a milli
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.pdb.msf import Msf, Stream
@@ -38,8 +39,7 @@ def key_of(section: int, offset: int) -> int:
     return section << 32 | offset
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(msgspec.Struct, frozen=True):
     """*size* bytes of a section from packed address *key*, of the module *module* (0-based)."""
 
     key: int
@@ -47,8 +47,7 @@ class Contribution:
     module: int
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleInfo:
+class ModuleInfo(msgspec.Struct, frozen=True):
     """One object file: its stream (0xFFFF none) and the byte sizes of the stream's parts."""
 
     name: str

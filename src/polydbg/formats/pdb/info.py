@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.pdb.msf import Msf, Stream
@@ -17,8 +18,7 @@ _MAX_FEATURES = 64
 _MAX_NAME = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class PdbInfo:
+class PdbInfo(msgspec.Struct, frozen=True):
     """Identity: *guid* as stored (16 bytes). *age* counts writes; images name the age of DBI."""
 
     version: int

@@ -8,7 +8,8 @@ operation gives, else where the next one begins, else at the end of the enclosin
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.formats.pdb.module import (
     S_INLINESITE,
@@ -22,8 +23,7 @@ _SITE = struct.Struct("<HHIII")  # annotations at 16; with a call count (2) at 2
 _MAX_RANGES = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class InlineRange:
+class InlineRange(msgspec.Struct, frozen=True):
     """Code of an inline site: offsets from the start of the function, in bytes.
 
     *file* is an offset in the checksum table, -1 for the inlined function's own file; *line* is
@@ -36,8 +36,7 @@ class InlineRange:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(msgspec.Struct, frozen=True):
     """An inlined call: the id of the inlined function, its code, and the calls inlined in it."""
 
     function_id: int

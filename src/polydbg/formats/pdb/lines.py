@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.pdb.dbi import key_of
@@ -33,8 +34,7 @@ _FLAG_COLUMNS = 1
 _HIDDEN = frozenset((0xFEEFEE, 0xF00F00))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """A row: code from *key*, *size* bytes; *file* is an offset in the checksum table."""
 
     key: int
@@ -44,8 +44,7 @@ class Row:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
+class _Table(msgspec.Struct, frozen=True):
     """The lines of one function (or contribution), unparsed."""
 
     key: int

@@ -9,7 +9,8 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.formats.pdb.dbi import key_of
 from polydbg.formats.pdb.reading import cstring, text, unpack
@@ -61,8 +62,7 @@ _TRAMPOLINE = struct.Struct("<HHHHIIHH")
 _MAX_DEPTH = 256
 
 
-@dataclass(frozen=True, slots=True)
-class CodeViewSymbol:
+class CodeViewSymbol(msgspec.Struct, frozen=True):
     """A record that names an address: packed *key*, *size* in bytes (0: not in the record).
 
     *position* is the offset of the record in the module's stream.
@@ -89,8 +89,7 @@ class CodeViewSymbol:
         return self.kind in ID_PROCEDURES
 
 
-@dataclass(frozen=True, slots=True)
-class SeparatedCode:
+class SeparatedCode(msgspec.Struct, frozen=True):
     """A part of a function that the optimiser moved away: its range and its function's key."""
 
     key: int
@@ -98,8 +97,7 @@ class SeparatedCode:
     parent: int
 
 
-@dataclass(frozen=True, slots=True)
-class Trampoline:
+class Trampoline(msgspec.Struct, frozen=True):
     """A jump that the linker made, and where it goes. *incremental*: for incremental linking."""
 
     key: int

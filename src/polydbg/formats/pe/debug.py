@@ -7,8 +7,9 @@ Layout: Microsoft, "PE Format", section "The .debug Section"; RSDS and NB10 as i
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.base.identifiers import DebugId
@@ -47,8 +48,7 @@ _MAX_CODEVIEW = 0x1000
 _ENTRY = struct.Struct("<IIHHIIII")
 
 
-@dataclass(frozen=True, slots=True)
-class DebugEntry:
+class DebugEntry(msgspec.Struct, frozen=True):
     """A debug directory entry: *rva* is 0 when the data is only in the file, at *file_offset*."""
 
     characteristics: int
@@ -64,8 +64,7 @@ class DebugEntry:
         return DEBUG_TYPE_NAMES.get(self.type, f"{self.type}")
 
 
-@dataclass(frozen=True, slots=True)
-class CodeViewData:
+class CodeViewData(msgspec.Struct, frozen=True):
     """What a CodeView record says. For NB10 the id's GUID is the signature's 8 hex digits."""
 
     signature: str  # "RSDS" or "NB10"

@@ -8,8 +8,9 @@ inside the directory itself is a forwarder: text ``DLL.Name`` or ``DLL.#Ordinal`
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from polydbg.base.errors import FormatError, MemoryReadError
 from polydbg.formats.pe.header import DataDirectory
@@ -26,8 +27,7 @@ _MAX_BLOCK = 0x4000000
 _DIRECTORY = struct.Struct("<IIHHIIIIIII")
 
 
-@dataclass(frozen=True, slots=True)
-class ExportEntry:
+class ExportEntry(msgspec.Struct, frozen=True):
     """An exported function or datum: *rva* in bytes; *name* ``None`` for an ordinal alone."""
 
     name: str | None
@@ -36,8 +36,7 @@ class ExportEntry:
     forwarder: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ExportTable:
+class ExportTable(msgspec.Struct, frozen=True):
     """The directory's own fields, and its entries by ordinal, then by name."""
 
     dll_name: str

@@ -7,8 +7,9 @@ space. Layout: Microsoft, "PE Format" (learn.microsoft.com/windows/win32/debug/p
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.memory.space import AddressSpace
@@ -59,8 +60,7 @@ _WINDOWS_64 = struct.Struct("<QIIHHHHHHIIIIHHQQQQII")
 _SECTION = struct.Struct("<8sIIIIIIHHI")
 
 
-@dataclass(frozen=True, slots=True)
-class DataDirectory:
+class DataDirectory(msgspec.Struct, frozen=True):
     """One of the sixteen tables: *rva* and *size* in bytes; both 0 when there is none."""
 
     rva: int
@@ -70,8 +70,7 @@ class DataDirectory:
         return self.rva != 0 and self.size != 0
 
 
-@dataclass(frozen=True, slots=True)
-class SectionHeader:
+class SectionHeader(msgspec.Struct, frozen=True):
     """A section header as it stands in the file. *name* may be ``/123``: see the string table."""
 
     name: str
@@ -95,8 +94,7 @@ class SectionHeader:
         return bool(self.characteristics & (SECTION_EXECUTE | SECTION_CODE))
 
 
-@dataclass(frozen=True, slots=True)
-class PeHeader:
+class PeHeader(msgspec.Struct, frozen=True):
     """Every field of the headers; sizes and RVAs in bytes, versions as (major, minor)."""
 
     nt_offset: int  # e_lfanew

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from polydbg.base.errors import FormatError, MemoryReadError
 from polydbg.formats.pe.header import DataDirectory
@@ -61,8 +62,7 @@ _SLOTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeFunction:
+class RuntimeFunction(msgspec.Struct, frozen=True):
     """A row of ``.pdata``: code of [begin, end) and where its unwind information lies. RVAs."""
 
     begin: int
@@ -75,8 +75,7 @@ class RuntimeFunction:
         return bool(self.unwind_rva & 1)
 
 
-@dataclass(frozen=True, slots=True)
-class UnwindCode:
+class UnwindCode(msgspec.Struct, frozen=True):
     """One operation: *prolog_offset* is the end of the instruction that it describes, in bytes
     from the function's start; *value* is a size, an offset (bytes) or 0."""
 
@@ -86,8 +85,7 @@ class UnwindCode:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnwindInfo:
+class UnwindInfo(msgspec.Struct, frozen=True):
     """UNWIND_INFO of one function or fragment.
 
     *codes* are in file order: the last of the prolog first. *frame_offset* is in bytes.

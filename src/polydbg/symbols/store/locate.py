@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, FormatError
@@ -34,8 +35,7 @@ from polydbg.symbols.store.transfer import copy_into, expand_into
 _EXTENSIONS = ("dll", "exe", "sys")
 
 
-@dataclass(frozen=True, slots=True)
-class IdCheck:
+class IdCheck(msgspec.Struct, frozen=True):
     """What a candidate is: *found_id* in the form of a store key (or empty), *problem* in words
     when the file is damaged or no such file at all."""
 
@@ -44,8 +44,7 @@ class IdCheck:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(msgspec.Struct, frozen=True):
     """A file to use. *mismatched* marks one of another build; *element* is where it came from, as
     typed, or the extra path."""
 

@@ -13,7 +13,8 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from polydbg.symbols.store.hostpath import (
     DirectoryCache,
@@ -40,8 +41,7 @@ class ElementKind(enum.Enum):
     FOREIGN = "foreign"  # symsrv*OTHER.dll*...: a server program that cannot be loaded here
 
 
-@dataclass(frozen=True, slots=True)
-class PathElement:
+class PathElement(msgspec.Struct, frozen=True):
     """One element: *text* as typed; *stores* are its directories or URLs, ``""`` the default cache.
 
     The stores of a chain are ordered from the nearest to the farthest.
@@ -52,8 +52,7 @@ class PathElement:
     stores: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PathCheck:
+class PathCheck(msgspec.Struct, frozen=True):
     """A row of the path check: *status* is ``OK``, ``Error`` or ``Deferred``; *reason* of an error
     is the operating system's number and words, as the debugger prints them."""
 
@@ -74,13 +73,24 @@ def is_url(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-@dataclass(frozen=True)
 class SymbolPath:
     """A parsed search path: *text* as typed; *directories* remembers listings between searches."""
 
-    text: str
-    elements: tuple[PathElement, ...]
-    directories: DirectoryCache = field(default_factory=DirectoryCache, compare=False, repr=False)
+    def __init__(
+        self,
+        text: str,
+        elements: tuple[PathElement, ...],
+        directories: DirectoryCache | None = None,
+    ) -> None:
+        self.text = text
+        self.elements = elements
+        self.directories = directories or DirectoryCache()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SymbolPath) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
     @classmethod
     def parse(cls, text: str, *, posix: bool = _POSIX) -> SymbolPath:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from polydbg.base.text import sanitise_line
 from polydbg.symbols.store.hostpath import base_name, is_windows_style
@@ -57,8 +58,7 @@ _RANK = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """One file of one build.
 
     *name* may carry directories of either kind; only its last component is used. *key* is the
@@ -83,8 +83,7 @@ class Wanted:
         return self.id_text or self.key or "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class TrailEntry:
+class TrailEntry(msgspec.Struct, frozen=True):
     """One place: a path or an element of the search path, and what was found there."""
 
     place: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.pe.header import DataDirectory
@@ -23,8 +24,7 @@ _FIXED_SIGNATURE = 0xFEEF04BD
 _FIXED = struct.Struct("<13I")
 
 
-@dataclass(frozen=True, slots=True)
-class FixedFileInfo:
+class FixedFileInfo(msgspec.Struct, frozen=True):
     """VS_FIXEDFILEINFO; versions as (major, minor, build, revision), *date* as FILETIME."""
 
     file_version: tuple[int, int, int, int]
@@ -37,16 +37,14 @@ class FixedFileInfo:
     date: int
 
 
-@dataclass(frozen=True, slots=True)
-class StringTable:
+class StringTable(msgspec.Struct, frozen=True):
     """The strings of one language; *key* is eight hex digits: language, code page."""
 
     key: str
     strings: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class VersionResource:
+class VersionResource(msgspec.Struct, frozen=True):
     """A version resource. *translations* are (language, code page) in file order."""
 
     fixed: FixedFileInfo | None
@@ -119,8 +117,7 @@ def _child(
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(msgspec.Struct, frozen=True):
     """A node: header, UTF-16 key, value, children; all offsets in bytes of the resource."""
 
     key: str
