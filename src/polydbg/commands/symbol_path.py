@@ -23,6 +23,10 @@ _NO_PROMPTS = 0x80000
 _NOISY = 0x80000000
 _TABLE = "************* Path validation summary **************"
 _COLUMNS = f"{'Response':<33}{'Time (ms)':<14}Location"
+_UNWIND_DATA = (
+    "Unwind data is in the .exe (or .dll), not in the .pdb: without the image, x64 stacks through "
+    "this module are guesses."
+)
 _PATH_CHARACTER = re.compile(r"[/\\:*~%]")
 
 
@@ -362,11 +366,12 @@ def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         )
     ctx.session.files.cancel = ctx.cancel
     system.modules.symbols(module)
-    system.modules.file_image(module)
+    image = system.modules.image(module)
     if module.symbol_trail is not None:
         yield symbol_search(module, module.symbol_trail)
     if module.image_trail is not None:
-        yield image_search(module, module.image_trail)
+        lacks_unwind_data = image is None and system.target.arch == "amd64"
+        yield image_search(module, module.image_trail, lacks_unwind_data=lacks_unwind_data)
 
 
 def symbol_search(module: Module, trail: Trail) -> SymbolSearch:
@@ -381,18 +386,17 @@ def symbol_search(module: Module, trail: Trail) -> SymbolSearch:
     return _search("Symbols", module, trail, state, found, advice)
 
 
-def image_search(module: Module, trail: Trail) -> SymbolSearch:
-    """Return what was looked for and found for a module's image."""
+def image_search(module: Module, trail: Trail, *, lacks_unwind_data: bool) -> SymbolSearch:
+    """Return what was looked for and found for a module's image. *lacks_unwind_data* says that
+    x64 stacks through it are guesses: its tables are not in the dump either."""
     advice: list[str] = []
     found = sanitise_line(str(module.image_file)) if module.image_file else ""
     state = found
     if not found:
         state = "not found"
-        advice = [
-            "Unwind data is in the .exe or .dll, not in the .pdb: without the image, x64 stacks "
-            "are guesses where the dump does not hold it.",
-            *trail.advice(),
-        ]
+        advice = trail.advice()
+        if lacks_unwind_data:
+            advice.insert(0, _UNWIND_DATA)
     return _search("Image", module, trail, state, found, advice)
 
 

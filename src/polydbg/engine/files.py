@@ -194,9 +194,9 @@ class FileFinder:
     ) -> tuple[PdbSource | None, bool]:
         """Return the PDB, ready for questions, and whether it is of another build."""
         wanted = self.pdb_wanted(module, record, dump_path)
-        if module.info.codeview_signature == _ELF_RECORD:
+        if _is_foreign(module.info):
             trail.begin(wanted, [e.text for e in self._settings.symbol_path.elements])
-            detail = "an ELF file; DWARF symbols are not read by this version"
+            detail = "not a Windows image; DWARF symbols are not read by this version"
             trail.add(module.info.file_name, Outcome.NOT_ASKED, detail)
             return None, False
         expected = record.debug_id
@@ -248,7 +248,7 @@ class FileFinder:
         info = module.info
         trail = module.image_trail = Trail()
         extra: list[str | Path] = [*_dump_folder(dump_path)]
-        if info.codeview_signature != _ELF_RECORD:
+        if not _is_foreign(info):
             extra.append(info.image_path)
         wanted = Wanted(
             kind=FileKind.IMAGE,
@@ -273,9 +273,7 @@ class FileFinder:
     def unwind_data_missing(self, module: Module) -> None:
         """Say once that a stack needed the image of *module*, which was not found."""
         info = module.info
-        if info in self._warned or module.image_file is not None:
-            return
-        if info.codeview_signature == _ELF_RECORD:
+        if info in self._warned or module.image_file is not None or _is_foreign(info):
             return
         self._warned.add(info)
         name = sanitise_line(info.file_name)
@@ -307,6 +305,12 @@ class FileFinder:
                 f" - {path}"
             ),
         )
+
+
+def _is_foreign(info: ModuleInfo) -> bool:
+    """Return whether a module of a Breakpad or Crashpad dump is an ELF or Mach-O file: then its
+    record names no PDB, whatever its signature."""
+    return info.codeview_signature == _ELF_RECORD or info.image_path.startswith("/")
 
 
 def _dump_folder(dump_path: str) -> tuple[Path, ...]:

@@ -305,3 +305,15 @@ def test_added_modules_get_names_of_their_own(open_dump: Open) -> None:
     assert added.name == "practice_1000"
     assert session.current.modules.at(0x1010) is added
     assert session.current.modules.at(BASE) is session.current.modules.named("practice")
+
+
+def test_files_of_other_systems_are_not_taken_for_pdbs(tmp_path: Path) -> None:
+    builder = MinidumpBuilder().thread(1, amd64_context(rip=BASE))
+    builder.module(BASE, 0x1000, "/usr/bin/app", codeview=rsds("1" * 32, 0, "app"))
+    (tmp_path / "x.dmp").write_bytes(builder.build())
+    session = Session()
+    module = session.open_dump(str(tmp_path / "x.dmp")).modules.modules[0]
+    session.current.modules.symbols(module)
+    assert outcomes(module) == [Outcome.NOT_ASKED]
+    assert module.symbol_trail is not None
+    assert "DWARF" in module.symbol_trail.advice()[0]
