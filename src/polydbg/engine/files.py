@@ -197,7 +197,7 @@ class FileFinder:
         if _is_foreign(module.info):
             trail.begin(wanted, [e.text for e in self._settings.symbol_path.elements])
             detail = "not a Windows image; DWARF symbols are not read by this version"
-            trail.add(module.info.file_name, Outcome.NOT_ASKED, detail)
+            trail.add(f"symbols of {module.info.file_name}", Outcome.NOT_ASKED, detail)
             return None, False
         expected = record.debug_id
 
