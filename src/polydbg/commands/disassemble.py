@@ -207,7 +207,12 @@ def _search(
         ):
             return
         if not instruction.data:
-            raise unreadable(ctx, cursor, instruction.address)
+            hint = unreadable(ctx, cursor, instruction.address).hint
+            raise cursor.error(
+                "Memory access error",
+                hint=f"no match before {address_text(instruction.address, system.pointer_size)}"
+                + (f"; {hint}" if hint else ""),
+            )
         if _matches(wanted, instruction, address_text(instruction.address, system.pointer_size)):
             view.search_address = instruction.end
             yield code_row(system, instruction, RowStyle.of(ctx.session.settings), padded=False)

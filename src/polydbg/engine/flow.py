@@ -139,7 +139,13 @@ class FlowAnalysis:
         module = self._code.function.module
         base = module.base if module is not None else 0
         targets = jump_targets(
-            self._memory, self._decoder, history, base, self._is_inside, self._step
+            self._memory,
+            self._decoder,
+            history,
+            self._code.rows.values(),
+            base,
+            self._is_inside,
+            self._step,
         )
         if targets is None:
             return

@@ -9,7 +9,7 @@ the function.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from polydbg.arch.disassembly import Disassembler, Instruction
@@ -25,6 +25,8 @@ _INDEXED = re.compile(
     r"(?:(?P<sign>[+-])(?P<offset>[0-9A-F]+)h?)?\]"
 )
 _FIXED = re.compile(r"\[(?:([0-9a-f]{8})`([0-9a-f]{8})|([0-9A-F]{8})h)\]$")
+# jmp through a register with REX.W: by the x64 calling convention the mark of an epilog's end.
+_TAIL_CALL = re.compile(b"[\x48\x49]\xff[\xe0-\xe7]", re.DOTALL)
 _LIMIT = re.compile(r",([0-9A-F]+)h?$")
 
 
@@ -41,28 +43,60 @@ def jump_targets(
     memory: AddressSpace,
     decoder: Disassembler,
     history: Sequence[Instruction],
+    others: Iterable[Instruction],
     image_base: int,
     is_inside: Callable[[int], bool],
     step: Callable[[int], None],
 ) -> list[int] | None:
     """Return where the computed jump at the end of *history* can lead.
 
-    ``None``: out of the function, through a pointer at a fixed address (an import). ``[]``: not
-    known.
+    *others* is what is known of the rest of the function. ``None``: out of the function, through
+    a pointer at a fixed address (an import) or as a tail call. ``[]``: not known.
     """
     if decoder.arch == "arm64":
         return []
     # Without names, so that the operands are numbers.
-    bare = [decoder.decode_one(row.data, row.address) or row for row in history]
+    bare = [_bare(decoder, row) for row in history]
     if _FIXED.search(bare[-1].operands):
         return None
-    table = _find(bare, decoder.pointer_size, image_base)
+    if decoder.arch == "amd64" and _TAIL_CALL.match(bare[-1].data):
+        return None
+
+    def loaded(place: int, register: str) -> int | None:
+        for row in reversed(bare[:place]):
+            if row.operands.startswith(f"{register},"):
+                return _fixed_address(row)
+        # Loaded in another block: nowhere else but there, or it is not known.
+        loads = {
+            _fixed_address(_bare(decoder, row))
+            for row in others
+            if row.mnemonic == "lea" and row.operands.startswith(f"{register},")
+        }
+        return loads.pop() if len(loads) == 1 else image_base or None
+
+    table = _find(bare, decoder.pointer_size, loaded)
     if table is None:
         return []
     return _read(memory, table, _bound(bare), decoder.pointer_size, is_inside, step)
 
 
-def _find(history: Sequence[Instruction], pointer_size: int, image_base: int) -> _Table | None:
+def _bare(decoder: Disassembler, row: Instruction) -> Instruction:
+    return decoder.decode_one(row.data, row.address) or row
+
+
+def _fixed_address(row: Instruction) -> int | None:
+    """Return the address that ``lea`` of a fixed one loads, ``None`` for other instructions."""
+    fixed = _FIXED.search(row.operands)
+    if row.mnemonic != "lea" or fixed is None:
+        return None
+    return int(fixed[3] or fixed[1] + fixed[2], 16)
+
+
+def _find(
+    history: Sequence[Instruction],
+    pointer_size: int,
+    loaded: Callable[[int, str], int | None],
+) -> _Table | None:
     """Return the table that the last indexed read before the jump reads."""
     for place in range(len(history) - 1, -1, -1):
         row = history[place]
@@ -73,25 +107,11 @@ def _find(history: Sequence[Instruction], pointer_size: int, image_base: int) ->
         offset = int(found["offset"] or "0", 16) * (-1 if found["sign"] == "-" else 1)
         if found["base"] is None:
             return _Table(offset, scale, 0) if scale == pointer_size else None
-        base = _loaded(history[:place], found["base"], image_base)
+        base = loaded(place, found["base"])
         if base is None:
             return None
         return _Table(base + offset, scale, base if scale == 4 else 0)
     return None
-
-
-def _loaded(history: Sequence[Instruction], register: str, image_base: int) -> int | None:
-    """Return the fixed address in *register*: what the last ``lea`` loaded.
-
-    A compiler may load it long before; the image's base is the usual value then, but a guess.
-    """
-    for row in reversed(history):
-        if row.operands.startswith(f"{register},"):
-            fixed = _FIXED.search(row.operands)
-            if row.mnemonic != "lea" or fixed is None:
-                return None
-            return int(fixed[3] or fixed[1] + fixed[2], 16)
-    return image_base or None
 
 
 def _bound(history: Sequence[Instruction]) -> int:
