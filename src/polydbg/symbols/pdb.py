@@ -17,7 +17,7 @@ from polydbg.base.errors import FormatError
 from polydbg.base.identifiers import DebugId
 from polydbg.formats.pdb.inlines import InlineRange, Site
 from polydbg.formats.pdb.lines import ModuleLines, Row
-from polydbg.formats.pdb.module import CodeViewSymbol
+from polydbg.formats.pdb.module import CodeViewSymbol, parameter_types
 from polydbg.formats.pdb.msf import Buffer
 from polydbg.formats.pdb.reading import cstring, text
 from polydbg.formats.pdb.sources import last_component, modules_naming, path_matches
@@ -190,7 +190,8 @@ class PdbSource:
         private = module.symbols.below(key) if module is not None else None
         section = key >> 32
         if not self._file.sections.is_code(section) and self._file.has_private:
-            data = self._file.data_at(self._file.data_index.key_below(key))
+            place = self._file.data_index.places.below(key)
+            data = self._file.data_at(place[0]) if place is not None else []
             if data and (private is None or data[0].key > private.key):
                 private = data[0]
         publics = self._file.publics
@@ -292,10 +293,10 @@ class PdbSource:
             if found is not None and (found.key < best or (found.key == best and not private)):
                 best, private = found.key, found
         if not self._file.sections.is_code(key >> 32) and self._file.has_private:
-            above = self._file.data_index.key_above(key)
-            if above is not None and (above < best or (above == best and private is None)):
-                data = self._file.data_at(above)
-                best, private = (above, data[0]) if data else (best, private)
+            place = self._file.data_index.places.above(key)
+            if place is not None and (place[0] < best or (place[0] == best and private is None)):
+                data = self._file.data_at(place[0])
+                best, private = (place[0], data[0]) if data else (best, private)
         if private is not None:
             return private_symbol(self._file, private)
         if rank >= len(publics):
@@ -438,10 +439,13 @@ class PdbSource:
         module = self._file.module_at(key) if key is not None else None
         if key is None or module is None:
             return []
-        for each in module.symbols.starting_at(key):
-            if each.is_procedure and each.name == symbol.name:
-                return module.symbols.parameter_types(each)
-        return []
+        # The global names lead to the record without a walk over all functions of the module.
+        found = self._names.function(symbol.name, key)
+        if found is None:
+            for each in module.symbols.starting_at(key):
+                if each.is_procedure and each.name == symbol.name:
+                    found = each, module
+        return parameter_types(found[1].scope(found[0])) if found is not None else []
 
     def data_type_name(self, symbol: Symbol) -> str | None:
         """Return the type of a variable as ``x /t`` prints it, ``None`` for other symbols."""

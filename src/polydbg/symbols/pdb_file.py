@@ -58,8 +58,15 @@ class Module:
         if known is None:
             if len(self._sites) > 256:
                 self._sites.clear()
-            known = self._sites[function.position] = sites_of(self.symbols, function)
+            known = self._sites[function.position] = sites_of(self.scope(function), function.size)
         return known
+
+    def scope(self, function: CodeViewSymbol) -> bytes:
+        """Return a function's record with the records of its scope."""
+        size = min(self.info.symbol_size, self.stream.size) - function.position
+        if function.position < function.end:
+            size = min(size, function.end + 4 - function.position)
+        return self.stream.read(function.position, size)
 
     def procedure(self, position: int) -> CodeViewSymbol | None:
         """Return the symbol at *position* of the stream, reading no more than its record."""
@@ -158,7 +165,7 @@ class PdbFile:
         if self.sections.is_code(key >> 32) or not self.has_private:
             return []
         found = []
-        for offset in self.data_index.starting_at(key):
+        for offset in self.data_index.places.starting_at(key):
             symbol = read_symbol(self.records.record(offset), 0, offset)
             if symbol is not None:
                 found.append(symbol)
@@ -214,8 +221,8 @@ class PdbFile:
         contribution = self.contribution_at(key)
         return self.module(contribution.module) if contribution is not None else None
 
-    def referenced(self, record: bytes) -> CodeViewSymbol | None:
-        """Return the function that a procedure reference names.
+    def referenced(self, record: bytes) -> tuple[CodeViewSymbol, Module] | None:
+        """Return the function that a procedure reference names, and its module.
 
         The record holds the offset in the module's stream and the module's number plus one.
         """
@@ -226,4 +233,5 @@ class PdbFile:
         if not 1 <= number <= len(self.dbi.modules):
             return None
         module = self.module(number - 1)
-        return module.procedure(offset) if module is not None else None
+        symbol = module.procedure(offset) if module is not None else None
+        return (symbol, module) if symbol is not None and module is not None else None

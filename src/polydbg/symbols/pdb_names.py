@@ -26,7 +26,7 @@ from polydbg.formats.pdb.module import (
 )
 from polydbg.formats.pdb.reading import cstring, text
 from polydbg.symbols.demangle import undecorate
-from polydbg.symbols.pdb_file import PdbFile
+from polydbg.symbols.pdb_file import Module, PdbFile
 from polydbg.symbols.source import Symbol, SymbolKind
 
 _REFERENCES = frozenset((S_PROCREF, S_LPROCREF))
@@ -36,6 +36,8 @@ _CHUNK = 1 << 21
 _OVERLAP = 1 << 16  # the longest record
 _MAX_NAME = 1 << 13
 _POLL = 512
+_PART = 1 << 15
+_MAX_CANDIDATES = 1 << 15
 _STRING_LITERAL = b"??_C@"
 # Words that undecorating puts into names, so a pattern's text need not be in the decorated name.
 _MADE_WORDS = (
@@ -143,9 +145,20 @@ class PdbNames:
         """Return what a global record stands for: data itself, or the function referred to."""
         kind = record[2] | record[3] << 8
         if kind in _REFERENCES:
-            return self._file.referenced(record)
+            found = self._file.referenced(record)
+            return found[0] if found is not None else None
         if kind in DATA or kind in THREAD_DATA:
             return read_symbol(record, 0, 0)
+        return None
+
+    def function(self, name: str, key: int) -> tuple[CodeViewSymbol, Module] | None:
+        """Return the function that has a name and an address, and its module."""
+        for _, record in self._file.globals.find(name.encode()):
+            found = None
+            if (record[2] | record[3] << 8) in _REFERENCES:
+                found = self._file.referenced(record)
+            if found is not None and found[0].key == key and found[0].is_procedure:
+                return found
         return None
 
     def private_of_public(self, key: int, record: bytes) -> CodeViewSymbol | None:
@@ -169,51 +182,63 @@ class PdbNames:
         literal = search_literal(pattern)
         candidates = self._candidates(literal, cancel) if literal else None
         listed: set[int] = set()
-        for kinds in (DATA | THREAD_DATA, _REFERENCES):
-            yield from self._private_matching(regex, kinds, candidates, listed, cancel)
+        yield from self._private_matching(regex, candidates, listed, cancel)
         yield from self._public_matching(regex, candidates, listed, cancel)
 
     def _ordered(
         self, names: SymbolHash, candidates: set[int] | None, cancel: CancelToken
-    ) -> Iterator[bytes]:
-        """Yield the candidates' records in the order of a hash."""
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset plus one, record) of the candidates in the order of a hash."""
         read = self._file.records.record
         order = names.order()
-        for start in range(0, len(order), _POLL * 64):
+        wanted = candidates.__contains__ if candidates is not None else bool
+        for start in range(0, len(order), _PART):
             cancel.check()
-            part = order[start : start + _POLL * 64]
-            if candidates is not None:
-                part_offsets = [offset - 1 for offset in part if offset - 1 in candidates]
-            else:
-                part_offsets = [offset - 1 for offset in part if offset]
-            for number, offset in enumerate(part_offsets):
+            for number, offset in enumerate(filter(wanted, order[start : start + _PART])):
                 if number % _POLL == 0:
                     cancel.check()
-                yield read(offset)
+                yield offset, read(offset - 1)
 
     def _private_matching(
         self,
         regex: re.Pattern[str],
-        kinds: frozenset[int],
         candidates: set[int] | None,
         listed: set[int],
         cancel: CancelToken,
     ) -> Iterator[Symbol]:
+        """Yield data as it comes, then the functions."""
         seen: set[tuple[str, int]] = set()
-        for record in self._ordered(self._file.globals, candidates, cancel):
-            if len(record) <= _NAME_AT or (record[2] | record[3] << 8) not in kinds:
+        functions: list[int] = []
+        for offset, record in self._ordered(self._file.globals, candidates, cancel):
+            if len(record) <= _NAME_AT:
                 continue
-            name = text(cstring(record, _NAME_AT))
-            if regex.fullmatch(name) is None:
+            kind = record[2] | record[3] << 8
+            is_function = kind in _REFERENCES
+            if not is_function and kind not in DATA and kind not in THREAD_DATA:
                 continue
-            found = self._private(record)
-            if found is None:
+            if regex.fullmatch(text(cstring(record, _NAME_AT))) is None:
                 continue
-            listed.add(found.key)
-            symbol = private_symbol(self._file, found)
-            if symbol is not None and (symbol.name, symbol.rva) not in seen:
-                seen.add((symbol.name, symbol.rva))
-                yield symbol
+            if is_function:
+                functions.append(offset)
+                continue
+            yield from self._once(record, listed, seen)
+        for number, offset in enumerate(functions):
+            if number % _POLL == 0:
+                cancel.check()
+            yield from self._once(self._file.records.record(offset - 1), listed, seen)
+
+    def _once(
+        self, record: bytes, listed: set[int], seen: set[tuple[str, int]]
+    ) -> Iterator[Symbol]:
+        """Yield the symbol of a private record, if its name and address are new."""
+        found = self._private(record)
+        symbol = private_symbol(self._file, found) if found is not None else None
+        if found is None or symbol is None:
+            return
+        listed.add(found.key)
+        if (symbol.name, symbol.rva) not in seen:
+            seen.add((symbol.name, symbol.rva))
+            yield symbol
 
     def _public_matching(
         self,
@@ -222,7 +247,7 @@ class PdbNames:
         listed: set[int],
         cancel: CancelToken,
     ) -> Iterator[Symbol]:
-        for record in self._ordered(self._file.publics.names, candidates, cancel):
+        for _, record in self._ordered(self._file.publics.names, candidates, cancel):
             if len(record) <= _NAME_AT or record.startswith(_STRING_LITERAL, _NAME_AT):
                 continue
             if regex.fullmatch(undecorate(text(cstring(record, _NAME_AT)))) is None:
@@ -245,8 +270,10 @@ class PdbNames:
             symbol.is_procedure or symbol.kind in DATA for symbol in module.symbols.starting_at(key)
         )
 
-    def _candidates(self, literal: bytes, cancel: CancelToken) -> set[int]:
-        """Return the offsets of the records whose names contain *literal* (lower case).
+    def _candidates(self, literal: bytes, cancel: CancelToken) -> set[int] | None:
+        """Return the offsets, plus one, of the records whose names contain *literal* (lower case).
+
+        ``None`` when they are so many that it is quicker to look at every record.
 
         The stream is searched in pieces; each hit is brought back to the start of its record,
         which stands 14 bytes before the name.
@@ -263,11 +290,13 @@ class PdbNames:
             while hit >= 0:
                 start, end = _record_around(chunk, hit, position)
                 if start >= 0:
-                    found.add(position + start)
+                    found.add(position + start + 1)
                 hits += 1
                 if hits % _POLL == 0:
                     cancel.check()
                 hit = folded.find(literal, max(end, hit + 1))
+            if len(found) > _MAX_CANDIDATES:
+                return None
             position += _CHUNK
         return found
 

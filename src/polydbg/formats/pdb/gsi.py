@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterator
 
 from polydbg.formats.pdb.msf import Stream
+from polydbg.formats.pdb.places import Places
 from polydbg.formats.pdb.reading import U32, cstring
 
 _HASH_HEADER = struct.Struct("<IIII")
@@ -71,42 +71,25 @@ class DataIndex:
     """
 
     def __init__(self, records: SymbolRecords, kinds: frozenset[int]) -> None:
-        self._places: list[tuple[int, int]] = []
         stream = records.stream
+        found: list[int] = []
         for position in range(0, stream.size, _CHUNK):
             chunk = stream.read(position, min(_CHUNK + _OVERLAP, stream.size - position))
             for kind in kinds:
-                self._collect(chunk, position, kind)
-        self._places.sort()
+                found += _data_places(chunk, position, kind)
+        self.places = Places(found)
 
-    def _collect(self, chunk: bytes, base: int, kind: int) -> None:
-        wanted = struct.pack("<H", kind)
-        hit = chunk.find(wanted)
-        while 0 <= hit < _CHUNK + 2:
-            start = hit - 2
-            if (base + start) & 3 == 0 and start >= 0 and _is_record(chunk, start):
-                fields = _DATA_PLACE.unpack_from(chunk, start)
-                self._places.append((fields[1] << 32 | fields[0], base + start))
-            hit = chunk.find(wanted, hit + 2)
 
-    def starting_at(self, key: int) -> list[int]:
-        """Return the offsets of the records of the data at *key*."""
-        rank = bisect_left(self._places, (key, 0))
-        found = []
-        while rank < len(self._places) and self._places[rank][0] == key:
-            found.append(self._places[rank][1])
-            rank += 1
-        return found
-
-    def key_below(self, key: int) -> int:
-        """Return the address of the nearest data at or below *key*, -1 when there is none."""
-        rank = bisect_left(self._places, (key + 1, 0)) - 1
-        return self._places[rank][0] if rank >= 0 else -1
-
-    def key_above(self, key: int) -> int | None:
-        """Return the address of the nearest data above *key*."""
-        rank = bisect_left(self._places, (key + 1, 0))
-        return self._places[rank][0] if rank < len(self._places) else None
+def _data_places(chunk: bytes, base: int, kind: int) -> Iterator[int]:
+    """Yield ``address << 32 | offset`` of the data records of a kind that begin in a chunk."""
+    wanted = struct.pack("<H", kind)
+    hit = chunk.find(wanted)
+    while 0 <= hit < _CHUNK + 2:
+        start = hit - 2
+        if (base + start) & 3 == 0 and start >= 0 and _is_record(chunk, start):
+            offset, section = _DATA_PLACE.unpack_from(chunk, start)
+            yield section << 64 | offset << 32 | (base + start)
+        hit = chunk.find(wanted, hit + 2)
 
 
 def _is_record(chunk: bytes, start: int) -> bool:

@@ -11,12 +11,7 @@ import struct
 
 import msgspec
 
-from polydbg.formats.pdb.module import (
-    S_INLINESITE,
-    S_INLINESITE2,
-    CodeViewSymbol,
-    ModuleSymbols,
-)
+from polydbg.formats.pdb.module import S_INLINESITE, S_INLINESITE2, records_within
 from polydbg.formats.pdb.reading import unpack
 
 _SITE = struct.Struct("<HHIII")  # annotations at 16; with a call count (2) at 20
@@ -160,11 +155,13 @@ def decode_annotations(
             return ranges.finish(code_end)
 
 
-def sites_of(module: ModuleSymbols, function: CodeViewSymbol) -> tuple[Site, ...]:
-    """Return the calls inlined in a function, outermost level first, nested ones as children."""
-    data = module.data
-    # One list of finished children per open site; the sites themselves by depth of records.
+def sites_of(scope: bytes, code_size: int) -> tuple[Site, ...]:
+    """Return the calls inlined in a function, outermost level first, nested ones as children.
+
+    *scope* is the function's record with those of its scope; *code_size* is in bytes.
+    """
     root: list[Site] = []
+    # Sites whose end has not come yet: depth, id, ranges, finished children.
     stack: list[tuple[int, int, tuple[InlineRange, ...], list[Site]]] = []
 
     def close(depth: int) -> None:
@@ -173,14 +170,13 @@ def sites_of(module: ModuleSymbols, function: CodeViewSymbol) -> tuple[Site, ...
             parent = stack[-1][3] if stack else root
             parent.append(Site(number, ranges, tuple(children)))
 
-    for position, kind, size, depth in module.records_within(function):
+    for position, kind, size, depth in records_within(scope, 0, len(scope)):
         close(depth)
         if kind not in (S_INLINESITE, S_INLINESITE2):
             continue
-        number = unpack(_SITE, data, position)[4]
+        number = unpack(_SITE, scope, position)[4]
         start = position + (16 if kind == S_INLINESITE else 20)
-        limit = function.size
-        ranges = decode_annotations(data, start, position + size, limit)
+        ranges = decode_annotations(scope, start, position + size, code_size)
         stack.append((depth, number, ranges, []))
     close(0)
     return tuple(root)

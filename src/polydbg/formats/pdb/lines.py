@@ -13,11 +13,13 @@ from collections.abc import Iterator
 import msgspec
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.pdb.dbi import key_of
+from polydbg.formats.pdb.places import Places
 from polydbg.formats.pdb.reading import u32, unpack
 
 _SUBSECTION = struct.Struct("<II")
 _LINES_HEADER = struct.Struct("<IHHI")
+_TABLE = struct.Struct("<IIIHHI")  # both headers
+_PLACE = struct.Struct("<IH")
 _BLOCK = struct.Struct("<III")
 _ROW = struct.Struct("<II")
 _COLUMN = struct.Struct("<HH")
@@ -45,7 +47,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class _Table(msgspec.Struct, frozen=True):
-    """The lines of one function (or contribution), unparsed."""
+    """The lines of one function (or contribution), rows unparsed."""
 
     key: int
     size: int
@@ -59,7 +61,7 @@ class ModuleLines:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._tables: list[_Table] = []
+        tables: list[int] = []
         self._checksums = (0, 0)
         self._inlinee_parts: list[tuple[int, int]] = []
         self._inlinees: dict[int, tuple[int, int]] | None = None
@@ -72,10 +74,10 @@ class ModuleLines:
             start = position + 8
             if start + size > end:
                 break  # what stands before is still good
-            if kind == _LINES and size >= _LINES_HEADER.size:
-                offset, section, flags, length = _LINES_HEADER.unpack_from(data, start)
-                key = key_of(section, offset)
-                self._tables.append(_Table(key, length, flags, start + 12, start + size))
+            if kind == _LINES:
+                if size >= _LINES_HEADER.size:
+                    offset, section = _PLACE.unpack_from(data, start)
+                    tables.append(section << 64 | offset << 32 | position)
             elif kind == _CHECKSUMS:
                 self._checksums = (start, start + size)
             elif kind == _INLINEES:
@@ -85,14 +87,16 @@ class ModuleLines:
             elif kind == _EXPORTS:
                 self._export_parts.append((start, start + size))
             position = start + ((size + 3) & ~3)
-        self._tables.sort(key=lambda table: table.key)
-        self._keys = [table.key for table in self._tables]
+        self._tables = Places(tables)
 
     def row_at(self, key: int) -> Row | None:
         """Return the row that covers *key*."""
-        index = bisect_right(self._keys, key) - 1
+        index = self._tables.rank_above(key) - 1
         steps = 8  # folded functions have several tables at one address, some shorter
-        while index >= 0 and steps and key >= self._keys[index] + self._tables[index].size:
+        while index >= 0 and steps:
+            table = self._table(index)
+            if key < table.key + table.size:
+                break
             index -= 1
             steps -= 1
         if index < 0 or not steps:
@@ -109,8 +113,13 @@ class ModuleLines:
         if known is None:
             if len(self._rows) >= 256:
                 self._rows.clear()
-            known = self._rows[index] = self._parse(self._tables[index])
+            known = self._rows[index] = self._parse(self._table(index))
         return known
+
+    def _table(self, index: int) -> _Table:
+        key, position = self._tables[index]
+        _, size, _, _, flags, length = _TABLE.unpack_from(self._data, position)
+        return _Table(key, length, flags, position + 20, position + 8 + size)
 
     def __len__(self) -> int:
         return len(self._tables)
@@ -153,8 +162,8 @@ class ModuleLines:
         the first row counts. The line is 0 when there is none.
         """
         best, keys = 0, list[int]()
-        for index, table in enumerate(self._tables):
-            if not any(file in files for file, _, _ in self._blocks(table)):
+        for index in range(len(self._tables)):
+            if not self._may_have(self._table(index), files, line, best):
                 continue
             before = (0, 0)
             for row in self.rows(index):
@@ -166,6 +175,15 @@ class ModuleLines:
                         keys.append(row.key)
                 before = here
         return best, keys
+
+    def _may_have(self, table: _Table, files: frozenset[int], line: int, best: int) -> bool:
+        """Tell whether a table has a line of the files from *line* up to *best* (0: any)."""
+        for file, count, position in self._blocks(table):
+            if file in files:
+                words = struct.unpack_from(f"<{count * 2}I", self._data, position)
+                if any(line <= word & 0xFFFFFF <= (best or 0xFFFFFF) for word in words[1::2]):
+                    return True
+        return False
 
     def file_name(self, file: int) -> int | None:
         """Return where the name of a file stands in ``/names``, by its checksum offset."""

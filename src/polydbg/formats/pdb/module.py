@@ -7,12 +7,13 @@ bodies are skipped; inlined calls are read when an address lies in their functio
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator
 
 import msgspec
 
 from polydbg.formats.pdb.dbi import key_of
+from polydbg.formats.pdb.places import Places
 from polydbg.formats.pdb.reading import cstring, text, unpack
 
 S_END = 0x0006
@@ -51,6 +52,7 @@ _ENDS = frozenset((S_END, S_PROC_ID_END, S_INLINESITE_END))
 
 _HEAD = struct.Struct("<HH")
 _PROCEDURE = struct.Struct("<HHIIIIIIIIHB")  # name at 39
+_PROCEDURE_PLACE = struct.Struct("<8xI20xIH")  # end of scope, offset, section
 _END_OF_SCOPE = struct.Struct("<HHII")
 _THUNK = struct.Struct("<HHIIIIHHB")  # name at 25
 _LABEL = struct.Struct("<HHIHB")  # name at 11
@@ -65,7 +67,8 @@ _MAX_DEPTH = 256
 class CodeViewSymbol(msgspec.Struct, frozen=True):
     """A record that names an address: packed *key*, *size* in bytes (0: not in the record).
 
-    *position* is the offset of the record in the module's stream.
+    *position* is the offset of the record in the module's stream, *end* that of the record that
+    ends its scope, 0 when it has none.
     """
 
     kind: int
@@ -74,6 +77,7 @@ class CodeViewSymbol(msgspec.Struct, frozen=True):
     size: int
     type_index: int
     position: int
+    end: int = 0
 
     @property
     def is_procedure(self) -> bool:
@@ -110,16 +114,6 @@ def _key(part: SeparatedCode | Trampoline) -> int:
     return part.key
 
 
-def _end_of_scope(data: bytes, position: int, size: int) -> int:
-    """Return the offset of the record that ends the scope at *position*, 0 when it has none."""
-    end: int = unpack(_END_OF_SCOPE, data, position)[3]
-    if position + size <= end and end + 4 <= len(data):
-        kind = data[end + 2] | data[end + 3] << 8
-        if kind in _ENDS:
-            return end
-    return 0
-
-
 def read_symbol(data: bytes, offset: int, position: int) -> CodeViewSymbol | None:
     """Return the symbol whose record is at *offset* of *data*, if it is one that names an address.
 
@@ -127,10 +121,11 @@ def read_symbol(data: bytes, offset: int, position: int) -> CodeViewSymbol | Non
     """
     length, kind = unpack(_HEAD, data, offset)
     limit = offset + length + 2
-    size = type_index = 0
+    size = type_index = end = 0
     if kind in PROCEDURES:
         fields = unpack(_PROCEDURE, data, offset)
         size, type_index, key, name_at = fields[5], fields[8], key_of(fields[10], fields[9]), 39
+        end = fields[3]
     elif kind == S_THUNK32:
         fields = unpack(_THUNK, data, offset)
         size, key, name_at = fields[7], key_of(fields[6], fields[5]), 25
@@ -143,7 +138,7 @@ def read_symbol(data: bytes, offset: int, position: int) -> CodeViewSymbol | Non
     else:
         return None
     name = cstring(data, offset + name_at, limit)
-    return CodeViewSymbol(kind, text(name), key, size, type_index, position)
+    return CodeViewSymbol(kind, text(name), key, size, type_index, position, end)
 
 
 class ModuleSymbols:
@@ -154,33 +149,53 @@ class ModuleSymbols:
         self.data = data
         self.separated: list[SeparatedCode] = []
         self.trampolines: list[Trampoline] = []
-        # (key, order, position, kind): the order keeps folded functions stable.
-        code: list[tuple[int, int, int, int]] = []
-        named: list[tuple[int, int, int, int]] = []
-        for position, kind, _ in self._top_level():
+        code: list[int] = []
+        named: list[int] = []
+        labels: list[int] = []
+        end, position, head, place = len(data), 4, _HEAD.unpack_from, _PROCEDURE_PLACE.unpack_from
+        while position + 4 <= end:
+            length, kind = head(data, position)
+            after = position + length + 2
+            if length < 2 or after > end:
+                break
             if kind in PROCEDURES:
-                fields = unpack(_PROCEDURE, data, position)
-                code.append((key_of(fields[10], fields[9]), len(code), position, kind))
+                if length < _PROCEDURE.size:
+                    break
+                close, offset, section = place(data, position)
+                code.append(section << 64 | offset << 32 | position)
+                after = self._after_scope(close, after)
             elif kind in DATA:
                 fields = unpack(_DATA, data, position)
-                named.append((key_of(fields[4], fields[3]), len(named), position, kind))
+                named.append(fields[4] << 64 | fields[3] << 32 | position)
             elif kind == S_THUNK32:
                 fields = unpack(_THUNK, data, position)
-                code.append((key_of(fields[6], fields[5]), len(code), position, kind))
+                code.append(fields[6] << 64 | fields[5] << 32 | position)
+                after = self._after_scope(fields[3], after)
             elif kind == S_LABEL32:
                 fields = unpack(_LABEL, data, position)
-                named.append((key_of(fields[3], fields[2]), len(named), position, kind))
+                labels.append(fields[3] << 64 | fields[2] << 32 | position)
             elif kind == S_SEPCODE:
                 self._add_separated(position)
+                after = self._after_scope(unpack(_END_OF_SCOPE, data, position)[3], after)
             elif kind == S_TRAMPOLINE:
                 self._add_trampoline(position)
-        code.sort()
-        named.sort()
-        self._code, self._named = code, named
-        self._code_keys = [entry[0] for entry in code]
-        self._named_keys = [entry[0] for entry in named]
+            position = after
+        self._code, self._named, self._labels = Places(code), Places(named), Places(labels)
         self.separated.sort(key=_key)
         self.trampolines.sort(key=_key)
+
+    def _after_scope(self, close: int, after: int) -> int:
+        """Return where the records go on behind a scope that ends at *close*.
+
+        *after* is the offset behind the record that opens it: where to go on if *close* is no end
+        of a scope. Then the records of the body follow, of which none names an address but labels.
+        """
+        data = self.data
+        if after <= close and close + 4 <= len(data):
+            length, kind = _HEAD.unpack_from(data, close)
+            if kind in _ENDS:
+                return close + 2 + int(length)
+        return after
 
     def _add_separated(self, position: int) -> None:
         _, _, _, _, size, _, offset, parent, section, parent_section = unpack(
@@ -199,26 +214,6 @@ class ModuleSymbols:
                 key_of(thunk_section, thunk), size, key_of(target_section, target), kind == 0
             )
         )
-
-    def _top_level(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (position, kind, size) of the records outside of every scope."""
-        data, position, end, depth = self.data, 4, len(self.data), 0
-        while position + 4 <= end:
-            length, kind = _HEAD.unpack_from(data, position)
-            size = length + 2
-            if length < 2 or position + size > end:
-                return
-            if not depth:
-                yield position, kind, size
-            if kind in _SCOPES:
-                close = _end_of_scope(data, position, size)
-                if close:
-                    position = close + 2 + (data[close] | data[close + 1] << 8)
-                    continue
-                depth += 1
-            elif kind in _ENDS and depth:
-                depth -= 1
-            position += size
 
     def symbol(self, position: int) -> CodeViewSymbol | None:
         """Return the symbol whose record is at *position*, if it is one that names an address."""
@@ -240,58 +235,38 @@ class ModuleSymbols:
 
     def code_at(self, key: int) -> CodeViewSymbol | None:
         """Return the function or thunk that contains *key*; of folded ones the first."""
-        rank = bisect_right(self._code_keys, key) - 1
+        place = self._code.below(key)
         steps = 8  # a thunk or an empty function can stand inside another's range
-        while rank >= 0 and steps:
-            rank = bisect_left(self._code_keys, self._code_keys[rank])
-            found = self.symbol(self._code[rank][2])
+        while place is not None and steps:
+            found = self.symbol(place[1])
             if found is not None and key < found.key + max(found.size, 1):
                 return found
-            rank -= 1
+            place = self._code.below(place[0] - 1)
             steps -= 1
         return None
 
     def below(self, key: int) -> CodeViewSymbol | None:
         """Return the nearest code or data symbol at or below *key* (labels do not count)."""
-        best = -1
-        position = -1
-        rank = bisect_right(self._code_keys, key) - 1
-        if rank >= 0:
-            rank = bisect_left(self._code_keys, self._code_keys[rank])
-            best, _, position, _ = self._code[rank]
-        rank = bisect_right(self._named_keys, key) - 1
-        while rank >= 0 and self._named_keys[rank] > best:
-            if self._named[rank][3] != S_LABEL32:
-                position = self._named[rank][2]
-                break
-            rank -= 1
-        return self.symbol(position) if position >= 0 else None
+        code, data = self._code.below(key), self._named.below(key)
+        if code is None or (data is not None and data[0] > code[0]):
+            code = data
+        return self.symbol(code[1]) if code is not None else None
 
     def above(self, key: int) -> CodeViewSymbol | None:
         """Return the nearest code or data symbol above *key*."""
-        position = -1
-        best = 1 << 64
-        rank = bisect_right(self._code_keys, key)
-        if rank < len(self._code):
-            best, _, position, _ = self._code[rank]
-        rank = bisect_right(self._named_keys, key)
-        while rank < len(self._named) and self._named_keys[rank] < best:
-            if self._named[rank][3] != S_LABEL32:
-                position = self._named[rank][2]
-                break
-            rank += 1
-        return self.symbol(position) if position >= 0 else None
+        code, data = self._code.above(key), self._named.above(key)
+        if code is None or (data is not None and data[0] < code[0]):
+            code = data
+        return self.symbol(code[1]) if code is not None else None
 
     def starting_at(self, key: int) -> list[CodeViewSymbol]:
         """Return the functions, thunks, data and labels that start at *key*, in that order."""
         found = []
-        for keys, entries in ((self._code_keys, self._code), (self._named_keys, self._named)):
-            rank = bisect_left(keys, key)
-            while rank < len(keys) and keys[rank] == key:
-                symbol = self.symbol(entries[rank][2])
+        for places in (self._code, self._named, self._labels):
+            for position in places.starting_at(key):
+                symbol = self.symbol(position)
                 if symbol is not None:
                     found.append(symbol)
-                rank += 1
         return found
 
     def function_starting_at(self, key: int) -> CodeViewSymbol | None:
@@ -301,41 +276,42 @@ class ModuleSymbols:
                 return symbol
         return None
 
-    def records_within(self, function: CodeViewSymbol) -> Iterator[tuple[int, int, int, int]]:
-        """Yield (position, kind, size, depth) of the records in a function's scope.
 
-        Depth 1 is the function's own level.
-        """
-        data = self.data
-        length = unpack(_HEAD, data, function.position)[0]
-        position, depth = function.position + length + 2, 1
-        end = _end_of_scope(data, function.position, length + 2) or len(data)
-        while position + 4 <= end:
-            length, kind = _HEAD.unpack_from(data, position)
-            size = length + 2
-            if length < 2 or position + size > end:
+def records_within(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (position, kind, size, depth) of the records in the scope of the record at *start*.
+
+    *end* is the offset of the record that ends the scope; depth 1 is the scope's own level.
+    """
+    position, depth = start + unpack(_HEAD, data, start)[0] + 2, 1
+    end = min(end, len(data))
+    while position + 4 <= end:
+        length, kind = _HEAD.unpack_from(data, position)
+        size = length + 2
+        if length < 2 or position + size > end:
+            return
+        if kind in _ENDS:
+            depth -= 1
+            if depth < 1:
                 return
-            if kind in _ENDS:
-                depth -= 1
-                if depth < 1:
-                    return
-            yield position, kind, size, depth
-            if kind in _SCOPES:
-                depth += 1
-                if depth > _MAX_DEPTH:
-                    return
-            position += size
+        yield position, kind, size, depth
+        if kind in _SCOPES:
+            depth += 1
+            if depth > _MAX_DEPTH:
+                return
+        position += size
 
-    def parameter_types(self, function: CodeViewSymbol) -> list[int]:
-        """Return the types of the parameters that have a variable record, but for ``this``.
 
-        They include the hidden ones of constructors and destructors, which the type does not.
-        """
-        types = []
-        for position, kind, size, depth in self.records_within(function):
-            if depth == 1 and kind == S_LOCAL:
-                _, _, type_index, flags = unpack(_LOCAL, self.data, position)
-                name = cstring(self.data, position + 10, position + size)
-                if flags & _LOCAL_PARAMETER and name != b"this":
-                    types.append(type_index)
-        return types
+def parameter_types(scope: bytes) -> list[int]:
+    """Return the types of the parameters that have a variable record, but for ``this``.
+
+    They include the hidden ones of constructors and destructors, which the type does not. *scope*
+    is a function's record with those of its scope.
+    """
+    types = []
+    for position, kind, size, depth in records_within(scope, 0, len(scope)):
+        if depth == 1 and kind == S_LOCAL:
+            _, _, type_index, flags = unpack(_LOCAL, scope, position)
+            name = cstring(scope, position + 10, position + size)
+            if flags & _LOCAL_PARAMETER and name != b"this":
+                types.append(type_index)
+    return types
