@@ -7,21 +7,21 @@ followed in :mod:`polydbg.commands.memory_words`. All share one place to go on f
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+
+import msgspec
 
 from polydbg.base.errors import CommandError
+from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.memory_text import (
     Cells,
-    bit_cells,
     bit_heading,
-    characters,
-    float_cells,
-    hex_cells,
+    cell_texts,
+    character_texts,
     hex_width,
-    row_text,
 )
 from polydbg.commands.output import Heading, Hex, Item
 from polydbg.commands.registry import REGISTRY, command
@@ -50,8 +50,7 @@ class MemoryRow(Item, frozen=True):
         return self.shown
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """A way to show cells. *unit* is in bytes, 0 for the target's pointers; *count* the default
     number of cells (of bytes for pointers); *style* ``hex``, ``float`` or ``bits``."""
 
@@ -159,12 +158,15 @@ def show_cells(ctx: CommandContext, cursor: Cursor, layout: Layout) -> Iterator[
     cells = -(-found.size // unit)
     per_chunk = max(1, _CHUNK // unit // columns) * columns
     for address, chunk in cell_chunks(ctx, found.start, cells, unit, per_chunk):
-        for at in range(0, len(chunk), columns):
-            row = chunk[at : at + columns]
-            item = memory_row(system, layout, address + at * unit, row, unit, columns)
-            go_on_at(system, layout.name, address + (at + len(row)) * unit)
-            remember_value(ctx, row)
-            yield item
+        remember_value(ctx, chunk)
+        shown = 0
+        try:
+            for item in memory_rows(system, layout, address, chunk, unit, columns):
+                shown += columns
+                yield item
+        finally:
+            # Also when the listing is interrupted: the next one goes on behind the last row.
+            go_on_at(system, layout.name, address + min(shown, len(chunk)) * unit)
 
 
 def remember_value(ctx: CommandContext, values: Cells) -> None:
@@ -173,25 +175,42 @@ def remember_value(ctx: CommandContext, values: Cells) -> None:
         ctx.session.evaluator.last_dumped = last
 
 
-def memory_row(
-    system: System, layout: Layout, address: int, cells: Cells, unit: int, columns: int
-) -> MemoryRow:
-    """Return the item of one row of at most *columns* cells."""
-    tail = characters(cells, unit) if layout.has_characters else ""
-    if layout.style == "float":
-        body = float_cells(cells, unit)
-    elif layout.style == "bits":
-        body = bit_cells(cells, unit, columns)
-    else:
-        body = hex_cells(cells, unit)
+def memory_rows(
+    system: System,
+    layout: Layout,
+    address: int,
+    cells: Sequence[int | None],
+    unit: int,
+    columns: int,
+) -> Iterator[MemoryRow]:
+    """Yield the rows of *cells* at *address*, each of at most *columns*."""
+    size = system.pointer_size
     width = hex_width(columns, unit)
-    return MemoryRow(
-        address=address,
-        unit=unit,
-        values=tuple(cells),
-        characters=tail,
-        shown=row_text(address, system.pointer_size, body, tail, width),
-    )
+    texts = cell_texts(layout.style, cells, unit, columns)
+    tails = character_texts(cells, unit, columns) if layout.has_characters else repeat("")
+    for index, (body, tail) in enumerate(zip(texts, tails, strict=False)):
+        at = index * columns
+        here = address + at * unit
+        start = address_text(here, size)
+        yield MemoryRow(
+            address=here,
+            unit=unit,
+            values=tuple(cells[at : at + columns]),
+            characters=tail,
+            shown=f"{start}  {body:{width}}  {tail}" if tail else f"{start}  {body}",
+        )
+
+
+def memory_row(
+    system: System,
+    layout: Layout,
+    address: int,
+    cells: Sequence[int | None],
+    unit: int,
+    columns: int,
+) -> MemoryRow:
+    """Return the one row of at most *columns* cells."""
+    return next(memory_rows(system, layout, address, cells, unit, columns))
 
 
 def _declare() -> None:

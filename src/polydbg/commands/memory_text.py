@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from polydbg.base.text import address_text
+from polydbg.engine.memory_view import CODES
 
 Cells = Sequence[int | None]
 
@@ -27,13 +28,49 @@ def ascii_text(data: bytes) -> str:
     return data.translate(_PRINTABLE).decode("ascii")
 
 
-def characters(cells: Cells, unit: int) -> str:
-    """Return the bytes of *cells* as characters, a ``?`` for each absent byte."""
-    if unit == 1 and None not in cells:
-        return ascii_text(bytes(cells))  # type: ignore[arg-type]
-    return "".join(
-        "?" * unit if cell is None else ascii_text(cell.to_bytes(unit, "little")) for cell in cells
-    )
+def character_texts(cells: Cells, unit: int, columns: int) -> list[str]:
+    """Return the character column of each row of *cells*, a ``?`` for each absent byte."""
+    if None not in cells:
+        text = ascii_text(struct.pack(f"<{len(cells)}{CODES[unit]}", *cells))
+    else:
+        text = "".join(
+            "?" * unit if cell is None else ascii_text(cell.to_bytes(unit, "little"))
+            for cell in cells
+        )
+    width = columns * unit
+    return [text[at : at + width] for at in range(0, len(text), width)]
+
+
+def cell_texts(style: str, cells: Cells, unit: int, columns: int) -> list[str]:
+    """Return the body of each row of *cells* in *style* ``hex``, ``float`` or ``bits``."""
+    if style == "hex" and unit == 1:
+        return _byte_texts(cells, columns)
+    if style == "float":
+        texts = [float_cell(cell, unit) for cell in cells]
+    else:
+        texts = [hex_cell(cell, unit) for cell in cells]
+    starts = range(0, len(cells), columns)
+    if style == "bits":
+        return [bit_cells(cells[at : at + columns], unit, columns) for at in starts]
+    return [" ".join(texts[at : at + columns]) for at in starts]
+
+
+def _byte_texts(cells: Cells, columns: int) -> list[str]:
+    """Return rows of bytes with a ``-`` between the eighth and the ninth of sixteen."""
+    if None not in cells:
+        text = bytes(cells).hex(" ")  # type: ignore[arg-type]
+    else:
+        text = " ".join("??" if cell is None else f"{cell:02x}" for cell in cells)
+    rows = [text[at : at + 3 * columns - 1] for at in range(0, len(text), 3 * columns)]
+    if columns <= 8:
+        return rows
+    if columns <= 16:
+        return [f"{row[:23]}-{row[24:]}" if len(row) > 23 else row for row in rows]
+    for index, row in enumerate(rows):
+        marked = list(row)
+        marked[23::48] = "-" * len(marked[23::48])
+        rows[index] = "".join(marked)
+    return rows
 
 
 def hex_cell(value: int | None, unit: int) -> str:
@@ -43,18 +80,6 @@ def hex_cell(value: int | None, unit: int) -> str:
     if unit == 8:
         return f"{value >> 32:08x}`{value & 0xFFFFFFFF:08x}"
     return f"{value:0{2 * unit}x}"
-
-
-def hex_cells(cells: Cells, unit: int) -> str:
-    """Return cells in hex; bytes have a ``-`` between the eighth and the ninth of sixteen."""
-    if unit == 1 and None not in cells:
-        text = bytes(cells).hex(" ")  # type: ignore[arg-type]
-    else:
-        text = " ".join(hex_cell(cell, unit) for cell in cells)
-    if unit == 1:
-        for at in range(23, len(text), 48):
-            text = f"{text[:at]}-{text[at + 1 :]}"
-    return text
 
 
 def hex_width(columns: int, unit: int) -> int:
@@ -73,10 +98,6 @@ def float_cell(value: int | None, unit: int) -> str:
         mark = "(ind)" if value == _NOT_A_NUMBER_INDEFINITE[unit] else ""
         return f"{sign}nan{mark}".rjust(width)
     return f"{number:{width}.{digits}g}"
-
-
-def float_cells(cells: Cells, unit: int) -> str:
-    return " ".join(float_cell(cell, unit) for cell in cells)
 
 
 def bit_cells(cells: Cells, unit: int, columns: int) -> str:
@@ -107,10 +128,9 @@ def _grouped(digits: str, columns: int) -> str:
     return " ".join(groups * columns).rstrip()
 
 
-def row_text(address: int, pointer_size: int, body: str, tail: str = "", width: int = 0) -> str:
-    """Return ``address  body  tail``; a short body is padded to *width* before the tail."""
-    start = f"{address_text(address, pointer_size)}  "
-    return f"{start}{body:{width}}  {tail}" if tail else start + body
+def row_text(address: int, pointer_size: int, body: str) -> str:
+    """Return ``address  body``."""
+    return f"{address_text(address, pointer_size)}  {body}"
 
 
 def wide_text(codes: Cells) -> str:

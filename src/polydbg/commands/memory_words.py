@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
@@ -31,8 +32,7 @@ _DEFAULT_NODES = 0x20
 _DEFAULT_NODE_SIZE = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(msgspec.Struct, frozen=True):
     """What an address is called: symbol with displacement, and the source line of code."""
 
     symbol: str = ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import CommandError
 from polydbg.commands.context import CommandContext
@@ -44,8 +45,7 @@ class SearchAddress(Item, frozen=True):
         return self.shown
 
 
-@dataclass(slots=True)
-class Flags:
+class Flags(msgspec.Struct, eq=False):
     """What stands in brackets: *saves* hits, is *restricted* to saved ones, *writable* memory."""
 
     addresses_only: bool = False
