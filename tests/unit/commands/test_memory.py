@@ -312,5 +312,5 @@ def test_long_work_can_be_interrupted_and_goes_on_behind_the_last_row(session: S
     cancel.cancel()
     with pytest.raises(Cancelled):
         next(rows)
-    rows.close()
+    del rows
     assert session.current.memory_view.next_address in (0x1030, 0x1040)
