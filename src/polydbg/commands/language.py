@@ -42,6 +42,7 @@ class Interpreter:
         session.files.notify = lambda identifier, message: self._notices.append(
             Notice(identifier=identifier, value=message)
         )
+        session.files.cancel = cancel
         load_all()
 
     def run(self, line: str) -> Iterator[Item]:

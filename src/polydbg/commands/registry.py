@@ -77,6 +77,7 @@ FAMILIES = (
     "dumps",
     "evaluate",
     "events",
+    "function_table",
     "help",
     "memory",
     "memory_files",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import address_text
@@ -47,8 +48,7 @@ class FrameRow(Item, frozen=True):
         return self.shown
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """Which columns the letters after ``k`` ask for."""
 
     letters: str

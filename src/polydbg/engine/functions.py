@@ -17,6 +17,7 @@ from polydbg.formats.pe.pdata import RuntimeFunction, primary_of
 from polydbg.symbols.source import Symbol, SymbolKind
 
 _COLD = re.compile(r"\.cold(?:\.\d+)?$")
+_NEAR = 1 << 16  # bytes; how far code outside of every module is followed
 _SIZED = (SymbolKind.FUNCTION, SymbolKind.THUNK)
 
 
@@ -53,8 +54,10 @@ class Function(msgspec.Struct, frozen=True):
         """Say whether the code at *address* belongs to this function."""
         if 0 <= address - self.start < max(self.size, 1):
             return True
-        if self.module is None or self.modules.at(address) is not self.module:
+        if self.modules.at(address) is not self.module:
             return False
+        if self.module is None:
+            return abs(address - self.start) < _NEAR
         rva, start = address - self.module.base, self.start - self.module.base
         row = unwind_row(self.modules, self.module, rva)
         if self.is_from_unwind:

@@ -65,14 +65,15 @@ class Module(msgspec.Struct, eq=False):
     @property
     def flag(self) -> str:
         """Return the letter before the status: ``M`` forced mismatch, ``T``/``C`` missing stamp
-        or checksum, shown once symbols are loaded."""
+        or checksum, shown once symbols are loaded. Without an image there is no stamp to compare.
+        """
         if self.state is SymbolState.DEFERRED:
             return " "
         if self.mismatched:
             return "M"
         if self.symbols is not None and self.symbols.status.startswith("export"):
             return " "
-        if not self.info.timestamp:
+        if not self.info.timestamp or (self._image_tried and self._image is None):
             return "T"
         return " " if self.info.checksum else "C"
 
@@ -122,6 +123,7 @@ class ModuleLoader(msgspec.Struct, eq=False):
 
     load_symbols: Callable[[Module], None]
     find_image: Callable[[Module], PeImage | None]
+    unwind_data_missing: Callable[[Module], None] = lambda module: None
 
 
 class ModuleMap(msgspec.Struct, eq=False):

@@ -135,6 +135,7 @@ class Session:
         loader = ModuleLoader(
             load_symbols=lambda m: self.files.load_symbols(m, modules, target.path),
             find_image=lambda m: self.files.find_image(m, target.path),
+            unwind_data_missing=self.files.unwind_data_missing,
         )
         modules = ModuleMap(loader, memory, target.pointer_size, target.unloaded_modules())
         modules.fill(target.modules())

@@ -52,8 +52,13 @@ class _UnwindView:
 
     def image_at(self, address: int) -> tuple[int, PeImage] | None:
         module = self._modules.at(address)
-        image = self._modules.image(module) if module else None
-        return (module.base, image) if module and image else None
+        if module is None:
+            return None
+        image = self._modules.image(module)
+        if image is None:
+            self._modules.loader.unwind_data_missing(module)
+            return None
+        return module.base, image
 
     def is_code(self, address: int) -> bool:
         module = self._modules.at(address)

@@ -19,7 +19,7 @@ _LENGTH = re.compile(r"(?P<start>[0-9a-fA-F`x]*)[lL](?P<sign>[?-]?)(?P<count>[0-
 _JOINS_OPERAND = "+-*/%&|^<>=~(["
 
 
-class Range(msgspec.Struct, frozen=True):
+class Range(msgspec.Struct, frozen=True, eq=False):
     """*size* bytes from the address *start* on.
 
     *count* is how many elements were asked for (by ``L`` or by default); ``None`` where an end
@@ -29,6 +29,13 @@ class Range(msgspec.Struct, frozen=True):
     start: int
     size: int
     count: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the bytes alone; how they were counted does not matter."""
+        return isinstance(other, Range) and (self.start, self.size) == (other.start, other.size)
+
+    def __hash__(self) -> int:
+        return hash((self.start, self.size))
 
 
 def parse_range(

@@ -107,6 +107,7 @@ class SymbolHash:
         self._stream = stream
         self._records = records
         self._count = 0
+        self._bits: int | None = None  # which buckets there are
         self._entries_at = offset + _HASH_HEADER.size
         self._buckets_at = self._bucket_count = 0
         if offset + _HASH_HEADER.size > stream.size:
@@ -132,34 +133,41 @@ class SymbolHash:
         if not self._bucket_count:
             return
         number = hash_name(name) % _BUCKETS
-        bits = int.from_bytes(self._stream.read(self._bitmap_at, _BITMAP_SIZE), "little")
-        if not bits >> number & 1:
+        if self._bits is None:
+            bitmap = self._stream.read(self._bitmap_at, _BITMAP_SIZE)
+            self._bits = int.from_bytes(bitmap, "little")
+        if not self._bits >> number & 1:
             return
-        slot = (bits & ((1 << number) - 1)).bit_count()
+        slot = (self._bits & ((1 << number) - 1)).bit_count()
         if slot >= self._bucket_count:
             return
         start = self._stream.u32(self._buckets_at + slot * 4) // _BUCKET_UNIT
         end = self._count
         if slot + 1 < self._bucket_count:
             end = self._stream.u32(self._buckets_at + slot * 4 + 4) // _BUCKET_UNIT
-        for index in range(start, min(end, self._count, start + _MAX_BUCKET)):
-            offset = self._stream.u32(self._entries_at + index * 8)
-            if offset:
-                yield offset - 1
+        end = min(end, self._count, start + _MAX_BUCKET)
+        if start < end:
+            entries = self._stream.u32_array(self._entries_at + start * 8, (end - start) * 2)
+            for offset in entries[0::2]:
+                if offset:
+                    yield offset - 1
 
     def find(self, name: bytes, *, fold: bool = False) -> Iterator[tuple[int, bytes]]:
         """Yield (offset, record) of the symbols called *name* whose names stand at byte 14.
 
         That is the place in data, procedure-reference and public records. *fold* ignores case.
         """
-        wanted = name.lower() if fold else name
+        wanted = (name.lower() if fold else name) + b"\0"
+        stream, size = self._records.stream, len(wanted)
         for offset in self.bucket(name):
-            record = self._records.record(offset)
-            if len(record) <= 14 or record[3] != 0x11:
+            at = offset + 14
+            if at + size > stream.size:
                 continue
-            found = cstring(record, 14)
+            found = stream.read(at, size)
             if (found.lower() if fold else found) == wanted:
-                yield offset, record
+                record = self._records.record(offset)
+                if len(record) > 14 and record[3] == 0x11:
+                    yield offset, record
 
 
 class Publics:

@@ -153,7 +153,8 @@ class ModuleSymbols:
         named: list[int] = []
         labels: list[int] = []
         end, position, head, place = len(data), 4, _HEAD.unpack_from, _PROCEDURE_PLACE.unpack_from
-        while position + 4 <= end:
+        last = end - 3
+        while position < last:
             length, kind = head(data, position)
             after = position + length + 2
             if length < 2 or after > end:
@@ -163,7 +164,11 @@ class ModuleSymbols:
                     break
                 close, offset, section = place(data, position)
                 code.append(section << 64 | offset << 32 | position)
-                after = self._after_scope(close, after)
+                # What _after_scope does, in place: this is the loop that counts.
+                if after <= close < last:
+                    length, kind = head(data, close)
+                    if kind in _ENDS:
+                        after = close + 2 + length
             elif kind in DATA:
                 fields = unpack(_DATA, data, position)
                 named.append(fields[4] << 64 | fields[3] << 32 | position)

@@ -84,6 +84,13 @@ class UnwindCode(msgspec.Struct, frozen=True):
     info: int
     value: int
 
+    @property
+    def slots(self) -> int:
+        """Return how many 16-bit slots the operation takes."""
+        if self.op is UnwindOp.ALLOC_LARGE:
+            return 2 + (self.info != 0)
+        return _SLOTS[self.op]
+
 
 class UnwindInfo(msgspec.Struct, frozen=True):
     """UNWIND_INFO of one function or fragment.
