@@ -250,10 +250,12 @@ class PdbNames:
         for _, record in self._ordered(self._file.publics.names, candidates, cancel):
             if len(record) <= _NAME_AT or record.startswith(_STRING_LITERAL, _NAME_AT):
                 continue
+            key = public_key(record)
+            if key in listed:
+                continue  # before the work of undecorating its name
             if regex.fullmatch(undecorate(text(cstring(record, _NAME_AT)))) is None:
                 continue
-            key = public_key(record)
-            if key in listed or self._has_private(key, record):
+            if self._has_private(key, record):
                 continue
             symbol = public_symbol(self._file, record)
             if symbol is not None:
