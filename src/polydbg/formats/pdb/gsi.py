@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from polydbg.formats.pdb.msf import Stream
 from polydbg.formats.pdb.places import Places
-from polydbg.formats.pdb.reading import U32, cstring
+from polydbg.formats.pdb.reading import U32
 
 _HASH_HEADER = struct.Struct("<IIII")
 _SIGNATURE = 0xFFFFFFFF
