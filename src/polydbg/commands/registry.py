@@ -78,6 +78,7 @@ FAMILIES = (
     "evaluate",
     "events",
     "function_table",
+    "headers",
     "help",
     "memory",
     "memory_files",

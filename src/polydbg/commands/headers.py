@@ -1,0 +1,452 @@
+"""``!lmi``, ``!dh``, ``.imgscan``, ``!error``: headers of images, and what error numbers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from polydbg.base.error_codes import meaning_of, ntstatus_meaning
+from polydbg.base.errors import CommandError, DebuggerError
+from polydbg.base.text import address_text, sanitise_line
+from polydbg.commands.context import CommandContext
+from polydbg.commands.cursor import Cursor
+from polydbg.commands.headers_text import (
+    MACHINES,
+    debug_directory_lines,
+    header_lines,
+    section_lines,
+)
+from polydbg.commands.output import Hex, Item, Text
+from polydbg.commands.registry import command
+from polydbg.commands.times import stamp_text
+from polydbg.engine.modules import Module, SymbolState
+from polydbg.engine.session import System
+from polydbg.formats.pdb.compiler import Compiler, compiler_of
+from polydbg.formats.pdb.dbi import NO_STREAM
+from polydbg.formats.pe.debug import DEBUG_TYPE_CODEVIEW, DebugEntry
+from polydbg.formats.pe.header import DIRECTORY_DEBUG
+from polydbg.images.pe import PeImage
+from polydbg.symbols.pdb import PdbSource
+
+_PAGE = 0x1000
+_MAX_IMAGES = 0x10000
+_MAX_COMPILERS = 64
+_FIRST_SYMBOLS = 0x2000
+
+
+class ModuleHeaders(Item, frozen=True):
+    """What ``!lmi`` says: labels and values in order."""
+
+    module: str
+    base: Hex
+    fields: tuple[tuple[str, str], ...]
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
+
+
+class HeaderBlock(Item, frozen=True):
+    """A part of ``!dh``: *part* is ``headers``, ``section`` or ``debug``."""
+
+    base: Hex
+    part: str
+    name: str
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
+
+
+class FoundImage(Item, frozen=True):
+    """An image header that ``.imgscan`` found.
+
+    *size* is in bytes; *protect* and *memory_type* are 0 where the target has no map of its memory.
+    """
+
+    base: Hex
+    protect: int
+    memory_type: int
+    size: int
+    name: str
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
+
+
+class ErrorCode(Item, frozen=True):
+    """What a number means: *kind* is ``Win32``, ``NTSTATUS`` or ``HRESULT``."""
+
+    code: Hex
+    kind: str
+    name: str
+    meaning: str
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
+
+
+# -- !error ------------------------------------------------------------------------------------
+
+
+@command(
+    "!error",
+    summary="Say what a Win32 error, NTSTATUS or HRESULT means.",
+    syntax="!error value [1]",
+    example="!error c0000374    or !error 2; !error 5 1 takes 5 as an NTSTATUS",
+    family="headers",
+)
+def error_code(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    if cursor.at_end:
+        raise CommandError("Numeric expression missing from '<EOL>'", hint="!error value [1]")
+    code = ctx.expression(cursor) & 0xFFFFFFFF
+    as_status = not cursor.at_end and ctx.expression(cursor) == 1
+    found = ntstatus_meaning(code) if as_status else meaning_of(code)
+    yield ErrorCode(
+        code=code,
+        kind=found.kind,
+        name=found.name,
+        meaning=found.text,
+        shown=f"Error code: ({found.kind}) {code:#x} ({code}) - {found.text}",
+    )
+
+
+# -- !lmi --------------------------------------------------------------------------------------
+
+
+@command(
+    "!lmi",
+    summary="Sum up a module: its header, debug records, symbols and compiler.",
+    syntax="!lmi module | address",
+    example="!lmi ntdll    which PDB the image wants, and what was loaded",
+    family="headers",
+)
+def module_information(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    if cursor.at_end:
+        raise CommandError("a module is missing", hint="!lmi module; lm lists the modules")
+    module = _read_module(ctx, cursor)
+    fields = list(_lmi_fields(ctx.system, module))
+    lines = [f"Loaded Module Info: [{module.name}] "]
+    for label, value in fields:
+        first, *more = value.split("\n")
+        lines.append(f"{label:>15}: {first}" if label else f"{'':17}{first}")
+        lines += more
+    yield ModuleHeaders(
+        module=module.name,
+        base=module.base,
+        fields=tuple((label, value) for label, value in fields),
+        shown="\n".join(lines),
+    )
+
+
+def _read_module(ctx: CommandContext, cursor: Cursor) -> Module:
+    """Read a module's name or an address in one. :raises CommandError: no such module."""
+    start = cursor.position
+    word = cursor.word()
+    modules = ctx.system.modules
+    module = modules.named(word)
+    if module is None:
+        cursor.position = start
+        module = modules.at(ctx.expression(cursor))
+    if module is None:
+        raise CommandError(
+            f"no module is or contains '{word}'",
+            identifier="module.unknown",
+            hint="lm lists the modules",
+        )
+    return module
+
+
+def _lmi_fields(system: System, module: Module) -> Iterator[tuple[str, str]]:
+    info = module.info
+    image = system.modules.image(module)
+    width = 16 if system.pointer_size == 8 else 8
+    yield "Module", module.name
+    yield "Base Address", f"{module.base:0{width}x}"
+    yield "Image Name", sanitise_line(info.file_name)
+    if image is not None:
+        machine = image.header.machine
+        yield "Machine Type", f"{machine} ({MACHINES.get(machine, 'unknown')})"
+    yield "Time Stamp", _stamp(image, info.timestamp)
+    yield "Size", f"{info.size:x}"
+    yield "CheckSum", f"{info.checksum:x}"
+    if image is not None:
+        yield "Characteristics", f"{image.characteristics:x}  "
+        if rows := _debug_rows(image):
+            yield "Debug Data Dirs", "\n".join(["Type  Size     VA  Pointer", *rows])
+    yield "Image Type", _image_type(module, image)
+    if module.image_file is not None:
+        yield "", sanitise_line(str(module.image_file))
+    yield "Symbol Type", _symbol_type(module)
+    path = sanitise_line(module.symbols.path) if module.symbols is not None else ""
+    if path:
+        yield "", path
+    if compiler := _compiler(module):
+        yield "Compiler", compiler
+    yield "Load Report", _load_report(module)
+    if path:
+        yield "", path
+
+
+def _stamp(image: PeImage | None, stamp: int) -> str:
+    """Return the stamp with its date; a reproducible build's hash is never shown as a date."""
+    if not stamp:
+        return "0 unavailable"
+    try:
+        is_hash = image is not None and image.is_reproducible
+    except DebuggerError:
+        is_hash = False
+    if is_hash:
+        return f"{stamp:x} (This is a reproducible build file hash, not a timestamp)"
+    return f"{stamp:x} {stamp_text(stamp)}"
+
+
+def _debug_rows(image: PeImage) -> list[str]:
+    """Return the rows of the debug directory; those that cannot be read are left out."""
+    try:
+        entries = image.debug_entries()
+    except DebuggerError:
+        return []
+    rows = []
+    for entry in entries:
+        row = f"{entry.type_name:>21} {entry.size:5x}, {entry.rva:5x}, {entry.file_offset:7x}"
+        rows.append(f"{row} {_debug_words(image, entry)}".rstrip())
+    return rows
+
+
+def _debug_words(image: PeImage, entry: DebugEntry) -> str:
+    try:
+        image.debug_data(entry)
+        record = image.codeview() if entry.type == DEBUG_TYPE_CODEVIEW else None
+    except DebuggerError:
+        return "[Debug data not mapped]"
+    if record is None:
+        return ""
+    identity = f"{record.signature} - GUID: {record.debug_id.braced}"
+    return f"{identity}\n{'':15}Age: {record.debug_id.age:x}, Pdb: {sanitise_line(record.path)}"
+
+
+def _image_type(module: Module, image: PeImage | None) -> str:
+    if module.image_file is not None:
+        return "FILE     - Image read successfully from debugger."
+    if image is not None:
+        return "MEMORY   - Image read successfully from loaded memory."
+    return "NONE     - Image not found; its headers are not in the dump."
+
+
+def _symbol_type(module: Module) -> str:
+    if module.state is SymbolState.DEFERRED:
+        return "DEFERRED - No error - symbol load deferred"
+    if isinstance(module.symbols, PdbSource):
+        beside = module.image_file is not None and (
+            module.image_file.parent == Path(module.symbols.path).parent
+        )
+        where = "image path" if beside else "symbol search path"
+        return f"PDB      - Symbols loaded successfully from {where}."
+    if module.symbols is not None:
+        return "EXPORT   - PDB not found"
+    return "NONE     - PDB not found"
+
+
+def _load_report(module: Module) -> str:
+    if not isinstance(module.symbols, PdbSource):
+        return "export symbols" if module.symbols is not None else "no symbols loaded"
+    words = "private symbols & lines" if module.symbols.status.startswith("private") else ""
+    indexed = "srcsrv" in module.symbols.file.info.named_streams
+    words = words or "public symbols "
+    return f"{words}, {'source indexed' if indexed else 'not source indexed'} "
+
+
+def _compiler(module: Module) -> str:
+    """Return the words for the first real compiler among the modules of the PDB."""
+    if not isinstance(module.symbols, PdbSource):
+        return ""
+    try:
+        found = _first_compiler(module.symbols)
+    except DebuggerError:
+        return ""
+    if found is None:
+        return ""
+
+    def half(version: tuple[int, int, int]) -> str:
+        return f"[{version[0]}.{version[1]} bld {version[2]}]"
+
+    return (
+        f"{found.language_name} - front end {half(found.front_end)} - "
+        f"back end {half(found.back_end)}"
+    )
+
+
+def _first_compiler(source: PdbSource) -> Compiler | None:
+    file = source.file
+    modules = file.dbi.modules
+    looked_at = 0
+    for number in range(len(modules)):
+        info = modules[number]
+        if info.stream == NO_STREAM or info.symbol_size <= 4:
+            continue
+        stream = file.msf.stream(info.stream)
+        data = stream.read(0, min(info.symbol_size, stream.size, _FIRST_SYMBOLS))
+        found = compiler_of(data)
+        if found is not None and not found.is_tool:
+            return found
+        looked_at += 1
+        if looked_at == _MAX_COMPILERS:
+            return None
+    return None
+
+
+# -- !dh ---------------------------------------------------------------------------------------
+
+
+@command(
+    "!dh",
+    summary="Show the headers of an image: file and optional header, directories, sections.",
+    syntax="!dh [-f] [-s] [-a] base | module",
+    example="!dh -f ntdll    file and optional header alone; -s sections alone",
+    family="headers",
+)
+def display_headers(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    options: set[str] = set()
+    cursor.skip_blanks()
+    while option := cursor.match(r"[-/]([a-zA-Z])(?=\s|$)"):
+        if option.group(1).lower() not in "fsae":
+            raise cursor.error("Syntax error", hint="!dh has -f, -s and -a")
+        options.add(option.group(1).lower())
+        cursor.skip_blanks()
+    if cursor.at_end:
+        raise CommandError("an address is missing", hint="!dh base; lm lists the bases of modules")
+    system = ctx.system
+    base = _read_base(ctx, cursor)
+    try:
+        image = PeImage.from_memory(system.memory, base)
+    except DebuggerError as error:
+        raise CommandError(
+            f"No file header at {address_text(base, system.pointer_size)}: {error.message}",
+            identifier="image.no-header",
+            hint="give the base of an image; its file is looked for on .exepath",
+        ) from None
+    everything = not options & {"f", "s"} or "a" in options
+    if everything or "f" in options:
+        lines = ["", *header_lines(image.header), ""]
+        yield HeaderBlock(base=base, part="headers", name="", shown="\n".join(lines))
+    if everything or "s" in options:
+        yield from _sections(image, base)
+
+
+def _read_base(ctx: CommandContext, cursor: Cursor) -> int:
+    start = cursor.position
+    module = ctx.system.modules.named(cursor.word())
+    if module is not None:
+        return module.base
+    cursor.position = start
+    return ctx.expression(cursor)
+
+
+def _sections(image: PeImage, base: int) -> Iterator[Item]:
+    debug = image.directories[DIRECTORY_DEBUG]
+    for number, section in enumerate(image.section_headers, 1):
+        lines = ["", *section_lines(number, section)]
+        yield HeaderBlock(
+            base=base, part="section", name=sanitise_line(section.name), shown="\n".join(lines)
+        )
+        if debug and 0 <= debug.rva - section.rva < section.memory_size:
+            try:
+                lines = ["", "", *debug_directory_lines(image)]
+            except DebuggerError as error:
+                lines = ["", f"Debug Directories: {error.message}"]
+            yield HeaderBlock(base=base, part="debug", name="", shown="\n".join(lines))
+
+
+# -- .imgscan ----------------------------------------------------------------------------------
+
+
+@command(
+    ".imgscan",
+    summary="Find image headers in the memory of the target.",
+    syntax=".imgscan [/r range] [/v]",
+    example=".imgscan    also finds images that no module list has",
+    family="headers",
+)
+def scan_for_images(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    start, end = 0, 1 << (8 * ctx.system.pointer_size)
+    verbose = False
+    cursor.skip_blanks()
+    while option := cursor.match(r"/([a-zA-Z])"):
+        letter = option.group(1).lower()
+        if letter == "r":
+            found = ctx.range(cursor, element_size=1, default_count=_PAGE, limit=1 << 64)
+            start, end = found.start, found.start + found.size
+        elif letter == "v":
+            verbose = True
+        elif letter == "l":
+            raise CommandError(
+                "modules cannot be added from images found in memory",
+                identifier="target.unsupported",
+                hint=".reload name=address adds a module",
+            )
+        else:
+            raise cursor.error("Syntax error", hint=".imgscan has /r range and /v")
+        cursor.skip_blanks()
+    for count, address in enumerate(_marked_pages(ctx, start, end)):
+        if count >= _MAX_IMAGES:
+            yield Text(value=f"stopped after {_MAX_IMAGES} candidates")
+            return
+        image = _image_at(ctx.system, address)
+        if image is not None:
+            yield image
+        elif verbose:
+            at = address_text(address, ctx.system.pointer_size)
+            yield Text(value=f"MZ at {at}, but no PE header")
+
+
+def _marked_pages(ctx: CommandContext, start: int, end: int) -> Iterator[int]:
+    """Yield the page addresses from *start* to *end* whose first bytes are ``MZ``."""
+    memory = ctx.system.target.memory
+    address: int | None = (start + _PAGE - 1) // _PAGE * _PAGE
+    pages = 0
+    while address is not None and address < end:
+        pages += 1
+        if pages % 1024 == 0:
+            ctx.cancel.check()
+            ctx.progress("searching pages for images", pages, 0)
+        if memory.read_some(address, 2) == b"MZ":
+            yield address
+        following = memory.next_readable(address + _PAGE)
+        if following is None:
+            return
+        address = (following + _PAGE - 1) // _PAGE * _PAGE
+
+
+def _image_at(system: System, address: int) -> FoundImage | None:
+    try:
+        image = PeImage.from_memory(system.target.memory, address)
+    except DebuggerError:
+        return None
+    module = system.modules.at(address)
+    name = sanitise_line(module.info.file_name) if module and module.base == address else ""
+    if not name:
+        try:
+            table = image.export_table()
+        except DebuggerError:
+            table = None
+        name = sanitise_line(table.dll_name) if table else ""
+    region = next((r for r in system.target.regions() if r.base <= address < r.end), None)
+    protect = region.protect if region else 0
+    kind = region.type if region else 0
+    lines = [
+        f"MZ at {address_text(address, system.pointer_size)}, "
+        f"prot {protect:08x}, type {kind:08x} - size {image.size_of_image:x}"
+    ]
+    if name:
+        lines.append(f"  Name: {name}")
+    return FoundImage(
+        base=address,
+        protect=protect,
+        memory_type=kind,
+        size=image.size_of_image,
+        name=name,
+        shown="\n".join(lines),
+    )
