@@ -57,7 +57,7 @@ class Function(msgspec.Struct, frozen=True):
         if self.modules.at(address) is not self.module:
             return False
         if self.module is None:
-            return abs(address - self.start) < _NEAR
+            return not self.size and abs(address - self.start) < _NEAR
         rva, start = address - self.module.base, self.start - self.module.base
         row = unwind_row(self.modules, self.module, rva)
         if self.is_from_unwind:
