@@ -94,6 +94,16 @@ def float_lines(registers: Mapping[str, int]) -> list[str]:
     return lines
 
 
+def mmx_lines(registers: Mapping[str, int]) -> list[str]:
+    """Return the MMX registers, which are the low 64 bits of the x87 stack, two in a line."""
+    shown = []
+    for i in range(8):
+        bits = registers.get(f"st{i}")
+        low = None if bits is None else bits & 0xFFFFFFFFFFFFFFFF
+        shown.append(f"mm{i}={hex_or_unknown(low, 16)}")
+    return [f"{a}  {b}" for a, b in zip(shown[::2], shown[1::2])]
+
+
 def _floats(value: int, size: int) -> list[float]:
     count = size // 4
     return list(struct.unpack(f"<{count}f", value.to_bytes(size, "little")))[::-1]
@@ -132,11 +142,7 @@ def block_lines(registers: Mapping[str, int], mask: int) -> list[str]:
     if mask & FLOAT_MASK:
         lines += float_lines(registers)
     if mask & MMX_MASK:
-        lines += [
-            f"mm{i}={hex_or_unknown(st & 0xFFFFFFFFFFFFFFFF if st is not None else None, 16)}"
-            for i in range(8)
-            for st in [registers.get(f"st{i}")]
-        ]
+        lines += mmx_lines(registers)
     if mask & DEBUG_MASK:
         lines += debug_lines(registers)
     if mask & XMM_MASK:
