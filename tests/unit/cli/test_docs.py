@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from polydbg.cli.docs import page
 from polydbg.cli.options import UsageError
+from polydbg.service.api import CommandEnd, Event, ItemsEvent, OpenRequest
+from polydbg.service.local import LocalClient
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,3 +45,49 @@ def test_source_files_that_pages_name_exist(path: Path) -> None:
     layers = "|".join(sorted(p.name for p in package.iterdir() if p.is_dir()))
     named = re.findall(rf"`((?:{layers})/[\w/]*(?:\.py)?)`", path.read_text("utf-8"))
     assert not [name for name in named if not (package / name).exists()]
+
+
+def tour() -> Iterator[tuple[str, list[str]]]:
+    """Yield each command of the README's tour with the lines that it shows; ``""`` for opening."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    start = text.index("## Five minutes")
+    for block in re.findall(r"```\n(.*?)```", text[start : text.index("\n## ", start + 1)], re.S):
+        for part in re.split(r"^(?=0:000>|\$ )", block, flags=re.M):
+            prompt, *shown = part.rstrip("\n").split("\n")
+            command = prompt.removeprefix("0:000>").strip()
+            if shown:
+                yield "" if command.startswith("$") else command, shown
+            elif command:
+                yield command, ["..."]
+
+
+def lines_of(events: Iterator[Event]) -> list[str]:
+    items = [i for e in events if isinstance(e, ItemsEvent) for i in e.items]
+    text = "\n".join(i.text() for i in items if not isinstance(i, CommandEnd))
+    return [line.rstrip() for line in text.split("\n")]
+
+
+def fits(shown: list[str], printed: list[str]) -> bool:
+    """Tell whether *printed* is what is *shown*, where ``...`` leaves out text or whole lines."""
+    patterns = [
+        r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
+        for line in shown
+    ]
+    pattern = "".join(patterns)
+    return re.fullmatch(pattern, "\n".join(printed) + "\n") is not None
+
+
+def test_the_tour_prints_what_the_readme_shows() -> None:
+    """Run in order, in one session, as a newcomer types it."""
+    folder = str(resources.files("polydbg") / "demo")
+    client = LocalClient()
+    try:
+        opening = OpenRequest([f"{folder}/practice.dmp"], folder, folder, folder)
+        opened = lines_of(client.open(opening))
+        steps = list(tour())
+        assert len(steps) > 10
+        for command, shown in steps:
+            printed = lines_of(client.execute(command)) if command else opened
+            assert fits(shown, printed), (command, printed)
+    finally:
+        client.close()
