@@ -416,3 +416,16 @@ def test_frames_in_a_pdb_of_msvc(data_dir: Path) -> None:
         assert row is not None
         assert row.line == line
         assert pdb.signature_of(symbol) == parameters
+
+
+@pytest.mark.parametrize("pattern", ["*leaf*", "walk", "tally"])
+def test_inlined_calls_in_lists(data_dir: Path, pattern: str) -> None:
+    pdb = open_pdb(data_dir / "samples" / "win" / "bin" / "fastpath.pdb")
+    rows = [row_of(pdb, "fastpath", each) for each in pdb.symbols_matching(pattern, CancelToken())]
+    for call in pdb.inlined_matching(pattern, CancelToken()):
+        offset = call.rva - call.caller.rva
+        caller = f"fastpath!{call.caller.name}+{offset:x}"
+        rows.append(
+            f"00000001`{0x40000000 + call.rva:08x} fastpath!{call.name} =  (inline caller) {caller}"
+        )
+    assert rows == transcript(data_dir, "fastpath.fastpath", f"x fastpath!{pattern}")

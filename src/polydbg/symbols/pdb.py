@@ -22,6 +22,7 @@ from polydbg.formats.pdb.msf import Buffer
 from polydbg.formats.pdb.reading import cstring, text
 from polydbg.formats.pdb.sources import last_component, modules_naming, path_matches
 from polydbg.symbols.pdb_file import Module, PdbFile
+from polydbg.symbols.pdb_inlined import InlinedCaller, inlined_callers
 from polydbg.symbols.pdb_names import PdbNames, private_symbol, public_symbol
 from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind
 
@@ -321,6 +322,10 @@ class PdbSource:
 
     def symbols_matching(self, pattern: str, cancel: CancelToken) -> Iterator[Symbol]:
         return self._names.matching(pattern, cancel)
+
+    def inlined_matching(self, pattern: str, cancel: CancelToken) -> Iterator[InlinedCaller]:
+        """Yield the inlined calls of functions whose names match, as ``x`` lists them."""
+        return inlined_callers(self._file, pattern, cancel)
 
     def symbol_named(self, name: str) -> Symbol | None:
         found = self._names.named(name)

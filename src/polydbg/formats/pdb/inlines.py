@@ -11,6 +11,7 @@ import struct
 
 import msgspec
 
+from polydbg.base.errors import FormatError
 from polydbg.formats.pdb.module import S_INLINESITE, S_INLINESITE2, records_within
 from polydbg.formats.pdb.reading import unpack
 
@@ -65,8 +66,7 @@ class _Annotations:
         first = data[position]
         size = 1 if first < 0x80 else 2 if first < 0xC0 else 4 if first < 0xE0 else 0
         if not size or position + size > self._end:
-            self._position = self._end
-            return 0
+            raise FormatError("an annotation of an inlined call is damaged", offset=position)
         self._position = position + size
         value = int.from_bytes(data[position : position + size], "big")
         return value & (0x7F, 0x3FFF, 0, 0x1FFFFFFF)[size - 1]

@@ -149,6 +149,7 @@ class ModuleSymbols:
         self.data = data
         self.separated: list[SeparatedCode] = []
         self.trampolines: list[Trampoline] = []
+        self._by_position: list[int] | None = None
         code: list[int] = []
         named: list[int] = []
         labels: list[int] = []
@@ -273,6 +274,27 @@ class ModuleSymbols:
                 if symbol is not None:
                     found.append(symbol)
         return found
+
+    def function_around(self, position: int) -> CodeViewSymbol | None:
+        """Return the function whose scope holds the record at *position*."""
+        if self._by_position is None:
+            self._by_position = sorted(offset for _, offset in self._code)
+        rank = bisect_right(self._by_position, position) - 1
+        found = self.symbol(self._by_position[rank]) if rank >= 0 else None
+        inside = found is not None and found.is_procedure and position < found.end
+        return found if inside else None
+
+    def sites_of_function(self, function_id: int) -> Iterator[int]:
+        """Yield the offsets of the inline-site records of an inlined function."""
+        wanted = struct.pack("<I", function_id)
+        hit = self.data.find(wanted)
+        while hit >= 0:
+            position = hit - 12
+            if position >= 4 and position & 3 == 0:
+                kind = self.data[position + 2] | self.data[position + 3] << 8
+                if kind in (S_INLINESITE, S_INLINESITE2):
+                    yield position
+            hit = self.data.find(wanted, hit + 1)
 
     def function_starting_at(self, key: int) -> CodeViewSymbol | None:
         """Return the first function that starts at *key*."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _LOW = 0xFFFFFFFF
 
@@ -25,6 +25,10 @@ class Places:
         """Return (address, offset) of the entry of a rank."""
         item = self._items[rank]
         return item >> 32, item & _LOW
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield (address, offset) of every entry, by address."""
+        return ((item >> 32, item & _LOW) for item in self._items)
 
     def rank_above(self, key: int) -> int:
         """Return the rank of the first entry above *key*."""

@@ -7,6 +7,7 @@ the debugger's output (``unsigned int64``, ``<function> *``, enumerations withou
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from polydbg.base.errors import FormatError
@@ -197,6 +198,38 @@ class TypeStream:
             return self.first, 0
         mark = at + (low - 1) * 8
         return max(self._hash.u32(mark), self.first), self._hash.u32(mark + 4)
+
+    def containing(self, literal: bytes, poll: Callable[[], None]) -> Iterator[tuple[int, bytes]]:
+        """Yield (index, whole record) of the records that contain *literal*, case folded.
+
+        *literal* is in lower case; *poll* is called every few milliseconds.
+        """
+        windows = self._windows()
+        for number, (index, offset) in enumerate(windows):
+            end = windows[number + 1][1] if number + 1 < len(windows) else self._size
+            if not 0 <= offset < end <= self._size:
+                continue
+            if number % 64 == 0:
+                poll()
+            chunk = self._stream.read(self._base + offset, end - offset)
+            if literal not in chunk.lower():
+                continue
+            position = 0
+            while position + 4 <= len(chunk):
+                size = (chunk[position] | chunk[position + 1] << 8) + 2
+                record = chunk[position : position + size]
+                if literal in record.lower():
+                    yield index, record
+                position += size
+                index += 1
+
+    def _windows(self) -> list[tuple[int, int]]:
+        """Return the (index, offset) pairs of the hash stream, at least that of the first type."""
+        at, count = self._marks
+        if self._hash is None or not count:
+            return [(self.first, 0)]
+        words = self._hash.u32_array(at, count * 2)
+        return list(zip(words[0::2], words[1::2], strict=True))
 
     def candidates(self, bucket: int) -> list[int]:
         """Return the indices of the types whose hash is *bucket*."""
