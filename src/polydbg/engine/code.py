@@ -17,6 +17,7 @@ from polydbg.memory.space import AddressSpace
 
 _FIRST_READ, _READ = 0x80, 0x1000
 _MAX_HOLES = 64
+_FAR_ANCHOR = 1 << 14  # bytes that can be decoded in a few hundredths of a second
 
 
 class CodeView(msgspec.Struct, eq=False):
@@ -108,7 +109,9 @@ def before(
 ) -> list[Instruction]:
     """Return up to *count* instructions that end at *end*; see :meth:`Disassembler.backwards`."""
     size = (count + 8) * LONGEST_INSTRUCTION
-    if anchor is not None and end - anchor <= 1 << 16:
+    if anchor is not None and end - anchor <= _FAR_ANCHOR:
         size = max(size, end - anchor)
     data = readable_before(memory, end, size)
-    return decoder.backwards(data, end, count, symbolize, anchor) if data else []
+    # Names only for what is shown: the way there can be long.
+    found = decoder.backwards(data, end, count, None, anchor) if data else []
+    return [decoder.decode_one(row.data, row.address, symbolize) or row for row in found]

@@ -7,6 +7,7 @@ Computed jumps are followed where a jump table of a usual shape lies behind them
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
@@ -90,7 +91,7 @@ class FlowAnalysis:
     def _follow(self, start: int) -> None:
         """Read on from *start* up to where control goes elsewhere or joins known code."""
         code = self._code
-        history: list[Instruction] = []
+        history = deque[Instruction](maxlen=_HISTORY)
         stream = instructions(self._memory, self._decoder, start, self._symbolize)
         for row in stream:
             if row.address in code.rows or not self._is_inside(row.address):
@@ -101,7 +102,7 @@ class FlowAnalysis:
             if len(code.rows) % _POLL == 0:
                 self._step(len(code.rows))
             code.rows[row.address] = row
-            history = [*history[1 - _HISTORY :], row]
+            history.append(row)
             if not self._goes_on(row, history):
                 return
 
@@ -109,7 +110,7 @@ class FlowAnalysis:
         function = self._code.function
         return 0 <= address - function.start < function.size or function.contains(address)
 
-    def _goes_on(self, row: Instruction, history: list[Instruction]) -> bool:
+    def _goes_on(self, row: Instruction, history: deque[Instruction]) -> bool:
         """Note where *row* leads, and say whether the next instruction follows it."""
         if not row.data or not row.is_decoded:
             self._code.is_complete = False
@@ -134,14 +135,14 @@ class FlowAnalysis:
             self._code.leaders.add(target)
             self._pending.append(target)
 
-    def _computed(self, history: list[Instruction]) -> None:
+    def _computed(self, history: deque[Instruction]) -> None:
         """Follow a computed jump through its table; a jump through a pointer leaves for good."""
         module = self._code.function.module
         base = module.base if module is not None else 0
         targets = jump_targets(
             self._memory,
             self._decoder,
-            history,
+            list(history),
             self._code.rows.values(),
             base,
             self._is_inside,
