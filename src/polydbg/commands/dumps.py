@@ -73,7 +73,7 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
         crash_frame = frame.place.text
         source = f"[{frame.file} @ {frame.line}]" if frame.file else ""
         instruction = instruction_at(system, frame.frame.pc, registers).shown
-        lines.append(f"{crash_frame}: {source}".rstrip(": ") + (":" if not source else ""))
+        lines.append(f"{crash_frame} {source}".rstrip() + ":")
         lines.append(instruction)
     cause = ""
     if event is not None and event.is_stored:

@@ -227,7 +227,8 @@ def _row_text(
         parts[-1] += "    "
     line = " ".join(parts)
     source = f" [{row.file} @ {row.line}]" if layout.source and row.file else ""
-    return f"{line.rstrip() if layout.arguments else line} {name}{source}"
+    guess = " (guess)" if row.trust.is_guess else ""
+    return f"{line.rstrip() if layout.arguments else line} {name}{source}{guess}"
 
 
 def _bare_name(row: StackFrame) -> str:
