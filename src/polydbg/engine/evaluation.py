@@ -132,8 +132,15 @@ def register_value(registers: Mapping[str, int], name: str) -> int | None:
     return None
 
 
-def _register(name: str) -> Callable[[System, Session], int | None]:
-    return lambda system, session: register_value(system.scope_registers(), name)
+def _register(*names: str) -> Callable[[System, Session], int | None]:
+    """Return a getter of the first of *names* that the processor has."""
+
+    def get(system: System, session: Session) -> int | None:
+        registers = system.scope_registers()
+        values = (register_value(registers, name) for name in names)
+        return next((value for value in values if value is not None), None)
+
+    return get
 
 
 def _frame_part(part: str) -> Callable[[System, Session], int | None]:
@@ -164,9 +171,9 @@ def _entry(system: System, session: Session) -> int | None:
 
 
 _PSEUDO: dict[str, Callable[[System, Session], int | None]] = {
-    "$ip": _register("rip"),
-    "$csp": _register("rsp"),
-    "$retreg": _register("rax"),
+    "$ip": _register("rip", "eip", "pc"),
+    "$csp": _register("rsp", "esp", "sp"),
+    "$retreg": _register("rax", "eax", "x0"),
     "$retreg64": _register("rax"),
     "$ra": _frame_part("ra"),
     "$scopeip": _frame_part("pc"),

@@ -238,5 +238,6 @@ def test_x86_addresses_have_eight_digits(tmp_path: Path) -> None:
         "00401000 8bff            mov     edi,edi",
         "00401002 55              push    ebp",
     ]
+    assert run("u . L1") == ["00401000 8bff            mov     edi,edi"]
     assert run("ub 401005 L1") == ["00401003 8bec            mov     ebp,esp"]
     assert run("uu fffffffe") == ["fffffffe ??              ???", "ffffffff ??              ???"]
