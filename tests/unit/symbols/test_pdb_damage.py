@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from pathlib import Path
 
 import pdb_builder as b
 import pytest
@@ -85,3 +86,19 @@ def test_types_that_refer_to_themselves() -> None:
         assert symbol is not None
         with pytest.raises(FormatError):
             pdb.data_type_name(symbol)
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", ["samples/win/bin/fastpath.pdb", "symbols/llvm-pdb/test.pdb"])
+def test_damaged_samples(data_dir: Path, name: str) -> None:
+    data = (data_dir / name).read_bytes()
+    dice = random.Random(1)
+    rvas = (0x1005, 0x1540, 0x15C4, 0x2010)
+    start = time.monotonic()
+    for _ in range(25):
+        ask(data[: dice.randrange(len(data))], rvas)
+        damaged = bytearray(data)
+        for _ in range(200):
+            damaged[dice.randrange(len(data))] = dice.randrange(256)
+        ask(bytes(damaged), rvas)
+    assert time.monotonic() - start < 60

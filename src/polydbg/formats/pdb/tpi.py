@@ -238,7 +238,7 @@ class TypeStream:
             return []
         data = self._hash.read(at, count * 4)
         wanted = struct.pack("<I", bucket)
-        found = []
+        found: list[int] = []
         position = data.find(wanted)
         while position >= 0 and len(found) < _MAX_CANDIDATES:
             if position % 4 == 0:
@@ -318,7 +318,7 @@ class Types:
         return "<unknown>"
 
     def _array_name(self, index: int, depth: int) -> str:
-        dimensions = []
+        dimensions: list[int] = []
         while index >= _FIRST_INDEX and len(dimensions) <= _MAX_DEPTH:
             leaf, body = self.tpi.record(index)
             if leaf != LF_ARRAY:
