@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from harness import PAIRS, Measurement, compare_row, main, single_row
-from programs import DATA, DEMO, lldb, polydbg, stackwalk
+from programs import DEMO, lldb, polydbg, stackwalk
 
 QUESTIONS = (
     ("modules (`lm`)", "lm", "practice"),
@@ -16,11 +16,7 @@ QUESTIONS = (
 
 
 def measurements(pairs: int = PAIRS) -> list[Measurement]:
-    """The practice dump against lldb and Breakpad, and what single questions cost.
-
-    Breakpad's minidump_stackwalk reads no PDB: it walks the same dump without symbols, and a dump
-    of its own kind with its own text symbols.
-    """
+    """The practice dump against lldb and Breakpad, and what single questions cost."""
     dump, image, pdb = (DEMO / f"practice.{suffix}" for suffix in ("dmp", "exe", "pdb"))
     ours = polydbg("polydbg", dump, DEMO, ".ecxr;k", "orders.c @ 139", "-lines")
     found: list[Measurement] = []
@@ -32,14 +28,6 @@ def measurements(pairs: int = PAIRS) -> list[Measurement]:
     if walker is not None:
         note = "it reads no PDB: addresses only"
         found.append(partial(compare_row, "small dump: crash stack", ours, walker, pairs, note))
-    inline, folder = DATA / "minidump/breakpad/linux_inline.dmp", DATA / "symbols/breakpad"
-    walker = stackwalk(inline, "linux_inline.cpp", folder)
-    if walker is not None and inline.exists():
-        sym = polydbg("polydbg", inline, folder, ".ecxr;k", "linux_inline", "-lines")
-        note = "Breakpad's own dump and text symbols"
-        found.append(
-            partial(compare_row, "small Linux dump: crash stack", sym, walker, pairs, note)
-        )
     for what, commands, must_print in QUESTIONS:
         command = polydbg("polydbg", dump, DEMO, commands, must_print)
         found.append(partial(single_row, f"small dump: {what}", command, pairs))

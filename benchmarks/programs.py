@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from harness import Command
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / ".cache"
 DEMO = HERE.parent / "src" / "polydbg" / "demo"
-DATA = Path(os.environ.get("POLYDBG_DATA") or HERE.parents[1] / "shared" / "data")
 
 
 def polydbg(
