@@ -366,7 +366,7 @@ def _sections(image: PeImage, base: int) -> Iterator[Item]:
 @command(
     ".imgscan",
     summary="Find image headers in the memory of the target.",
-    syntax=".imgscan [/r range] [/v]",
+    syntax=".imgscan [/v] [/r range]",
     example=".imgscan    also finds images that no module list has",
     family="headers",
 )
