@@ -42,6 +42,7 @@ def test_nine_lines_of_ten_agree(
         capture_output=True,
         text=True,
         timeout=600,
+        cwd=tmp_path,
         check=False,
     )
     assert re.search(r"^all: ", done.stdout, re.MULTILINE), done.stderr

@@ -8,7 +8,8 @@ in which inlined call it is; a change from one inlined call to another has no he
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.arch.disassembly import Instruction
 from polydbg.base.errors import CommandError
@@ -26,8 +27,7 @@ from polydbg.symbols.source import LineEntry
 _NO_LINE = " " * 6
 
 
-@dataclass(frozen=True, slots=True)
-class RowStyle:
+class RowStyle(msgspec.Struct, frozen=True):
     """How rows look. *columns* is the room for the code bytes; *lines* puts source lines first.
 
     ``.asm verbose`` says nothing more for any processor that polydbg decodes (the engine's

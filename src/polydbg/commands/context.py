@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.commands.cursor import Cursor
@@ -12,8 +13,7 @@ from polydbg.engine.session import Session, System
 from polydbg.expr.masm import Range, evaluate, evaluate_prefix, parse_range
 
 
-@dataclass(frozen=True, slots=True)
-class CommandContext:
+class CommandContext(msgspec.Struct, frozen=True):
     """Passed to every command.
 
     *run* executes a further command line in the same session (``~*k``, ``-cf``); *progress* reports

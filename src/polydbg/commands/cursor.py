@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import CommandError
 
 
-@dataclass(slots=True)
-class Cursor:
+class Cursor(msgspec.Struct, eq=False):
     """*text* is the whole line, *position* the next character to read."""
 
     text: str

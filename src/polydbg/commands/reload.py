@@ -281,8 +281,7 @@ def _reload_named(ctx: CommandContext, request: _Request) -> Iterator[Item]:
         literal = "w" in request.options
         _bring_back(ctx, request.name, literal=literal)
         modules = _matching(system.modules.modules, request.name, literal=literal)
-        for module in modules:
-            forget(module, files)
+        modules = [forget(system.modules, module, files) for module in modules]
     if not modules:
         yield Text(value=_not_found(request, system))
         return
@@ -378,7 +377,7 @@ def load_symbols(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     for done, module in enumerate(modules):
         ctx.progress(f"loading symbols of {module.name}", done, len(modules))
         if again:
-            forget(module, ctx.session.files)
+            module = forget(system.modules, module, ctx.session.files)
         was_loaded = module.state is SymbolState.LOADED
         system.modules.symbols(module)
         loaded = module.state is SymbolState.LOADED

@@ -138,12 +138,23 @@ class ModuleMap(msgspec.Struct, eq=False):
     _by_name: dict[str, Module] = msgspec.field(default_factory=dict)
 
     def fill(self, infos: Sequence[ModuleInfo]) -> None:
-        """Take the target's list; modules are kept sorted by base, equal bases in list order."""
-        self.modules = [Module(i) for i in sorted(infos, key=lambda i: i.base)]
+        """Take a list; modules are kept sorted by base, equal bases in list order. What was found
+        for a module that is in the list already stays with it."""
+        known = {id(m.info): m for m in self.modules}
+        ordered = sorted(infos, key=lambda i: i.base)
+        self.modules = [known.get(id(i)) or Module(i) for i in ordered]
         self._starts = [m.base for m in self.modules]
         self._by_name = {}
         for module in self.modules:
             self._by_name.setdefault(module.name.lower(), module)
+
+    def renew(self, module: Module) -> Module:
+        """Put in *module*'s place one for which nothing was looked for yet, and return it."""
+        fresh = Module(module.info)
+        self.modules[self.modules.index(module)] = fresh
+        if self._by_name.get(module.name.lower()) is module:
+            self._by_name[module.name.lower()] = fresh
+        return fresh
 
     def at(self, address: int) -> Module | None:
         """Return the module whose range holds *address*; of overlapping ones the later base."""

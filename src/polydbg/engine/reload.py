@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from polydbg.engine.files import FileFinder
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
 from polydbg.engine.session import Session, System
 from polydbg.targets.target import ModuleInfo, UnloadedModuleInfo
 
 
-def forget(module: Module, files: FileFinder) -> None:
-    """Make *module* as it was before anything was looked for, and give up its symbol file."""
+def forget(modules: ModuleMap, module: Module, files: FileFinder) -> Module:
+    """Give up what was found for *module*; return the one that takes its place in *modules*."""
     if module.symbols is not None:
         module.symbols.close()
     files.forget(module.info)
-    _copy(Module(module.info), module)
+    return modules.renew(module)
 
 
 def refresh(system: System, files: FileFinder) -> None:
@@ -23,8 +25,10 @@ def refresh(system: System, files: FileFinder) -> None:
     """
     here = _current_module(system)
     was_loaded = here is not None and here.state is not SymbolState.DEFERRED
-    for module in system.modules.modules:
-        forget(module, files)
+    for module in list(system.modules.modules):
+        fresh = forget(system.modules, module, files)
+        if module is here and was_loaded:
+            here = fresh
     if here is not None and was_loaded:
         system.modules.symbols(here)
 
@@ -38,8 +42,8 @@ def refresh_all(session: Session) -> None:
 def reload_list(system: System, files: FileFinder) -> None:
     """Take the target's own list again and forget what was found."""
     was_loaded = {m.info for m in system.modules.modules if m.state is not SymbolState.DEFERRED}
-    for module in system.modules.modules:
-        forget(module, files)
+    for module in list(system.modules.modules):
+        forget(system.modules, module, files)
     system.modules.fill(system.target.modules())
     here = _current_module(system)
     if here is not None and here.info in was_loaded:
@@ -48,20 +52,20 @@ def reload_list(system: System, files: FileFinder) -> None:
 
 def unload(system: System, module: Module, files: FileFinder) -> None:
     """Take *module* out of the list; the dump's own list brings it back."""
-    forget(module, files)
-    _refill(system.modules, [m.info for m in system.modules.modules if m is not module])
+    fresh = forget(system.modules, module, files)
+    system.modules.fill([m.info for m in system.modules.modules if m is not fresh])
 
 
 def add(system: System, info: ModuleInfo, files: FileFinder) -> Module:
     """Put a module into the list in place of those with its base; return it."""
     modules = system.modules
-    for module in modules.modules:
+    for module in list(modules.modules):
         if module.base == info.base:
-            forget(module, files)
+            forget(modules, module, files)
     kept = [m.info for m in modules.modules if m.base != info.base]
     if any(other.name.lower() == info.name.lower() for other in kept):
-        info = _renamed(info, f"{info.name}_{info.base:x}")
-    _refill(modules, [*kept, info])
+        info = msgspec.structs.replace(info, name=f"{info.name}_{info.base:x}")
+    modules.fill([*kept, info])
     return next(m for m in modules.modules if m.info is info)
 
 
@@ -83,22 +87,3 @@ def _current_module(system: System) -> Module | None:
     registers = system.scope_registers()
     address = registers.get("rip") or registers.get("eip") or registers.get("pc")
     return system.modules.at(address) if address else None
-
-
-def _refill(modules: ModuleMap, infos: list[ModuleInfo]) -> None:
-    """Give *modules* another list; what was found for modules of both lists stays."""
-    known = {id(module.info): module for module in modules.modules}
-    modules.fill(infos)
-    for module in modules.modules:
-        if (old := known.get(id(module.info))) is not None:
-            _copy(old, module)
-
-
-def _copy(source: Module, target: Module) -> None:
-    for name in Module.__annotations__:
-        setattr(target, name, getattr(source, name))
-
-
-def _renamed(info: ModuleInfo, name: str) -> ModuleInfo:
-    fields = {each: getattr(info, each) for each in ModuleInfo.__annotations__}
-    return ModuleInfo(**{**fields, "name": name})

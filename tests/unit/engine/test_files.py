@@ -164,8 +164,9 @@ def test_one_module_may_be_accepted(open_dump: Open, tmp_path: Path) -> None:
     session, module, _ = opened
     session.files.accept_mismatch(module.info)
     assert load(opened).flag == "M"
-    forget(module, session.files)
-    assert load(opened).state is SymbolState.NONE
+    fresh = forget(session.current.modules, module, session.files)
+    session.current.modules.symbols(fresh)
+    assert fresh.state is SymbolState.NONE
 
 
 def test_damaged_pdb_falls_through(open_dump: Open, tmp_path: Path) -> None:
@@ -290,6 +291,7 @@ def test_unload_bring_back_and_refresh(open_dump: Open, tmp_path: Path) -> None:
     load(opened)
     session.settings.symbol_path = SymbolPath.parse(str(tmp_path / "s"))
     refresh(session.current, session.files)
+    module = session.current.modules.modules[0]
     assert module.status == "private pdb symbols"  # execution stands in it, so it came at once
     unload(session.current, module, session.files)
     assert session.current.modules.modules == []

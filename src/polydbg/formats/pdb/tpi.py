@@ -318,7 +318,7 @@ class Types:
         return "<unknown>"
 
     def _array_name(self, index: int, depth: int) -> str:
-        dimensions: list[int] = []
+        dimensions: list[str] = []
         while index >= _FIRST_INDEX and len(dimensions) <= _MAX_DEPTH:
             leaf, body = self.tpi.record(index)
             if leaf != LF_ARRAY:
