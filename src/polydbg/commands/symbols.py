@@ -17,8 +17,8 @@ from polydbg.commands.output import Heading, Hex, Item, Notice
 from polydbg.commands.registry import command
 from polydbg.engine.modules import Module, displacement_text
 from polydbg.engine.session import System
-from polydbg.symbols.inlined_calls import InlinedCall, InlineSearch
 from polydbg.symbols.pdb import PdbSource
+from polydbg.symbols.pdb_inlined import InlinedCaller
 from polydbg.symbols.source import Symbol, SymbolKind, SymbolSource
 
 _SWITCHES = "012tvqpfdaAnNzZD"
@@ -253,17 +253,10 @@ def _search(
 def _inlined(
     module: Module, source: SymbolSource, pattern: str, options: _Options, report: _Reporting
 ) -> Iterator[Item]:
-    """Yield the inlined calls of functions that match; a very large PDB is not searched."""
+    """Yield the inlined calls of functions that match; they come last, as finding them is slow."""
     if not isinstance(source, PdbSource) or ("d" in options and "f" not in options):
         return
-    search = InlineSearch(source.file, pattern)
-    if not search.is_affordable:
-        yield Notice(
-            identifier="symbols.inlined-not-searched",
-            value=f"inlined calls are not listed: {module.name} has too many symbols to search",
-        )
-        return
-    for call in search.calls(report):
+    for call in source.inlined_matching(pattern, report):
         row = _inlined_row(module, call, options)
         if options.wants(row, is_code=True):
             report.found += 1
@@ -293,8 +286,9 @@ def _row(
     )
 
 
-def _inlined_row(module: Module, call: InlinedCall, options: _Options) -> SymbolRow:
-    caller = f"{module.name}!{sanitise_line(call.caller)}+{call.displacement:x}"
+def _inlined_row(module: Module, call: InlinedCaller, options: _Options) -> SymbolRow:
+    displacement = call.rva - call.caller.rva
+    caller = f"{module.name}!{sanitise_line(call.caller.name)}+{displacement:x}"
     return _make_row(
         options,
         address=module.base + call.rva,
