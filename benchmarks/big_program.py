@@ -20,6 +20,7 @@ from dumps import GENERAL, Crash, Module, write_crash_dump
 SOURCES = Path(__file__).resolve().parent / "big"
 TARGET = "--target=x86_64-w64-windows-gnu"
 INCLUDES = {"boost": Path("/usr/include/boost"), "Eigen": Path("/usr/include/eigen3/Eigen")}
+FLAGS = ("-O0", "-g", "-gcodeview", "-gno-codeview-command-line", "-fdebug-compilation-dir=.")
 UNITS = 25
 STACK_BASE, STACK_SIZE = 0x10_0000, 0x1_0000
 
@@ -44,8 +45,9 @@ def _compile(unit: int, count: int, folder: Path) -> str:
     name = f"unit{unit}.o"
     if not (folder / name).exists():
         defines = [f"-DUNIT={unit}", f"-DCOUNT={count}", "-std=c++20", "-w", "-Iinclude"]
-        flags = ["-O0", "-g", "-gcodeview", "-gno-codeview-command-line", *defines]
-        _run(["clang++-19", TARGET, *flags, "-c", "unit.cpp", "-o", name + ".part"], folder)
+        _run(
+            ["clang++-19", TARGET, *FLAGS, *defines, "-c", "unit.cpp", "-o", name + ".part"], folder
+        )
         (folder / (name + ".part")).rename(folder / name)
     return name
 
@@ -70,9 +72,8 @@ def build(folder: Path, units: int = UNITS, count: int = 2, jobs: int | None = N
     # Compiled in the folder under a relative name: the PDB then names no place of this machine.
     for source in SOURCES.iterdir():
         (folder / source.name).write_bytes(source.read_bytes())
-    middle = units // 2
-    flags = ["-O0", "-g", "-gcodeview", f"-DMIDDLE={middle}", "-c", "main.cpp", "-o", "main.o"]
-    _run(["clang++-19", TARGET, *flags], folder)
+    middle = f"-DMIDDLE={units // 2}"
+    _run(["clang++-19", TARGET, *FLAGS, middle, "-c", "main.cpp", "-o", "main.o"], folder)
     with concurrent.futures.ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
         objects = list(pool.map(lambda unit: _compile(unit, count, folder), range(units)))
     link_flags = ["-fuse-ld=lld-19", "-Wl,--pdb=big.pdb", "-Wl,-e,start"]
