@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from polydbg.base.cancel import CancelToken
-from polydbg.base.errors import DebuggerError
+from polydbg.base.errors import Cancelled, DebuggerError
+from polydbg.base.text import sanitise_line
 from polydbg.commands.registry import REGISTRY
 from polydbg.engine.session import Session
 from polydbg.service.api import Completion
 
 _LIMIT = 200
+_SECONDS = 0.4
+"""How long a search of symbols may take: someone waits with the key just pressed."""
+
+_WILD = re.compile(r"[\\#?\[\]*+]")
 _WORD = re.compile(r"[\w.!~@$:?<>|]*$")
 _START = re.compile(r"(?:^|;)\s*(?P<word>[!.]?[A-Za-z_]*|\|{1,2}|~)$")
 
@@ -55,7 +61,24 @@ def _modules(session: Session, prefix: str) -> Iterator[Completion]:
             yield Completion(f"{module.name}!", len(prefix), module.info.file_name)
 
 
+class _Deadline(CancelToken):
+    """A token that cancels by itself when its time is over."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._end = time.monotonic() + seconds
+
+    @property
+    def is_cancelled(self) -> bool:
+        return super().is_cancelled or time.monotonic() > self._end
+
+    def check(self) -> None:
+        if self.is_cancelled:
+            raise Cancelled
+
+
 def _symbols(session: Session, text: str) -> Iterator[Completion]:
+    """Yield symbols that begin with *text*, those that are found in time."""
     if not session.has_target:
         return
     module_name, _, prefix = text.partition("!")
@@ -65,10 +88,12 @@ def _symbols(session: Session, text: str) -> Iterator[Completion]:
     if module is None or source is None:
         return
     seen = set()
+    pattern = _WILD.sub(lambda match: f"\\{match.group()}", prefix) + "*"
     try:
-        for symbol in source.symbols_matching(f"{prefix}*", CancelToken()):
+        for symbol in source.symbols_matching(pattern, _Deadline(_SECONDS)):
             if symbol.name not in seen:
                 seen.add(symbol.name)
-                yield Completion(f"{module.name}!{symbol.name}", len(text), symbol.kind.value)
-    except DebuggerError:
+                name = sanitise_line(symbol.name)
+                yield Completion(f"{module.name}!{name}", len(text), symbol.kind.value)
+    except (DebuggerError, Cancelled):
         return
