@@ -54,6 +54,7 @@ __all__ = [
     "target_suffix",
 ]
 
+ARCHITECTURES = ("amd64", "x86", "arm64")
 UNDECODABLE = "???"
 LONGEST_INSTRUCTION = 15
 _CHUNK = 64  # instructions decoded in one call of capstone
@@ -156,7 +157,7 @@ class Disassembler:
     """
 
     def __init__(self, arch: str) -> None:
-        if arch not in ("amd64", "x86", "arm64"):
+        if arch not in ARCHITECTURES:
             raise ValueError(f"no disassembler for {arch!r}")
         self.arch = arch
         self._text: _Text = Arm64Text() if arch == "arm64" else X86Text(32 if arch == "x86" else 64)

@@ -6,6 +6,8 @@ Microsoft's published cvconst.h (``CV_HREG_e``, the ``CV_AMD64_*`` part).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 AMD64_GENERAL = (
@@ -192,3 +194,21 @@ DWARF_AMD64 = (
     "rip",
 )
 """DWARF register number (System V x86-64 ABI, figure 3.36) -> name."""
+
+
+PROGRAM_COUNTERS = ("rip", "eip", "pc")
+STACK_POINTERS = ("rsp", "esp", "sp")
+
+
+def program_counter(registers: Mapping[str, int]) -> int | None:
+    """Return the program counter of any architecture's registers."""
+    return _first(registers, PROGRAM_COUNTERS)
+
+
+def stack_pointer(registers: Mapping[str, int]) -> int | None:
+    """Return the stack pointer of any architecture's registers."""
+    return _first(registers, STACK_POINTERS)
+
+
+def _first(registers: Mapping[str, int], names: tuple[str, ...]) -> int | None:
+    return next((registers[name] for name in names if name in registers), None)

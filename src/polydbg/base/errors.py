@@ -65,7 +65,7 @@ class TargetError(DebuggerError):
     identifier = "target.error"
 
 
-class UnsupportedOperation(TargetError):
+class UnsupportedOperation(TargetError):  # noqa: N818 - as io.UnsupportedOperation
     """This kind of target cannot do what was asked."""
 
     identifier = "target.unsupported"
@@ -114,4 +114,4 @@ class CommandError(DebuggerError):
 
 
 class Cancelled(BaseException):
-    """The user asked to stop (Ctrl+C). A BaseException, so that no handler of errors swallows it."""
+    """The user asked to stop (Ctrl+C). No handler of errors swallows a BaseException."""

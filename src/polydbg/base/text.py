@@ -18,7 +18,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def sanitise(text: str) -> str:
-    """Return *text* with control, bidi and escape characters as ``\\xNN``; newlines and tabs stay."""
+    """Return *text* with control, bidi and escape characters as ``\\xNN``; lines stay."""
     return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
 
 

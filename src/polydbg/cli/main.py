@@ -74,8 +74,8 @@ def _demo(arguments: Arguments) -> int:
     arguments.values.setdefault("y", folder)
     arguments.values.setdefault("i", folder)
     arguments.values.setdefault("srcpath", folder)
-    if not sys.stdin.isatty():
-        arguments.values.setdefault("c", ".ecxr; k; ~; lm; q")
+    if not sys.stdin.isatty() and not arguments.has("cf"):
+        arguments.values.setdefault("c", ".ecxr; k; ~; lm")
     return _open(arguments)
 
 

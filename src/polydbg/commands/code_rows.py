@@ -18,7 +18,6 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item
 from polydbg.commands.stop_display import InstructionRow, SymbolLine, inlined_name
-from polydbg.engine.code import program_counter
 from polydbg.engine.modules import Place
 from polydbg.engine.session import System
 from polydbg.engine.settings import Settings
@@ -49,20 +48,15 @@ class RowStyle(msgspec.Struct, frozen=True):
         )
 
 
-def pc_of(system: System) -> int | None:
-    """Return the program counter of the context in force."""
-    return program_counter(system.scope_registers())
-
-
 def default_start(system: System) -> int:
     """Return where a listing without an address begins."""
-    return system.code_view.start(pc_of(system))
+    return system.code_view.start(system.pc)
 
 
 def go_on_at(system: System, address: int) -> None:
     """Remember where the next listing without an address begins."""
     mask = (1 << 8 * system.pointer_size) - 1
-    system.code_view.go_on_at(address & mask, pc_of(system))
+    system.code_view.go_on_at(address & mask, system.pc)
 
 
 def source_line(ctx: CommandContext, address: int) -> LineEntry | None:

@@ -18,7 +18,6 @@ from polydbg.commands.code_rows import (
     code_row,
     default_start,
     go_on_at,
-    pc_of,
     rows,
     rows_or_error,
     unreadable,
@@ -177,7 +176,7 @@ def search_code(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise cursor.error("Syntax error", hint="# PATTERN [ADDRESS]; then # alone goes on")
     start = view.search_address
     if start is None:
-        start = pc_of(ctx.system) or 0
+        start = ctx.system.pc or 0
     if cursor.at_end:
         found = Range(start, 0, None)
     else:

@@ -12,7 +12,6 @@ from polydbg.commands.code_rows import (
     code_row,
     heading,
     line_suffix,
-    pc_of,
     source_line,
     unreadable,
 )
@@ -57,7 +56,7 @@ def unassemble_function(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if cursor.peek() == "/":
         cursor.position += 2
         raise cursor.error("Syntax error", hint="the options are /c /D /m /o /O /i")
-    address = (pc_of(ctx.system) or 0) if cursor.at_end else ctx.expression(cursor)
+    address = (ctx.system.pc or 0) if cursor.at_end else ctx.expression(cursor)
     code = _analyse(ctx, address, several_exits="m" in options)
     first = code.rows.get(code.function.start)
     if first is None or not first.data:

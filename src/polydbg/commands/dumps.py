@@ -104,7 +104,9 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
 
 def _missing(system: System, pc: int | None) -> list[str]:
     """Return what would make answers better, each with the next step."""
-    found = [f"Note: {w.message}" for w in list(system.target.warnings())[:_MAX_NOTICES]]
+    # Streams of other writers are kept as bytes and change no answer.
+    warnings = [w for w in system.target.warnings() if w.identifier != "dump.unknown-stream"]
+    found = [f"Note: {w.message}" for w in warnings[:_MAX_NOTICES]]
     module = system.modules.at(pc) if pc is not None else None
     if (module is not None and module.state is not SymbolState.LOADED) or (
         module is not None

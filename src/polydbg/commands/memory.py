@@ -105,11 +105,7 @@ def default_start(system: System) -> int:
     """Return where a listing without an address begins: where the last one ended, else the ip."""
     if system.memory_view.next_address is not None:
         return system.memory_view.next_address
-    registers = system.scope_registers()
-    for name in ("rip", "eip", "pc"):
-        if name in registers:
-            return registers[name]
-    return 0
+    return system.pc or 0
 
 
 def go_on_at(system: System, kind: str, address: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from polydbg.arch.registers import flag_words
 
@@ -21,6 +22,9 @@ XMM_MASK, YMM_MASK, YMM_INTEGER_MASK, XMM_INTEGER_MASK, MMX_MASK = 0x40, 0x200, 
 VALID_MASK = 0xE7F
 
 
+_NOT_GENERAL = re.compile(r"[vqds]\d+|fp[a-z]+")
+
+
 def hex_or_unknown(value: int | None, digits: int) -> str:
     """Return *value* in hex, or as many ``?`` where the register is not known."""
     return "?" * digits if value is None else f"{value:0{digits}x}"
@@ -35,17 +39,28 @@ def float_text(value: float, digits: int = 6) -> str:
     return f"{value:.{digits}g}"
 
 
-def integer_lines(registers: Mapping[str, int]) -> list[str]:
-    """Return the general registers three in a line, and the flags in words."""
-    lines = [
-        " ".join(f"{name:>3}={hex_or_unknown(registers.get(name), 16)}" for name in row)
-        for row in _ROWS
-    ]
+def integer_lines(registers: Mapping[str, int], arch: str = "amd64") -> list[str]:
+    """Return the general registers in rows, and the flags in words, as *arch* has them."""
+    if arch == "x86":
+        return [
+            _row(registers, ("eax", "ebx", "ecx", "edx", "esi", "edi"), 8),
+            f"{_row(registers, ('eip', 'esp', 'ebp'), 8)} {_flags(registers, arch)}",
+        ]
+    if arch != "amd64":
+        names = [n for n in registers if not _NOT_GENERAL.fullmatch(n)]
+        digits = 8 if arch == "arm" else 16
+        return [_row(registers, names[i : i + 4], digits) for i in range(0, len(names), 4)]
+    return [*(_row(registers, row, 16) for row in _ROWS), _flags(registers, arch)]
+
+
+def _row(registers: Mapping[str, int], names: Sequence[str], digits: int) -> str:
+    return " ".join(f"{n:>3}={hex_or_unknown(registers.get(n), digits)}" for n in names)
+
+
+def _flags(registers: Mapping[str, int], arch: str) -> str:
     efl = registers.get("efl")
-    words = "(flags not known)" if efl is None else flag_words(efl, "amd64")
-    iopl = 0 if efl is None else efl >> 12 & 3
-    lines.append(f"iopl={iopl:<10x}{words}")
-    return lines
+    words = "(flags not known)" if efl is None else flag_words(efl, arch)
+    return f"iopl={0 if efl is None else efl >> 12 & 3:<10x}{words}"
 
 
 def segment_line(registers: Mapping[str, int]) -> str:
@@ -66,10 +81,11 @@ def extended_float_text(bits: int) -> str:
     if mantissa == 0:
         return f"{sign}0.{'0' * 21}e+0000"
     value = Fraction(mantissa) * Fraction(2) ** (exponent - 16383 - 63)
-    power = len(str(value.numerator)) - len(str(value.denominator))
-    if Fraction(10) ** power > value:
+    # Estimated by the binary exponent: the numbers have thousands of digits.
+    power = int((exponent - 16383 - 63 + mantissa.bit_length() - 1) * 0.30102999566398120)
+    while Fraction(10) ** power > value:
         power -= 1
-    elif Fraction(10) ** (power + 1) <= value:
+    while Fraction(10) ** (power + 1) <= value:
         power += 1
     scaled = round(value / Fraction(10) ** power * 10**21)
     if scaled >= 10**22:
@@ -132,12 +148,12 @@ def debug_lines(registers: Mapping[str, int]) -> list[str]:
     return [" ".join(shown[:3]), " ".join(shown[3:])]
 
 
-def block_lines(registers: Mapping[str, int], mask: int) -> list[str]:
+def block_lines(registers: Mapping[str, int], mask: int, arch: str = "amd64") -> list[str]:
     """Return what *mask* (of ``rm``) asks for, in the engine's order."""
     lines: list[str] = []
     if mask & INTEGER_MASK:
-        lines += integer_lines(registers)
-    if mask & SEGMENT_MASK:
+        lines += integer_lines(registers, arch)
+    if mask & SEGMENT_MASK and arch in ("amd64", "x86"):
         lines.append(segment_line(registers))
     if mask & FLOAT_MASK:
         lines += float_lines(registers)

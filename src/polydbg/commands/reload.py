@@ -291,8 +291,7 @@ def _reload_named(ctx: CommandContext, request: _Request) -> Iterator[Item]:
     if request.loads_now:
         yield from _load_now(ctx, modules, accept="i" in request.options)
         return
-    registers = system.scope_registers()
-    here = system.modules.at(registers.get("rip") or registers.get("eip") or 0)
+    here = system.modules.at(system.pc or 0)
     if here is not None and any(module is here for module in modules):
         system.modules.symbols(here)
 

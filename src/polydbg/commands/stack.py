@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from polydbg.arch.registers import program_counter, stack_pointer
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
@@ -21,6 +22,9 @@ _LAST_CONTEXT = "  *** Stack trace for last set context - .thread/.cxr resets it
 _NO_UNWIND = "WARNING: Stack unwind information not available. Following frames may be wrong."
 _NO_MODULE = "WARNING: Frame IP not in any known module. Following frames may be wrong."
 _DASHES = "--------`--------"
+
+
+_UNWOUND = ("amd64", "x86")
 
 
 class FrameRow(Item, frozen=True):
@@ -85,6 +89,16 @@ class Layout(msgspec.Struct, frozen=True):
             return f" # {memory}{sp}RetAddr               : {'Args to Child':71} : Call Site"
         return f" # {memory}{sp}RetAddr               Call Site"
 
+    @property
+    def narrow_heading(self) -> str:
+        """Return the heading for addresses of 8 digits."""
+        if self.names_only:
+            return " # "
+        memory = "  Memory  " if self.memory else ""
+        sp = "Child-SP " if self.stack_pointer else ""
+        arguments = f": {'Args to Child':35} : " if self.arguments else ""
+        return f" # {memory}{sp}RetAddr      {arguments}Call Site"
+
 
 @command(
     "k",
@@ -131,15 +145,16 @@ def _start(
             values.append(ctx.expression(cursor))
         if not values:
             raise CommandError("Numeric expression missing from '<EOL>'")
-        registers["rsp"] = values[0]
+        pc, sp = ("rip", "rsp") if system.pointer_size == 8 else ("eip", "esp")
+        registers[sp] = values[0]
         if len(values) == 2:
             # "k = Sp Ip" and "k = Sp count" look alike; a count is at most 0xffff.
             if values[1] > 0xFFFF:
-                registers["rip"] = values[1]
+                registers[pc] = values[1]
             else:
                 limit = values[1]
         elif len(values) == 3:
-            registers["rip"], limit = values[1], values[2]
+            registers[pc], limit = values[1], values[2]
     elif not cursor.at_end:
         limit, counted = ctx.expression(cursor), True
     if limit > 0xFFFF:
@@ -155,7 +170,16 @@ def stack_rows(
     layout: Layout,
 ) -> Iterator[Item]:
     """Yield heading, rows and the warnings before doubtful ones."""
-    yield Heading(value=layout.heading)
+    if program_counter(registers) is None:
+        raise CommandError(
+            "the context has no program counter", identifier="stack.no-context", hint="see r"
+        )
+    if system.target.arch not in _UNWOUND:
+        yield Notice(
+            identifier="stack.architecture",
+            value=f"stacks of {system.target.arch} are not unwound by this version; the top frame:",
+        )
+    yield Heading(value=layout.heading if system.pointer_size == 8 else layout.narrow_heading)
     previous: int | None = None
     warned = False
     last: StackFrame | None = None
@@ -193,7 +217,7 @@ def frame_row(
         is_guess=row.trust.is_guess,
         arguments=arguments,
         memory=memory,
-        shown=_row_text(row, layout, arguments, memory),
+        shown=_row_text(row, layout, arguments, memory, system.pointer_size),
     )
 
 
@@ -202,6 +226,7 @@ def _row_text(
     layout: Layout,
     arguments: tuple[int | None, ...],
     memory: int | None,
+    size: int,
 ) -> str:
     number = f"{row.number:02x}"
     if layout.names_only:
@@ -210,19 +235,20 @@ def _row_text(
     if layout.memory:
         parts.append(f"{'' if memory is None else f'{memory:x}':>9}")
     inline = row.is_inline
-    return_address = _DASHES if inline else address_text(row.frame.return_address or 0)
+    dashes = _DASHES if size == 8 else "-" * 8
+    return_address = dashes if inline else address_text(row.frame.return_address or 0, size)
     if layout.stack_pointer:
-        parts.append("(Inline Function)" if inline else address_text(row.frame.sp))
+        parts.append("(Inline Function)" if inline else address_text(row.frame.sp, size))
     elif inline:
         return_address = "(Inline Function)"
     parts.append(return_address)
     name = row.place.text
     if layout.arguments:
-        shown = [_DASHES] * 4 if inline else [_value(a) for a in arguments]
+        shown = [dashes] * 4 if inline else [_value(a, size) for a in arguments]
         parts[-1] += "     :"
         parts.append(f"{' '.join(shown)} : ")
         if inline and "v" in layout.letters:
-            name += f" (Inline Function @ {address_text(row.frame.pc)})"
+            name += f" (Inline Function @ {address_text(row.frame.pc, size)})"
     else:
         parts[-1] += "    "
     line = " ".join(parts)
@@ -238,8 +264,9 @@ def _bare_name(row: StackFrame) -> str:
     return place.base_text
 
 
-def _value(value: int | None) -> str:
-    return "????????`????????" if value is None else address_text(value)
+def _value(value: int | None, size: int) -> str:
+    unknown = "????????`????????" if size == 8 else "?" * 8
+    return unknown if value is None else address_text(value, size)
 
 
 def _arguments(system: System, row: StackFrame) -> tuple[int | None, ...]:
@@ -249,7 +276,8 @@ def _arguments(system: System, row: StackFrame) -> tuple[int | None, ...]:
     values: list[int | None] = []
     for i in range(4):
         try:
-            data = system.memory.read(row.frame.caller_sp + 8 * i, 8)
+            size = system.pointer_size
+            data = system.memory.read(row.frame.caller_sp + size * i, size)
             values.append(int.from_bytes(data, "little"))
         except DebuggerError:
             values.append(None)
@@ -259,7 +287,7 @@ def _arguments(system: System, row: StackFrame) -> tuple[int | None, ...]:
 def _raw_words(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     """``kd [words]``: the raw stack with symbols, as ``dqs`` on the stack pointer."""
     count = 0x20 if cursor.at_end else ctx.expression(cursor)
-    sp = ctx.system.scope_registers().get("rsp")
+    sp = stack_pointer(ctx.system.scope_registers())
     if sp is None:
         raise CommandError("Bad register error at '@rsp'")
     yield from ctx.run(f"dqs {sp:#x} L{min(count, 0xFFFF):#x}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from polydbg.arch.disassembly import (
+    ARCHITECTURES,
     LONGEST_INSTRUCTION,
     Disassembler,
     Symbolizer,
     append_suffix,
     effective_address_suffix,
 )
-from polydbg.base.errors import MemoryReadError
+from polydbg.arch.registers import program_counter
+from polydbg.base.errors import MemoryReadError, UnsupportedOperation
 from polydbg.base.text import address_text, sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Hex, Item
@@ -64,8 +66,16 @@ _DISASSEMBLERS: dict[str, Disassembler] = {}
 
 
 def disassembler(arch: str) -> Disassembler:
-    """Return the one disassembler of *arch*."""
+    """Return the one disassembler of *arch*.
+
+    :raises UnsupportedOperation: there is none.
+    """
     if arch not in _DISASSEMBLERS:
+        if arch not in ARCHITECTURES:
+            raise UnsupportedOperation(
+                f"code of {arch} is not decoded by this version",
+                hint="amd64, x86 and arm64 are; registers, memory and modules work",
+            )
         _DISASSEMBLERS[arch] = Disassembler(arch)
     return _DISASSEMBLERS[arch]
 
@@ -88,9 +98,10 @@ def read_or_none(system: System, address: int, size: int) -> bytes | None:
         return None
 
 
-def register_block(registers: Mapping[str, int], mask: int) -> RegisterBlock:
+def register_block(registers: Mapping[str, int], mask: int, arch: str) -> RegisterBlock:
     """Return the item for the registers that *mask* selects."""
-    return RegisterBlock(registers=dict(registers), shown="\n".join(block_lines(registers, mask)))
+    shown = "\n".join(block_lines(registers, mask, arch))
+    return RegisterBlock(registers=dict(registers), shown=shown)
 
 
 def instruction_at(
@@ -118,6 +129,8 @@ def instruction_at(
             decoder.memory_operands(found, registers),
             lambda at, size: read_or_none(system, at, size),
             names,
+            bits=8 * system.pointer_size,
+            selectors=registers if system.target.arch == "x86" else None,
         )
     row = found.row(
         address_text(address, system.pointer_size),
@@ -152,7 +165,7 @@ def inlined_name(ctx: CommandContext, address: int) -> str | None:
 def stop_display(ctx: CommandContext, registers: Mapping[str, int]) -> Iterator[Item]:
     """Yield the symbol line and the instruction at the pc of *registers*."""
     system = ctx.system
-    pc = registers.get("rip")
+    pc = program_counter(registers)
     if pc is None:
         return
     place = system.modules.place(pc)
@@ -169,5 +182,6 @@ def registers_and_instruction(
     ctx: CommandContext, registers: Mapping[str, int], mask: int | None = None
 ) -> Iterator[Item]:
     """Yield the register block of the session's mask, then the stop display."""
-    yield register_block(registers, ctx.session.settings.register_mask if mask is None else mask)
+    chosen = ctx.session.settings.register_mask if mask is None else mask
+    yield register_block(registers, chosen, ctx.system.target.arch)
     yield from stop_display(ctx, registers)

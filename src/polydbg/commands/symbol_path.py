@@ -356,8 +356,7 @@ def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if name:
         module = system.modules.named(name)
     else:
-        registers = system.scope_registers()
-        module = system.modules.at(registers.get("rip") or registers.get("eip") or 0)
+        module = system.modules.at(system.pc or 0)
     if module is None:
         raise CommandError(
             f"No module matches '{name}'" if name else "No module at the current instruction",

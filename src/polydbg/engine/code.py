@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
@@ -41,14 +41,6 @@ class CodeView(msgspec.Struct, eq=False):
 
     def go_on_at(self, address: int, pc: int | None) -> None:
         self.next_address, self.at_pc = address, pc
-
-
-def program_counter(registers: Mapping[str, int]) -> int | None:
-    """Return the program counter of any architecture, ``None`` if it is not known."""
-    for name in ("rip", "eip", "pc"):
-        if name in registers:
-            return registers[name]
-    return None
 
 
 def instructions(

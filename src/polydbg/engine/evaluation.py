@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from polydbg.arch.registers import AMD64_PARTS, FLAGS
+from polydbg.arch.registers import AMD64_PARTS, FLAGS, program_counter
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.modules import Module, SymbolState
 
@@ -66,7 +66,7 @@ class Evaluator:
             module_name, _, symbol = name.partition("!")
             module = modules.named(module_name)
             return self._symbol_in(module, symbol) if module else None
-        here = modules.at(self.register("rip") or self.register("eip") or 0)
+        here = modules.at(self._session.current.pc or 0)
         ordered = ([here] if here else []) + [
             m for m in modules.modules if m is not here and m.state is SymbolState.LOADED
         ]
@@ -159,7 +159,7 @@ def _thread_teb(system: System, session: Session) -> int | None:
 
 def _event_ip(system: System, session: Session) -> int | None:
     thread = system.event_thread
-    return system.thread_registers(thread).get("rip") if thread else None
+    return program_counter(system.thread_registers(thread)) if thread else None
 
 
 def _entry(system: System, session: Session) -> int | None:

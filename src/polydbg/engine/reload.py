@@ -84,6 +84,4 @@ def module_info(
 
 
 def _current_module(system: System) -> Module | None:
-    registers = system.scope_registers()
-    address = registers.get("rip") or registers.get("eip") or registers.get("pc")
-    return system.modules.at(address) if address else None
+    return system.modules.at(system.pc) if system.pc else None

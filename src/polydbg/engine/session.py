@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from polydbg.arch.registers import program_counter
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import TargetError
 from polydbg.engine.code import CodeView
@@ -70,6 +71,11 @@ class System(msgspec.Struct, eq=False):
         if self.scope.context is not None:
             return self.scope.context
         return self.thread_registers(self.thread) if self.thread else {}
+
+    @property
+    def pc(self) -> int | None:
+        """Return the program counter of the registers in force, ``None`` if it is not known."""
+        return program_counter(self.scope_registers())
 
     @property
     def event_thread(self) -> ThreadInfo | None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from polydbg.engine.session import System
 
 
+_HEADER_PAGE = 0x1000
+
+
 class StackFrame(msgspec.Struct, frozen=True):
     """One row of ``k``: a physical frame, or an inlined call inside one (*is_inline*).
 
@@ -65,7 +68,10 @@ class _UnwindView:
         if module is None:
             return False
         image = self._modules.image(module)
-        return image is None or image.is_code(address - module.base)
+        if image is None:
+            # Nothing is known of the sections, but the headers in the first page are no code.
+            return address - module.base >= _HEADER_PAGE
+        return image.is_code(address - module.base)
 
 
 def walk_stack(

@@ -19,7 +19,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Export(msgspec.Struct, frozen=True):
-    """An exported name (or ``None`` with an ordinal only); *forwarder* is ``DLL.Name`` or ``None``."""
+    """An export; *name* is ``None`` with an ordinal only, *forwarder* ``DLL.Name`` or ``None``."""
 
     name: str | None
     ordinal: int

@@ -75,7 +75,7 @@ class SymbolSource(Protocol):
 
     @property
     def status(self) -> str:
-        """Return the words of ``lm``: ``private pdb symbols``, ``pdb symbols``, ``export symbols``."""
+        """Return the words of ``lm``: ``private pdb symbols``, ``export symbols``, ..."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import PureWindowsPath
 
+from polydbg.arch.registers import program_counter
 from polydbg.base.errors import FormatError, TargetError
 from polydbg.base.warnings import Warning
 from polydbg.formats.identify import HEAD_SIZE, FileClass, identify
@@ -36,7 +37,6 @@ from polydbg.targets.target import (
 USER_SHARED_DATA = 0x7FFE0000
 """Where Windows maps KUSER_SHARED_DATA in every process; +8 is the interrupt time in ticks."""
 
-_PROGRAM_COUNTERS = ("rip", "eip", "pc")
 _NOT_IN_NAMES = re.compile(r"\W")
 
 
@@ -223,7 +223,7 @@ class MinidumpTarget:
         if not threads:
             return None
         registers = self.registers(threads[0])
-        address = next((registers[name] for name in _PROGRAM_COUNTERS if name in registers), 0)
+        address = program_counter(registers) or 0
         record = ExceptionRecord(BREAKPOINT_CODE, 0, 0, address, ())
         return DumpEvent(threads[0].id, record, is_stored=False)
 

@@ -16,7 +16,6 @@ from polydbg.symbols.store.path import SymbolPath
 PRACTICE = resources.files("polydbg") / "demo" / "practice.dmp"
 
 
-
 @pytest.fixture
 def session() -> Iterator[Session]:
     session = Session()

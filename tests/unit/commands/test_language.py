@@ -63,7 +63,7 @@ def test_each_command_ends_with_a_mark(interpreter: Interpreter) -> None:
 
 def test_listings_go_on_when_repeated(interpreter: Interpreter) -> None:
     list(interpreter.run(".echo again"))
-    assert [i.text() for i in interpreter.repeat()][0] == "again"
+    assert next(i.text() for i in interpreter.repeat()) == "again"
 
 
 def test_every_command_is_documented() -> None:
