@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from polydbg.base.errors import CommandError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Item, Text
-from polydbg.commands.registry import REGISTRY, command
+from polydbg.commands.registry import ABSENT_FAMILY, REGISTRY, command
 
 
 class CommandHelp(Item, frozen=True):
@@ -58,11 +59,23 @@ def help_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         return
     family = ""
     for entry in REGISTRY.commands():
+        if entry.family == ABSENT_FAMILY:
+            continue  # what is not there is listed by name alone, at the end
         if entry.family != family:
             family = entry.family
             yield Heading(value=f"{family.replace('_', ' ')}:")
         yield _item(entry.name, detailed=False)
+    yield Heading(value=f"{ABSENT_FAMILY.replace('_', ' ')}:")
+    yield from _absent_names()
     yield Text(value="`.help COMMAND` explains one, with an example.")
+
+
+def _absent_names() -> Iterator[Item]:
+    """Yield one line with the commands of WinDbg that only say what to use instead."""
+    entries = [entry for entry in REGISTRY.commands() if entry.family == ABSENT_FAMILY]
+    names = [name for entry in entries for name in (entry.name, *entry.aliases)]
+    if names:
+        yield Text(value=textwrap.fill(f"  {' '.join(names)}", 100, subsequent_indent="  "))
 
 
 def _item(name: str, *, detailed: bool) -> CommandHelp:

@@ -15,7 +15,7 @@ from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import CommandEnd, Failure, Item, Notice
-from polydbg.commands.registry import REGISTRY, Command, load_all
+from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, REGISTRY, Command, load_all
 from polydbg.engine.session import Session
 
 MAX_LINE = 64 * 1024
@@ -177,5 +177,7 @@ def suggestion(name: str) -> str:
     word = re.split(r"[\s;]", name, maxsplit=1)[0]
     if len(word) < 2:
         return ""
-    close = difflib.get_close_matches(word, list(REGISTRY.by_name), n=3, cutoff=0.7)
+    unusable = (LIVE_FAMILY, ABSENT_FAMILY)
+    usable = [name for name, entry in REGISTRY.by_name.items() if entry.family not in unusable]
+    close = difflib.get_close_matches(word, usable, n=3, cutoff=0.7)
     return f"did you mean {', '.join(close)}?" if close else "see .help for the commands"

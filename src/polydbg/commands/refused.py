@@ -1,4 +1,8 @@
-"""Commands that need a live target: each says so in WinDbg's words, and what to use instead."""
+"""Commands that do nothing here: each says why, and what to use instead.
+
+Two tables: what needs a live target is refused in WinDbg's words; what WinDbg can do with a dump
+and this version cannot is refused by name, so that ``dv`` is not read as ``d`` with an argument.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from polydbg.base.errors import CommandError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item
-from polydbg.commands.registry import command
+from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, command
 
 _NOT_RUNNABLE = "No runnable debuggees error"
 _NOT_HERE = "Operation not supported by current debuggee error"
@@ -17,7 +21,7 @@ _NOT_IN_SESSION = "Operation not supported in current debug session"
 
 _RUN = "a dump is a snapshot and cannot run; k shows how the thread got here"
 _BREAK = "a dump is a snapshot and cannot run into a breakpoint"
-_FILTER = "a dump has no further events; .lastevent shows the one it has, !analyze what it means"
+_FILTER = "a dump has no further events; .lastevent shows the one it has"
 _PROCESS = "polydbg opens dumps: .opendump FILE"
 _ALLOCATE = "memory cannot be allocated in a dump; .overlay on lets what is there be edited"
 _HARDWARE = "a dump of a process has no ports and no machine registers"
@@ -82,6 +86,63 @@ REFUSED: tuple[tuple[str, str, str, str], ...] = (
 )
 """Name, what it does in a live session, WinDbg's words, what to do instead."""
 
+_ANALYZE = "the first screen guesses the cause with its evidence; .ecxr, then k, show the crash"
+_TYPES = "types are not read: x MODULE!NAME gives a variable's address, db, dd and dps its memory"
+_LOCALS = "types and locals are not read: kb shows arguments, dps @rsp the words of the stack"
+_RAW = "lm, ~ and | show what the dump says of the process; dps ADDRESS shows raw memory"
+_REGION = "lm lists modules, db ADDRESS shows whether memory is there, .imgscan finds images"
+_STACKS = "~*k shows the stack of every thread"
+_EACH = "~*COMMAND runs a command in every thread; a script can read --json"
+_SCRIPT = "a script can read --json and send commands to standard input"
+_FILE = "-cf FILE on the command line runs the commands of a file"
+_ALIAS = "r $.u0 = TEXT sets one of the ten fixed aliases, $u0 to $u9"
+_EXTENSIONS = "extensions are not loaded; .help lists the commands that are there"
+_PRINT = ".echo TEXT prints text, .formats EXPRESSION a number, da and du strings"
+_ASSEMBLE = ".overlay on lets bytes be edited: eb ADDRESS BYTES"
+
+ABSENT: tuple[tuple[str, str, str], ...] = (
+    ("!analyze", "Analyse the crash.", _ANALYZE),
+    ("dv", "Show local variables.", _LOCALS),
+    ("dt dtx", "Show a type or a variable by its type.", _TYPES),
+    ("dx", "Evaluate an expression of the data model.", _TYPES),
+    ("!peb !teb", "Show the block of a process or thread.", "? @$teb is its address; " + _RAW),
+    (
+        "!heap !handle !htrace !token !gflag !tls !dlls !avrf",
+        "Show what a process holds.",
+        _RAW,
+    ),
+    ("!locks !cs !critsec", "Show critical sections.", _STACKS),
+    ("!address !vprot !vadump !mapped_file", "Show a region of memory.", _REGION),
+    ("!gle", "Show the last error of a thread.", "!error NUMBER explains an error code"),
+    ("!uniqstack !findstack", "Compare the stacks of all threads.", _STACKS),
+    ("!runaway", "Show the time that threads used.", ".ttime shows it for the current thread"),
+    (
+        "!for_each_frame !for_each_function !for_each_local !for_each_module "
+        "!for_each_process !for_each_register !for_each_thread",
+        "Run a command for each of many.",
+        _EACH,
+    ),
+    ("!list", "Walk a linked list.", "dl and dlb walk LIST_ENTRY and singly linked lists"),
+    ("!exchain", "Show the exception handlers.", ".fnent ADDRESS shows a function's handler"),
+    ("!chkimg", "Compare code with its image file.", "!lmi MODULE says which file was taken"),
+    (
+        ".if .else .elsif .for .foreach .while .do .break .continue .block .catch .leave j z",
+        "Control the flow of commands.",
+        _SCRIPT,
+    ),
+    ("$< $>< $$< $$>< $$>a<", "Run a file of commands.", _FILE),
+    (".scriptload .scriptrun .scriptunload .scriptlist", "Run a script.", _SCRIPT),
+    ("as aS ad al", "Define aliases.", _ALIAS),
+    (".printf", "Print by a format.", _PRINT),
+    (".dump", "Write a dump.", "copy the dump's file; .writemem FILE RANGE saves memory"),
+    (".shell", "Run a program of this computer.", "run it in another terminal"),
+    (".load .loadby .unload .chain", "Load extensions.", _EXTENSIONS),
+    (".process .tlist", "Choose a process.", "a dump holds one process; || shows the open dumps"),
+    (".trap .bugcheck", "Show a kernel's state.", ".exr -1 and .ecxr show an exception"),
+    ("a", "Assemble instructions.", _ASSEMBLE),
+)
+"""Names with a blank in between, what WinDbg does with these, what to do instead."""
+
 
 def _refuse(
     ctx: CommandContext, cursor: Cursor, name: str, message: str, hint: str
@@ -99,6 +160,24 @@ def _refuse(
     yield  # a generator like every command
 
 
+def _absent(
+    ctx: CommandContext, cursor: Cursor, names: tuple[str, ...], hint: str
+) -> Iterator[Item]:
+    """Say that this version lacks the command; a longer word is unknown, as in :func:`_refuse`."""
+    from polydbg.commands.language import suggestion
+
+    before = cursor.text[: cursor.position]
+    spelled = [n for n in names if before.endswith(n)]
+    spelled = spelled or [n for n in names if before.lower().endswith(n.lower())]
+    name = max(spelled, key=len, default=names[0])
+    if name[-1].isalpha() and cursor.match(r"[A-Za-z_]\w*"):
+        raise cursor.error("Syntax error", hint=suggestion(before.split()[-1]))
+    raise CommandError(
+        f"{name} is not in this version: {hint}", identifier="command.not-in-this-version"
+    )
+    yield  # a generator like every command
+
+
 def _declare() -> None:
     for name, summary, message, hint in REFUSED:
         command(
@@ -106,8 +185,18 @@ def _declare() -> None:
             summary=f"{summary} Not possible with a dump.",
             syntax=name,
             example=f"{name}    {hint}",
-            family="live",
+            family=LIVE_FAMILY,
         )(functools.partial(_refuse, name=name, message=message, hint=hint))
+    for spellings, summary, hint in ABSENT:
+        first, *others = names = tuple(spellings.split())
+        command(
+            first,
+            summary=f"{summary} Not in this version.",
+            syntax=first,
+            example=f"{first}    {hint}",
+            family=ABSENT_FAMILY,
+            aliases=tuple(others),
+        )(functools.partial(_absent, names=names, hint=hint))
 
 
 _declare()

@@ -70,6 +70,10 @@ class Registry:
 
 REGISTRY = Registry()
 
+LIVE_FAMILY = "live"
+ABSENT_FAMILY = "not_in_this_version"
+"""The families of commands that only say why they do nothing: no hint may lead to them."""
+
 FAMILIES = (
     "control",
     "disassemble",
