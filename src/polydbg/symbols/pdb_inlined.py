@@ -53,9 +53,10 @@ _CLASSES = frozenset(
 )
 _FUNCTIONS = frozenset((LF_FUNC_ID, LF_MFUNC_ID))
 _NAME_AT = 12  # in records of functions: length, leaf, scope, type come before
+_FUNCTION = struct.Struct("<2xHI")  # leaf, scope
 _SITE = struct.Struct("<HHIII")  # length, kind, parent, end, inlinee
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_POLL = 1024
+_POLL = 512
 _MAX_DEPTH = 256
 
 
@@ -104,16 +105,21 @@ def _matching_ids(file: PdbFile, pattern: str, cancel: CancelToken) -> dict[int,
     if is_wildcard(pattern) or "::" in pattern:
         scopes = _scopes(file, word, cancel)
     found: dict[int, str] = {}
-    for index, record in file.types.ipi.containing(b"" if scopes else word, cancel.check):
-        leaf = record[2] | record[3] << 8
-        if leaf not in _FUNCTIONS or len(record) <= _NAME_AT:
+    records = file.types.ipi.containing(b"" if scopes else word, cancel.check)
+    for count, (index, record) in enumerate(records):
+        if count % _POLL == 0:
+            cancel.check()
+        if len(record) <= _NAME_AT:
             continue
-        own = cstring(record, _NAME_AT)
-        scope = scopes.get((leaf, int.from_bytes(record[4:8], "little")))
-        if scope is None and word not in own.lower():
+        leaf, number = _FUNCTION.unpack_from(record)
+        scope = scopes.get((leaf, number))
+        if leaf not in _FUNCTIONS or (scope is None and word not in record.lower()):
             continue
         try:
-            name = f"{scope}::{text(own)}" if scope else file.types.function_name_of_id(index)
+            if scope:
+                name = f"{scope}::{text(cstring(record, _NAME_AT))}"
+            else:
+                name = file.types.function_name_of_id(index)
         except FormatError:
             continue  # one damaged id does not hide the others
         if wanted.fullmatch(name) is not None:
@@ -135,7 +141,9 @@ def _scopes(file: PdbFile, word: bytes, cancel: CancelToken) -> dict[tuple[int, 
     found: dict[tuple[int, int], str] = {}
     types = file.types
     for leaf, stream in ((LF_MFUNC_ID, types.tpi), (LF_FUNC_ID, types.ipi)):
-        for index, record in stream.containing(word, cancel.check):
+        for count, (index, record) in enumerate(stream.containing(word, cancel.check)):
+            if count % _POLL == 0:
+                cancel.check()
             kind = record[2] | record[3] << 8
             try:
                 if leaf == LF_MFUNC_ID and kind in _CLASSES:

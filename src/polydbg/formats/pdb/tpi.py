@@ -212,15 +212,19 @@ class TypeStream:
             if number % 64 == 0:
                 poll()
             chunk = self._stream.read(self._base + offset, end - offset)
-            if literal not in chunk.lower():
-                continue
+            folded = chunk.lower()
+            hit = folded.find(literal)
             position = 0
-            while position + 4 <= len(chunk):
-                size = (chunk[position] | chunk[position + 1] << 8) + 2
-                record = chunk[position : position + size]
-                if literal in record.lower():
-                    yield index, record
-                position += size
+            # Records are stepped over, not looked into, until one has the hit.
+            while hit >= 0 and position + 4 <= len(chunk):
+                following = position + (chunk[position] | chunk[position + 1] << 8) + 2
+                while 0 <= hit < following:
+                    if hit + len(literal) <= following:
+                        yield index, chunk[position:following]
+                        hit = folded.find(literal, following)
+                    else:  # it runs on into the next record
+                        hit = folded.find(literal, hit + 1)
+                position = following
                 index += 1
 
     def _windows(self) -> list[tuple[int, int]]:
