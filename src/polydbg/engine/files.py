@@ -121,6 +121,11 @@ class FileFinder:
                     "symbols.damaged",
                     sanitise_line(f"*** ERROR: {entry.place} is damaged: {entry.detail}"),
                 )
+            elif entry.outcome is Outcome.OTHER_FORMAT:
+                self.notify(
+                    "symbols.other-format",
+                    sanitise_line(f"*** ERROR: {entry.place}: {entry.detail}"),
+                )
         exports = _exports(module.info, image)
         if exports is not None:
             module.symbols = exports
@@ -342,7 +347,7 @@ def _add_no_record(trail: Trail, info: ModuleInfo, image: PeImage | None) -> Non
 def _exports(info: ModuleInfo, image: PeImage | None) -> ExportSource | None:
     """Return the exports of *image*, ``None`` where it has none or they cannot be read."""
     try:
-        if image is None or not image.exports():
+        if image is None or image.export_addresses() is None:
             return None
     except DebuggerError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -405,7 +406,7 @@ def _map(path: str) -> Buffer:
     except FileNotFoundError as error:
         raise TargetError(
             f"{path}: {error.strerror}",
-            hint="check the path; wildcards are not expanded here",
+            hint=_missing_hint(path),
             identifier="dump.not-found",
         ) from error
     except (OSError, ValueError) as error:
@@ -415,6 +416,16 @@ def _map(path: str) -> Buffer:
             hint="the file must be a regular file that you may read",
             identifier="dump.access",
         ) from error
+
+
+def _missing_hint(path: str) -> str:
+    """Return what to do about a path that leads nowhere; a relative one says from where."""
+    if os.path.isabs(path):
+        return "check the path"
+    try:
+        return f"check the path; it begins at {os.getcwd()}"
+    except OSError:  # the current folder itself is gone
+        return "check the path"
 
 
 def _refusal(path: str, head: bytes) -> TargetError:

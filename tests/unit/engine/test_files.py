@@ -319,3 +319,38 @@ def test_files_of_other_systems_are_not_taken_for_pdbs(tmp_path: Path) -> None:
     assert outcomes(module) == [Outcome.NOT_ASKED]
     assert module.symbol_trail is not None
     assert "DWARF" in module.symbol_trail.advice()[0]
+
+
+def test_a_pdb_of_the_right_name_and_unknown_id(open_dump: Open, tmp_path: Path) -> None:
+    """Neither record nor image: nothing was compared, so nothing is of another build."""
+    put(tmp_path / "s" / "practice.pdb")
+    module = load(open_dump(symbols=str(tmp_path / "s"), with_record=False))
+    assert module.state is SymbolState.NONE
+    assert Outcome.UNKNOWN_ID in outcomes(module)
+    assert module.symbol_trail is not None
+    advice = "\n".join(module.symbol_trail.advice())
+    assert "the id of this build is not known" in advice
+    assert ".reload; or -i DIR on the command line" in advice
+    assert "unknown" not in advice
+    assert "another build" not in advice
+
+
+def test_a_cut_pdb_says_its_sizes(open_dump: Open, tmp_path: Path) -> None:
+    data = (DEMO / "practice.pdb").read_bytes()
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "practice.pdb").write_bytes(data[: len(data) // 2])
+    opened = open_dump(symbols=str(tmp_path / "s"))
+    assert load(opened).state is SymbolState.NONE
+    words = f"the file is cut: it has {len(data) // 2} bytes, its header says {len(data)}"
+    assert any(words in notice for notice in opened[2])
+
+
+def test_breakpad_text_in_the_place_of_a_pdb(open_dump: Open, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    text = "MODULE windows x86_64 0123456789ABCDEF0123456789ABCDEF1 practice.pdb\n"
+    (tmp_path / "s" / "practice.pdb").write_text(text)
+    opened = open_dump(symbols=str(tmp_path / "s"))
+    module = load(opened)
+    assert Outcome.OTHER_FORMAT in outcomes(module)
+    assert any("this is a Breakpad symbol file" in notice for notice in opened[2])
+    assert not any("damaged" in notice for notice in opened[2])

@@ -343,3 +343,12 @@ def test_a_large_dump_opens_without_being_read(tmp_path: Path) -> None:
         best = min(best, time.perf_counter() - started)
         target.close()
     assert best < 0.02
+
+
+def test_a_missing_dump_says_where_a_relative_path_begins(tmp_path: Path) -> None:
+    with pytest.raises(TargetError) as caught:
+        open_minidump(str(tmp_path / "none.dmp"))
+    assert caught.value.hint == "check the path"
+    with pytest.raises(TargetError) as caught:
+        open_minidump("surely-not-here.dmp")
+    assert caught.value.hint == f"check the path; it begins at {os.getcwd()}"

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any, Protocol
 
 from polydbg.base.errors import FormatError
+from polydbg.formats.identify import identify
 from polydbg.formats.pdb.reading import U16, U32
 
 MAGIC = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0"
@@ -133,7 +134,26 @@ def refuse_other_formats(head: bytes) -> None:
             "this is a cabinet (compressed .pd_), not a PDB; expand it first",
             identifier="pdb.compressed",
         )
-    raise FormatError("this is not a PDB: the MSF 7.00 magic is missing", offset=0)
+    if head.startswith(b"MODULE "):
+        raise FormatError(
+            "this is a Breakpad symbol file (text, MODULE ...), not a PDB; this version does not "
+            "read them: put the PDB there that it was made from",
+            identifier="pdb.breakpad",
+        )
+    kind = identify(head)
+    looks = f" (it looks like {kind.name})" if kind and "PDB" not in kind.name else ""
+    raise FormatError(f"this is not a PDB: the MSF 7.00 magic is missing{looks}", offset=0)
+
+
+def _refuse_cut(size: int, block_count: int, block_size: int) -> None:
+    """Refuse a file whose last block, as its header counts them, is not there at all."""
+    if size <= (block_count - 1) * block_size:
+        raise FormatError(
+            f"the file is cut: it has {size} bytes, its header says {block_count * block_size}",
+            offset=size,
+            hint="copy or download it again",
+            identifier="format.truncated",
+        )
 
 
 class Msf:
@@ -156,6 +176,7 @@ class Msf:
             raise FormatError(f"the PDB has its free block map at {free_map}", offset=36)
         if directory_size > len(data):
             raise FormatError("the stream directory is larger than the PDB", offset=44)
+        _refuse_cut(len(data), self.block_count, block_size)
         self._data = data
         self.block_size = block_size
         directory = self._read_directory(directory_size, map_block)

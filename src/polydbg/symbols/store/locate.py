@@ -231,13 +231,19 @@ class _Search:
             self._trail.add(place, Outcome.UNREADABLE, error.strerror or str(error))
             return None
         except DebuggerError as error:
-            self._trail.add(place, Outcome.DAMAGED, error.message)
+            other = error.identifier.startswith("pdb.")
+            outcome = Outcome.OTHER_FORMAT if other else Outcome.DAMAGED
+            self._trail.add(place, outcome, error.message)
             return None
         if check.matches:
             return check
         if check.problem:
             self._trail.add(place, Outcome.DAMAGED, check.problem, check.found_id)
             return None
+        if self._wanted.key is None:
+            detail = "neither the dump nor an image says which id is wanted"
+            self._trail.add(place, Outcome.UNKNOWN_ID, detail, check.found_id)
+            return check
         detail = f"wanted {self._wanted.id_words}"
         self._trail.add(place, Outcome.WRONG_ID, detail, check.found_id)
         return check

@@ -29,8 +29,10 @@ class Outcome(enum.Enum):
     FOUND = "OK"
     MISSING = "file not found"
     WRONG_ID = "mismatched id"
+    UNKNOWN_ID = "id cannot be compared"  # it is not known which id is wanted
     UNREADABLE = "cannot be read"
     DAMAGED = "damaged"
+    OTHER_FORMAT = "another kind of file"
     UNSUPPORTED = "not supported"
     NOT_ASKED = "not asked"
     UNSAFE_NAME = "unsafe name refused"
@@ -48,7 +50,9 @@ _RANK = {
             Outcome.UNSAFE_NAME,
             Outcome.NO_RECORD,
             Outcome.WRONG_ID,
+            Outcome.UNKNOWN_ID,
             Outcome.DAMAGED,
+            Outcome.OTHER_FORMAT,
             Outcome.UNREADABLE,
             Outcome.UNSUPPORTED,
             Outcome.STRIPPED,
@@ -56,6 +60,9 @@ _RANK = {
         )
     )
 }
+
+
+_GIVE_IMAGE = "Give the image: .exepath+ DIR, then .reload; or -i DIR on the command line."
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -155,10 +162,12 @@ class Trail:
                 advice.append(line)
             if len(advice) == self.MAX_ADVICE:
                 break
-        if wanted.key is None and not self.has(Outcome.NO_RECORD):
+        # A file of the right name that cannot be compared says it already.
+        is_said = self.has(Outcome.NO_RECORD) or self.has(Outcome.UNKNOWN_ID)
+        if wanted.key is None and not is_said:
             advice.append(
-                f"The id of {wanted.name} is not known (no CodeView record could be read), "
-                "so stores cannot be searched: give the image with .exepath first."
+                f"The id of {base_name(wanted.name)} is not known (neither the dump's record nor "
+                f"an image file gives it), so stores cannot be searched. {_GIVE_IMAGE}"
             )
         if not self.has(Outcome.UNSAFE_NAME):
             advice.append(self._where_to_put(wanted))
@@ -170,8 +179,9 @@ class Trail:
         if not self.elements:
             return f"No search path is set: {command} DIR, where DIR holds {name}."
         in_store = f", or STORE/{name}/{wanted.key}/{name}" if wanted.key else ""
+        of_build = f" ({wanted.id_words})" if wanted.key or wanted.id_text else ""
         return (
-            f"Put {name} ({wanted.id_words}) into a directory of the search path{in_store}, "
+            f"Put {name}{of_build} into a directory of the search path{in_store}, "
             f"or add its directory: {command}+ DIR."
         )
 
@@ -179,6 +189,15 @@ class Trail:
 def _advice_of_entry(entry: TrailEntry, wanted: Wanted) -> str:
     if entry.outcome is Outcome.WRONG_ID:
         return _advice_of_id(entry, wanted)
+    if entry.outcome is Outcome.UNKNOWN_ID:
+        has = f" (it has {entry.found_id})" if entry.found_id else ""
+        return (
+            f"{entry.place} has the right name{has}, but the id of this build is not known: "
+            "no record in the dump and no image file give it. "
+            f"{_GIVE_IMAGE} .reload /i accepts the file as it is."
+        )
+    if entry.outcome is Outcome.OTHER_FORMAT:
+        return f"{entry.place}: {entry.detail}."
     if entry.outcome is Outcome.DAMAGED:
         return f"{entry.place} is damaged ({entry.detail}): replace it."
     if entry.outcome is Outcome.UNREADABLE:
