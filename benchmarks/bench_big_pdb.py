@@ -25,8 +25,8 @@ QUESTIONS = (
         "functions by pattern (`x big!crash_unit_1*`)",
         "x big!crash_unit_1*",
         "big!crash_unit_19",
-        ["image lookup -r -n crash_unit_1"],
-        "crash_unit_19",
+        [],  # lldb's native PDB reader finds nothing by a regular expression
+        "",
     ),
     ("address to name (`ln @rip`)", "ln @rip", "mark", ["image lookup -a $pc"], "mark"),
 )
@@ -43,7 +43,7 @@ def measurements(pairs: int = PAIRS) -> list[Measurement]:
         what = f"{size} MB PDB: {title}"
         ours = polydbg("polydbg", dump, FOLDER, commands, must_print, "-lines")
         peer = lldb(dump, FOLDER / "big.exe", FOLDER / "big.pdb", theirs, they_print)
-        if peer is None:
+        if peer is None or not theirs:
             found.append(partial(single_row, what, ours, pairs))
         else:
             found.append(partial(compare_row, what, ours, peer, pairs))
