@@ -16,6 +16,12 @@ import pytest
 DEMO = str(resources.files("polydbg") / "demo")
 DUMP = f"{DEMO}/practice.dmp"
 
+# A test runner in the background may hand down that SIGINT is ignored.
+START = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from polydbg.cli.main import main; sys.exit(main())"
+)
+
 
 def polydbg(*argv: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -94,12 +100,10 @@ def test_no_colour_when_output_is_no_terminal() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_interrupted_batch_is_exit_130() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "polydbg", DUMP, "-c", ".echo ready; .sleep 0n30000; q"],
+        [sys.executable, "-c", START, DUMP, "-c", ".echo ready; .sleep 0n30000; q"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
-        # A test runner in the background may have handed down that SIGINT is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     for line in process.stdout:

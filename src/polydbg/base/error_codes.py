@@ -7,8 +7,9 @@ table has is still taken apart into severity, facility and code.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 UNKNOWN: Final = "unknown"
 
@@ -18,8 +19,7 @@ _SEVERITY_ERROR = 0x80000000
 _CUSTOMER_BIT = 0x20000000
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorMeaning:
+class ErrorMeaning(msgspec.Struct, frozen=True):
     """*kind* is ``Win32``, ``NTSTATUS`` or ``HRESULT``; *name* the constant, ``""`` if unknown.
 
     *text* is a sentence, or :data:`UNKNOWN` with what can be told from the number's parts.

@@ -16,9 +16,13 @@ def page(words: Sequence[str]) -> str:
             from polydbg.service.reference import commands_page
 
             return commands_page()
+        case ["index"]:
+            from polydbg.service.reference import index_page
+
+            return index_page()
         case ["json"]:
             from polydbg.service.reference import json_page
 
             return json_page()
         case _:
-            raise UsageError("usage: polydbg docs cli|commands|json")
+            raise UsageError("usage: polydbg docs cli|commands|index|json")

@@ -58,7 +58,7 @@ VERBS = (
     Verb("open", "[options] FILE...", "open dumps, as without a verb"),
     Verb("demo", "[options]", "open the practice dump that the package carries"),
     Verb("sym", "why DUMP MODULE", "say where a module's symbols were sought, and what to do"),
-    Verb("docs", "cli|commands|json", "print a page of the reference made from the tables"),
+    Verb("docs", "cli|commands|index|json", "print a page of the reference made from the tables"),
 )
 
 EXIT_CODES = (

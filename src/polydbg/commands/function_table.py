@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import address_text
@@ -69,8 +70,7 @@ class UnwindInformation(Item, frozen=True):
         return self.shown
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """Where an unwind row was found."""
 
     module: Module

@@ -79,7 +79,7 @@ def _absent_names() -> Iterator[Item]:
 
 
 def _item(name: str, *, detailed: bool) -> CommandHelp:
-    entry = REGISTRY.by_name[name]
+    entry = REGISTRY.declared()[name]
     return CommandHelp(
         name=entry.name,
         aliases=entry.aliases,

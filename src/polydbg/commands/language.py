@@ -15,7 +15,7 @@ from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import CommandEnd, Failure, Item, Notice
-from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, REGISTRY, Command, load_all
+from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, REGISTRY, Command
 from polydbg.engine.session import Session
 
 MAX_LINE = 64 * 1024
@@ -43,7 +43,6 @@ class Interpreter:
             Notice(identifier=identifier, value=message)
         )
         session.files.cancel = cancel
-        load_all()
 
     def run(self, line: str) -> Iterator[Item]:
         """Run a line of commands and yield what they say. Errors are yielded as failures; one
@@ -96,8 +95,16 @@ class Interpreter:
             yield from self._end(cursor.text[start : cursor.position], ok=True)
 
     def _end(self, command: str, *, ok: bool) -> Iterator[Item]:
-        """Mark the end of a command that the user gave; not of one that a command runs."""
+        """Mark the end of a command that the user gave; not of one that a command runs.
+
+        What to do about files that were not found comes before it, once for all modules.
+        """
         if self._nesting == 1:
+            if missing := self._session.files.take_missing():
+                yield Notice(
+                    identifier="symbols.next-step",
+                    value=f"    !sym why {missing} says where its files were sought, and what to do",
+                )
             yield CommandEnd(command=command.strip(), ok=ok)
 
     def _find(self, cursor: Cursor) -> Command:
@@ -148,6 +155,7 @@ class Interpreter:
     def discard_notices(self) -> None:
         """Forget what arose so far and was not shown."""
         self._notices.clear()
+        self._session.files.take_missing()
 
     def _drain(self) -> Iterator[Item]:
         notices, self._notices = self._notices, []
@@ -178,6 +186,6 @@ def suggestion(name: str) -> str:
     if len(word) < 2:
         return ""
     unusable = (LIVE_FAMILY, ABSENT_FAMILY)
-    usable = [name for name, entry in REGISTRY.by_name.items() if entry.family not in unusable]
+    usable = [name for name, entry in REGISTRY.declared().items() if entry.family not in unusable]
     close = difflib.get_close_matches(word, usable, n=3, cutoff=0.7)
     return f"did you mean {', '.join(close)}?" if close else "see .help for the commands"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from polydbg.commands.cursor import Cursor
+from polydbg.commands.index import INDEX
 from polydbg.commands.output import Item
 
 if TYPE_CHECKING:
@@ -17,8 +19,7 @@ CommandFunction = Callable[["CommandContext", Cursor], Iterator[Item]]
 """Yields output as it is found, so that streaming and Ctrl+C between items come for free."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A command as declared.
 
     *name* is what is typed; *aliases* are other spellings of the same; *syntax* and *example* are
@@ -35,25 +36,34 @@ class Command:
     rest_of_line: bool = False
 
 
-@dataclass(slots=True)
 class Registry:
-    """Commands by spelling, case-sensitive where WinDbg is (``dd``/``dD``), else folded."""
+    """Commands by spelling, case-sensitive where WinDbg is (``dd``/``dD``), else folded.
 
-    by_name: dict[str, Command] = field(default_factory=dict)
-    _folded: dict[str, Command] = field(default_factory=dict)
-    _longest: int = 1
+    A family's module is imported when one of its commands is first used: :mod:`.index` knows which
+    module declares which spelling, and a test keeps it true.
+    """
+
+    def __init__(self) -> None:
+        self._declared: dict[str, Command] = {}
+        self._folded: dict[str, str] = {}
+        for name in INDEX:
+            self._folded.setdefault(name.lower(), name)
+        self._longest = max(map(len, INDEX))
 
     def add(self, command: Command) -> None:
         for name in (command.name, *command.aliases):
-            if name in self.by_name:
+            if name in self._declared:
                 raise ValueError(f"command {name} is declared twice")
-            self.by_name[name] = command
-            self._folded.setdefault(name.lower(), command)
-            self._longest = max(self._longest, len(name))
+            self._declared[name] = command
 
     def exact(self, name: str) -> Command | None:
         """Return the command spelled *name*, folding case only where that is unambiguous."""
-        return self.by_name.get(name) or self._folded.get(name.lower())
+        spelling = name if name in INDEX else self._folded.get(name.lower())
+        if spelling is None:
+            return None
+        if spelling not in self._declared:
+            importlib.import_module(f"polydbg.commands.{INDEX[spelling]}")
+        return self._declared.get(spelling)
 
     def longest_prefix(self, text: str) -> tuple[Command, int] | None:
         """Return the command whose spelling is the longest prefix of *text*, and its length."""
@@ -62,10 +72,40 @@ class Registry:
                 return found, length
         return None
 
+    def is_name(self, name: str) -> bool:
+        """Return whether *name* spells a command; imports nothing."""
+        return name in INDEX or name.lower() in self._folded
+
+    def declared(self) -> dict[str, Command]:
+        """Return every command by spelling; imports all families."""
+        for family in FAMILIES:
+            importlib.import_module(f"polydbg.commands.{family}")
+        return self._declared
+
     def commands(self) -> list[Command]:
-        """Return every command once, by family and name."""
-        unique = {id(c): c for c in self.by_name.values()}
+        """Return every command once, by family and name; imports all families."""
+        unique = {id(c): c for c in self.declared().values()}
         return sorted(unique.values(), key=lambda c: (c.family, c.name.lower(), c.name))
+
+    def index_source(self) -> str:
+        """Return the text of :mod:`.index`, made anew from the declarations."""
+        rows = [
+            f'    "{name}": "{entry.function.__module__.rpartition(".")[2]}",'
+            # Of spellings that differ in case the lower one stands first: it is what folds.
+            for name, entry in sorted(
+                self.declared().items(), key=lambda e: (e[0].lower(), e[0].swapcase())
+            )
+        ]
+        return "\n".join(
+            [
+                '"""Which module declares which command: made by ``polydbg docs index``."""',
+                "",
+                "INDEX = {",
+                *(row.replace("\\", "\\\\") for row in rows),
+                "}",
+                "",
+            ]
+        )
 
 
 REGISTRY = Registry()
@@ -124,10 +164,3 @@ def command(
         return function
 
     return declare
-
-
-def load_all() -> Registry:
-    """Import every family and return the full table."""
-    for family in FAMILIES:
-        importlib.import_module(f"polydbg.commands.{family}")
-    return REGISTRY

@@ -144,7 +144,7 @@ def _is_command(text: str) -> bool:
     word = re.match(r"\s*([.!][A-Za-z_]+[+-]?)", segment)
     if word:
         name = word[1]
-        return REGISTRY.exact(name) is not None or REGISTRY.exact(name.rstrip("+-")) is not None
+        return REGISTRY.is_name(name) or REGISTRY.is_name(name.rstrip("+-"))
     bare = segment.strip()
     if re.match(r"\*(\s|$)|~[*#.\d]", bare):
         return True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import CommandError, DebuggerError
@@ -66,8 +67,7 @@ class NearestSymbols(Item, frozen=True):
         return self.shown
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
+class _Options(msgspec.Struct, frozen=True):
     """Letters after ``/``, and the size in bytes that ``/s`` asks for."""
 
     letters: frozenset[str]

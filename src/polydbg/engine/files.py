@@ -69,7 +69,8 @@ class FileFinder:
         self.cancel: CancelToken | None = None
         self.sources = SourceView()
         self._accepted: set[ModuleInfo] = set()
-        self._warned: set[ModuleInfo] = set()
+        self._warned: set[ModuleInfo] = set()  # of a missing image
+        self._missing = ""
 
     # -- what .reload needs ----------------------------------------------------------------
 
@@ -90,6 +91,9 @@ class FileFinder:
     def load_symbols(self, module: Module, modules: ModuleMap, dump_path: str) -> None:
         """Fill *module*'s symbols: its PDB, else the exports of its image, else none.
 
+        A missing image is said in one line, here or by :meth:`unwind_data_missing`. The name of
+        the first module without a PDB is kept for :meth:`take_missing`.
+
         :raises Cancelled: the user asked to stop; the module stays deferred.
         """
         image = modules.image(module)
@@ -99,7 +103,14 @@ class FileFinder:
         module.pdb_key = record.debug_id
         module.symbol_trail = trail
         module.mismatched = mismatched
-        if image is None:
+        if _is_foreign(module.info):
+            module.state = SymbolState.NONE
+            name = sanitise_line(module.info.file_name)
+            self.notify("symbols.dwarf", f"{name}: DWARF symbols are not read by this version")
+            self._trace(module)
+            return
+        if image is None and module.info not in self._warned:
+            self._warned.add(module.info)
             self.notify(
                 "image.not-found",
                 f"Unable to load image {sanitise_line(module.info.image_path)}, Win32 error 0n2",
@@ -107,14 +118,23 @@ class FileFinder:
         if source is not None:
             module.symbols = source
             module.state = SymbolState.LOADED
+            if image is None:
+                self._missing = self._missing or module.name
             self._verify(module, image)
         else:
             self._without_pdb(module, image, trail)
         self._trace(module)
 
+    def take_missing(self) -> str:
+        """Return the name of the first module whose files were not found since the last call,
+        ``""`` for none: for one line that says what to do about all of them."""
+        missing, self._missing = self._missing, ""
+        return missing
+
     def _without_pdb(self, module: Module, image: PeImage | None, trail: Trail) -> None:
         """Fall back on the export table, and say so."""
         name = sanitise_line(module.info.file_name)
+        self._missing = self._missing or module.name
         for entry in trail.entries:
             if entry.outcome is Outcome.DAMAGED:
                 self.notify(
@@ -137,18 +157,20 @@ class FileFinder:
             )
             return
         module.state = SymbolState.NONE
-        self._verify(module, image)
         self.notify(
             "symbols.none",
             f"*** ERROR: Module load completed but symbols could not be loaded for {name}",
         )
 
     def _verify(self, module: Module, image: PeImage | None) -> None:
-        """Say what could not be compared, as the engine does when symbols load."""
+        """Say what could not be compared, as the engine does when symbols load.
+
+        That nothing was compared for want of the image, the notice about the image says.
+        """
         name = sanitise_line(module.info.file_name)
-        if image is None or not module.info.timestamp:
+        if not module.info.timestamp:
             self.notify("symbols.unverified", f"*** WARNING: Unable to verify timestamp for {name}")
-        elif not module.info.checksum:
+        elif image is not None and not module.info.checksum:
             self.notify("symbols.unverified", f"*** WARNING: Unable to verify checksum for {name}")
         if module.mismatched:
             self.notify(
@@ -276,7 +298,7 @@ class FileFinder:
         return image
 
     def unwind_data_missing(self, module: Module) -> None:
-        """Say once that a stack needed the image of *module*, which was not found."""
+        """Say that a stack needed the image of *module*, unless its absence was said already."""
         info = module.info
         if info in self._warned or module.image_file is not None or _is_foreign(info):
             return

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from polydbg.arch.disassembly import Disassembler, Instruction
 from polydbg.base.errors import DebuggerError
@@ -30,8 +31,7 @@ _TAIL_CALL = re.compile(b"[\x48\x49]\xff[\xe0-\xe7]", re.DOTALL)
 _LIMIT = re.compile(r",([0-9A-F]+)h?$")
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
+class _Table(msgspec.Struct, frozen=True):
     """*size* is that of an entry in bytes; *base* is added to each."""
 
     address: int

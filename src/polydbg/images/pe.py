@@ -46,6 +46,7 @@ class PeImage:
         self.name = name
         self.path = path
         self._exports: exports.ExportTable | None = None
+        self._export_addresses: exports.ExportAddresses | None = None
         self._debug: tuple[debug.DebugEntry, ...] | None = None
         self._relocation_blocks: dict[int, tuple[int, int]] | None = None
         self._functions: dict[int, pdata.RuntimeFunction | None] = {}
@@ -279,6 +280,14 @@ class PeImage:
         if self._exports is None and directory:
             self._exports = exports.parse_exports(self._space, directory)
         return self._exports
+
+    def export_addresses(self) -> exports.ExportAddresses | None:
+        """Return the named exports by address, ``None`` if there are none."""
+        directory = self.directories[header.DIRECTORY_EXPORT]
+        if self._export_addresses is None and directory:
+            self._export_addresses = exports.ExportAddresses(self._space, directory)
+        found = self._export_addresses
+        return found if found is not None and found.starts else None
 
     def exports(self) -> Sequence[Export]:
         """Return what the image exports, by ordinal."""

@@ -42,9 +42,10 @@ def completions(session: Session, line: str, position: int) -> Sequence[Completi
 
 
 def _commands(prefix: str) -> Iterator[Completion]:
-    for name in sorted(REGISTRY.by_name):
+    declared = REGISTRY.declared()
+    for name in sorted(declared):
         if name.startswith(prefix):
-            yield Completion(name, len(prefix), REGISTRY.by_name[name].summary)
+            yield Completion(name, len(prefix), declared[name].summary)
 
 
 def _registers(session: Session) -> list[str]:

@@ -6,7 +6,7 @@ import inspect
 import typing
 
 from polydbg.commands.output import Item
-from polydbg.commands.registry import load_all
+from polydbg.commands.registry import REGISTRY
 from polydbg.service.render import SCHEMA_VERSION, hex_fields, hidden_fields, type_name
 
 
@@ -19,7 +19,7 @@ def commands_page() -> str:
         "written `0n10`. `.help COMMAND` shows the same at the prompt.",
     ]
     family = ""
-    for entry in load_all().commands():
+    for entry in REGISTRY.commands():
         if entry.family != family:
             family = entry.family
             lines += ["", f"## {family.replace('_', ' ').capitalize()}"]
@@ -29,9 +29,14 @@ def commands_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def index_page() -> str:
+    """Return ``src/polydbg/commands/index.py``."""
+    return REGISTRY.index_source()
+
+
 def json_page() -> str:
     """Return ``docs/json.md``: the objects of ``--json`` and the fields of every item."""
-    load_all()
+    REGISTRY.declared()
     lines = [
         "# JSON output",
         "",

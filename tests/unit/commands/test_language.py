@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conftest_types import Items, Run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from polydbg.commands import index
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd, Failure
-from polydbg.commands.registry import REGISTRY, load_all
+from polydbg.commands.registry import REGISTRY
 
 
 def test_semicolons_separate_and_empty_commands_are_fine(run: Run) -> None:
@@ -67,7 +70,7 @@ def test_listings_go_on_when_repeated(interpreter: Interpreter) -> None:
 
 
 def test_every_command_is_documented() -> None:
-    for entry in load_all().commands():
+    for entry in REGISTRY.commands():
         assert entry.summary.endswith("."), entry.name
         assert entry.syntax, entry.name
         assert entry.example, entry.name
@@ -97,3 +100,8 @@ def test_any_line_gives_items_and_no_other_error(interpreter: Interpreter, line:
         return
     for item in interpreter.run(line):
         assert isinstance(item.text(), str)
+
+
+def test_the_index_of_commands_is_current() -> None:
+    """Write it anew with ``polydbg docs index > src/polydbg/commands/index.py``."""
+    assert Path(index.__file__).read_text("utf-8") == REGISTRY.index_source()

@@ -10,7 +10,7 @@ from conftest_types import Items, Run
 from polydbg.commands.language import suggestion
 from polydbg.commands.output import Failure
 from polydbg.commands.refused import ABSENT, REFUSED
-from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, load_all
+from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, REGISTRY
 
 NAMES = [name for names, _, _ in ABSENT for name in names.split()]
 WANTED = (
@@ -44,7 +44,7 @@ def test_comments_and_their_neighbours_still_work(run: Run) -> None:
 
 
 def test_hints_lead_only_to_commands_that_work() -> None:
-    registry = load_all()
+    registry = REGISTRY
     unusable = (LIVE_FAMILY, ABSENT_FAMILY)
     hints = [row[-1] for row in (*REFUSED, *ABSENT)]
     named = {word for hint in hints for word in re.findall(r"(?<![\w<$])[.!][a-z]\w+", hint)}

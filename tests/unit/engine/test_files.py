@@ -188,12 +188,16 @@ def test_missing_everything(open_dump: Open) -> None:
     assert module.state is SymbolState.NONE
     assert opened[2] == [
         "Unable to load image C:\\build\\practice.exe, Win32 error 0n2",
-        "*** WARNING: Unable to verify timestamp for practice.exe",
         "*** ERROR: Module load completed but symbols could not be loaded for practice.exe",
     ]
     opened[2].clear()
     load(opened)
     assert opened[2] == []
+    session = opened[0]
+    session.files.unwind_data_missing(module)
+    assert opened[2] == []  # one line for a missing image
+    assert session.files.take_missing() == "practice"
+    assert session.files.take_missing() == ""
 
 
 def test_the_folder_of_the_dump_is_the_last_place(open_dump: Open, tmp_path: Path) -> None:
@@ -314,8 +318,12 @@ def test_files_of_other_systems_are_not_taken_for_pdbs(tmp_path: Path) -> None:
     builder.module(BASE, 0x1000, "/usr/bin/app", codeview=rsds("1" * 32, 0, "app"))
     (tmp_path / "x.dmp").write_bytes(builder.build())
     session = Session()
+    notices: list[str] = []
+    session.files.notify = lambda identifier, message: notices.append(message)
     module = session.open_dump(str(tmp_path / "x.dmp")).modules.modules[0]
     session.current.modules.symbols(module)
+    assert notices == ["app: DWARF symbols are not read by this version"]
+    assert session.files.take_missing() == ""
     assert outcomes(module) == [Outcome.NOT_ASKED]
     assert module.symbol_trail is not None
     assert "DWARF" in module.symbol_trail.advice()[0]

@@ -9,7 +9,7 @@ from importlib import resources
 import pytest
 
 from polydbg.base.cancel import CancelToken
-from polydbg.commands.registry import load_all
+from polydbg.commands.registry import REGISTRY
 from polydbg.engine.modules import SymbolState
 from polydbg.engine.session import Session
 from polydbg.service.completion import completions
@@ -22,7 +22,7 @@ DEMO = resources.files("polydbg") / "demo"
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    load_all()
+    REGISTRY.declared()
     session = Session()
     session.settings.symbol_path = SymbolPath.parse(str(DEMO))
     session.settings.image_path = SymbolPath.parse(str(DEMO))

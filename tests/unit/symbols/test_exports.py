@@ -44,7 +44,7 @@ def test_nearest_below_in_the_same_section(source: SymbolSource) -> None:
     assert below is not None
     assert above is not None
     assert (below.name, above.name) == ("NtOpen", "_start")
-    assert source.neighbours(DATA_RVA + 5)[0] is source.symbol_named("counter")
+    assert source.neighbours(DATA_RVA + 5)[0] == source.symbol_named("counter")
     assert source.symbol_at(0x100) is None
 
 

@@ -108,6 +108,48 @@ def parse_exports(space: AddressSpace, directory: DataDirectory) -> ExportTable:
     return ExportTable(_dll_name(block, name_rva), timestamp, base, tuple(entries))
 
 
+class ExportAddresses:
+    """The named functions of an export table by address; names are read when they are asked for.
+
+    Forwarders, which name code of another image, are left out.
+    """
+
+    def __init__(self, space: AddressSpace, directory: DataDirectory) -> None:
+        """Read the three arrays of the table.
+
+        :raises FormatError: counts make no sense.
+        :raises MemoryReadError: a part of the table is not there.
+        """
+        fields = _DIRECTORY.unpack(space.read(directory.rva, _DIRECTORY.size))
+        function_count, name_count = fields[6:8]
+        if function_count > MAX_FUNCTIONS or name_count > MAX_NAMES:
+            raise FormatError("too many exports", offset=directory.rva)
+        self._block = _Block(space, directory)
+        functions = self._integers(fields[8], function_count, "I")
+        self._names = self._integers(fields[9], name_count, "I")
+        end = directory.rva + directory.size
+        self._addresses = [
+            functions[index] if index < function_count else 0
+            for index in self._integers(fields[10], name_count, "H")
+        ]
+        self.starts = sorted(
+            {rva for rva in self._addresses if rva and not directory.rva <= rva < end}
+        )
+
+    def _integers(self, rva: int, count: int, letter: str) -> tuple[int, ...]:
+        width = 4 if letter == "I" else 2
+        data = self._block.array(rva, count, width) if count else b""
+        return struct.unpack(f"<{count}{letter}", data)
+
+    def names_at(self, rva: int) -> list[str]:
+        """Return the names of the function at *rva*, in the order of the name table."""
+        return [
+            self._block.text(name)
+            for name, address in zip(self._names, self._addresses, strict=True)
+            if address == rva
+        ]
+
+
 def _names_by_index(
     block: _Block, names_rva: int, ordinals_rva: int, count: int, function_count: int
 ) -> dict[int, list[str | None]]:
