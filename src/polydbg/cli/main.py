@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -95,8 +94,6 @@ def _open(arguments: Arguments, *, first_screen: bool = True) -> int:
     from polydbg.service.local import LocalClient
 
     _configure_logging()
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     interactive = sys.stdin is not None and sys.stdin.isatty()
     if not arguments.dumps and not interactive and not arguments.has("c"):
         raise UsageError("nothing to open: name a dump file")

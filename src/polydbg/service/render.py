@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import typing
 from functools import cache
@@ -45,6 +44,8 @@ def json_of(item: Item) -> dict[str, object]:
 
 def json_line(command: str, items: list[Item], ok: bool) -> str:
     """Return the one-line JSON object of a command."""
+    import json
+
     return json.dumps(
         {
             "schema": SCHEMA_VERSION,
