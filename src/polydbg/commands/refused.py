@@ -87,8 +87,8 @@ REFUSED: tuple[tuple[str, str, str, str], ...] = (
 """Name, what it does in a live session, WinDbg's words, what to do instead."""
 
 _ANALYZE = "the first screen guesses the cause with its evidence; .ecxr, then k, show the crash"
-_TYPES = "types are not read: x MODULE!NAME gives a variable's address, db, dd and dps its memory"
-_LOCALS = "types and locals are not read: kb shows arguments, dps @rsp the words of the stack"
+_TYPES = "types are not read; x MODULE!NAME gives a variable's address, db, dd and dps its memory"
+_LOCALS = "types and locals are not read; kb shows arguments, dps @rsp the words of the stack"
 _RAW = "lm, ~ and | show what the dump says of the process; dps ADDRESS shows raw memory"
 _REGION = "lm lists modules, db ADDRESS shows whether memory is there, .imgscan finds images"
 _STACKS = "~*k shows the stack of every thread"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -90,7 +91,7 @@ class Registry:
     def index_source(self) -> str:
         """Return the text of :mod:`.index`, made anew from the declarations."""
         rows = [
-            f'    "{name}": "{entry.function.__module__.rpartition(".")[2]}",'
+            f'    "{name}": "{_family_of(entry)}",'
             # Of spellings that differ in case the lower one stands first: it is what folds.
             for name, entry in sorted(
                 self.declared().items(), key=lambda e: (e[0].lower(), e[0].swapcase())
@@ -106,6 +107,14 @@ class Registry:
                 "",
             ]
         )
+
+
+def _family_of(entry: Command) -> str:
+    """Return the module that declares a command; tables declare partial functions."""
+    function = entry.function
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function.__module__.rpartition(".")[2]
 
 
 REGISTRY = Registry()
