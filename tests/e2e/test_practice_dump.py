@@ -39,7 +39,8 @@ def polydbg(commands: str) -> str:
 
 def frames(text: str) -> list[tuple[str, int]]:
     """Function and line of each frame of ``k`` that has a line."""
-    found = re.findall(r"practice!(\w+)(?:\+0x[0-9a-f]+)? \[\S*orders\.c @ (\d+)\]", text)
+    row = r"^[0-9a-f]{2} .* practice!(\w+)(?:\+0x[0-9a-f]+)? \[\S*orders\.c @ (\d+)\]"
+    found = re.findall(row, text, re.MULTILINE)
     return [(name, int(line)) for name, line in found]
 
 
