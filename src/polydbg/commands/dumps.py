@@ -25,7 +25,8 @@ _MAX_NOTICES = 2
 class FirstScreen(Item, frozen=True):
     """What is said on opening, at most twelve lines of text.
 
-    *cause* is a guess and says so; *missing* names what would make answers better, with the step.
+    *cause* is a guess and says so; *missing* names what would make answers better, with the step;
+    *notes* is what was noticed about the file itself.
     """
 
     path: str
@@ -42,6 +43,7 @@ class FirstScreen(Item, frozen=True):
     instruction: str
     cause: str
     missing: tuple[str, ...]
+    notes: tuple[str, ...]
     shown: str
 
     def text(self) -> str:
@@ -81,7 +83,9 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
         if cause:
             lines.append(f"Likely cause: {cause}")
     missing = _missing(system, frame.frame.pc if frame else None)
-    lines += missing[: max(0, 11 - len(lines))]
+    notes = _notes(system)
+    shown = [*(f"Note: {note}" for note in notes), *(f"Missing: {each}" for each in missing)]
+    lines += shown[: max(0, 11 - len(lines))]
     lines.append("Next: .ecxr; k for the crash stack, ~*k for all threads, .help for commands")
     return FirstScreen(
         path=target.path,
@@ -98,30 +102,34 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
         instruction=instruction,
         cause=cause,
         missing=tuple(missing),
+        notes=tuple(notes),
         shown="\n".join(lines),
     )
 
 
-def _missing(system: System, pc: int | None) -> list[str]:
-    """Return what would make answers better, each with the next step."""
+def _notes(system: System) -> list[str]:
+    """Return what was noticed while reading the file, the first of it."""
     # Streams of other writers are kept as bytes and change no answer.
     warnings = [w for w in system.target.warnings() if w.identifier != "dump.unknown-stream"]
-    found = [f"Note: {w.message}" for w in warnings[:_MAX_NOTICES]]
+    return [sanitise_line(w.message) for w in warnings[:_MAX_NOTICES]]
+
+
+def _missing(system: System, pc: int | None) -> list[str]:
+    """Return what would make answers better, each with the next step."""
     module = system.modules.at(pc) if pc is not None else None
-    if (module is not None and module.state is not SymbolState.LOADED) or (
-        module is not None
-        and module.symbols is not None
-        and module.symbols.status.startswith("export")
-    ):
-        found.append(_symbols_missing(module))
-    return found
+    if module is None:
+        return []
+    has_symbols = module.state is SymbolState.LOADED and module.symbols is not None
+    if has_symbols and not module.status.startswith("export"):
+        return []
+    return [_symbols_missing(module)]
 
 
 def _symbols_missing(module: Module) -> str:
     trail: Trail | None = module.symbol_trail
     advice = trail.advice() if trail else []
     step = advice[0] if advice else f"!sym why {module.name} says where was looked"
-    return f"Missing: symbols of {module.name}; {step}"
+    return f"symbols of {module.name}; {step}"
 
 
 @command(

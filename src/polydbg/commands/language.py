@@ -90,7 +90,8 @@ class Interpreter:
             except DebuggerError as error:
                 yield from self._drain()
                 yield self._failure(error, cursor, start)
-                yield from self._end(cursor.text[start:], ok=False)
+                end = cursor.text.find(";", cursor.position)
+                yield from self._end(cursor.text[start : None if end < 0 else end], ok=False)
                 return
             yield from self._end(cursor.text[start : cursor.position], ok=True)
 
