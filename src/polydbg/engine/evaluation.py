@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from polydbg.arch.registers import AMD64_PARTS, FLAGS, program_counter
 from polydbg.base.errors import DebuggerError
+from polydbg.engine.line_search import address_of_line, search_groups
 from polydbg.engine.modules import Module, SymbolState
 
 if TYPE_CHECKING:
@@ -94,17 +95,15 @@ class Evaluator:
         if not colon or not number.strip().isdigit():
             return None
         modules = self._session.current.modules
-        only = modules.named(module_name) if bang else None
-        for module in [only] if only else modules.modules:
-            source = modules.symbols(module)
-            if source is None:
-                continue
-            try:
-                found = source.rvas_of_line(file, int(number))
-            except DebuggerError:
-                continue
-            if found:
-                return module.base + found[0]
+        if bang and (only := modules.named(module_name)):
+            return address_of_line(modules, [only], file, int(number))
+        pc = program_counter(self._session.current.scope_registers()) or 0
+        for group in search_groups(modules, file, modules.at(pc)):
+            # Most modules do not have the line, so that some have no symbols is no news.
+            with self._session.files.quietly():
+                found = address_of_line(modules, group, file, int(number))
+            if found is not None:
+                return found
         return None
 
     def read_memory(self, address: int, size: int) -> bytes:

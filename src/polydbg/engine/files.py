@@ -7,8 +7,9 @@ session, the folder of the dump is tried last: people put files together.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -39,6 +40,16 @@ from polydbg.targets.target import ModuleInfo
 
 _EXACT_SYMBOLS = 0x400  # SYMOPT_EXACT_SYMBOLS: whatever else says so, nothing of another build
 _IMAGE_DEBUG_STRIPPED = 0x200
+_LACKING = frozenset(
+    (
+        "image.not-found",
+        "symbols.dwarf",
+        "symbols.exports-only",
+        "symbols.none",
+        "symbols.unverified",
+    )
+)
+"""Notices of files that are not there."""
 _ELF_RECORD = "BpEL"
 
 Notify = Callable[[str, str], None]
@@ -130,6 +141,21 @@ class FileFinder:
         ``""`` for none: for one line that says what to do about all of them."""
         missing, self._missing = self._missing, ""
         return missing
+
+    @contextlib.contextmanager
+    def quietly(self) -> Iterator[None]:
+        """Within this, do not say of modules that they just lack files; damage is said."""
+        notify, warned, missing = self.notify, set(self._warned), self._missing
+
+        def damage_only(identifier: str, message: str) -> None:
+            if identifier not in _LACKING:
+                notify(identifier, message)
+
+        self.notify = damage_only
+        try:
+            yield
+        finally:
+            self.notify, self._warned, self._missing = notify, warned, missing
 
     def _without_pdb(self, module: Module, image: PeImage | None, trail: Trail) -> None:
         """Fall back on the export table, and say so."""

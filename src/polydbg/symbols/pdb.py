@@ -23,6 +23,7 @@ from polydbg.formats.pdb.reading import cstring, text
 from polydbg.formats.pdb.sources import last_component, modules_naming, path_matches
 from polydbg.symbols.pdb_file import Module, PdbFile
 from polydbg.symbols.pdb_inlined import InlinedCaller, inlined_callers
+from polydbg.symbols.pdb_inlined_lines import inlined_keys_of_line
 from polydbg.symbols.pdb_names import PdbNames, private_symbol, public_symbol
 from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind
 
@@ -367,7 +368,7 @@ class PdbSource:
 
     def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
         bare = last_component(path)
-        best, keys = 0, set[int]()
+        best, keys, inlined = 0, set[int](), set[int]()
         for number in modules_naming(self._file.dbi, bare.encode()):
             module = self._file.module(number)
             if module is None:
@@ -383,6 +384,10 @@ class PdbSource:
                 best, keys = found, set()
             if found and found == best:
                 keys.update(there)
+            if best != line:
+                inlined.update(inlined_keys_of_line(module, files, line))
+        if best != line and inlined:
+            keys = inlined  # the very line, even if inlined, rather than one after it
         rvas = (self._file.rva_of_key(key) for key in sorted(keys))
         return sorted({rva for rva in rvas if rva is not None})
 

@@ -112,7 +112,10 @@ class SymbolSource(Protocol):
         ...
 
     def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
-        """Return the start RVAs of code for a source line; *path* may be a bare file name."""
+        """Return the start RVAs of code for a source line; *path* may be a bare file name.
+
+        A line without code of its own stands for the code inlined from it, else for the next line
+        that has code."""
         ...
 
     def inlines_at(self, rva: int) -> Sequence[InlineSite]:

@@ -316,6 +316,9 @@ def test_inlined_calls_from_the_outermost() -> None:
         ("src/a.c", 11, [0x1014]),
         ("a.c", 1, [0x1010]),  # the next line that has code
         ("a.c", 13, []),
+        ("tree.h", 51, [0x1014, 0x1028]),  # inlined code alone; nearer functions begin after it
+        ("tree.h", 72, [0x1018]),
+        ("tree.h", 73, []),
         ("b.c", 10, []),
         (".c", 10, []),
         ("other\\a.c", 10, []),

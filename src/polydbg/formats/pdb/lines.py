@@ -203,11 +203,26 @@ class ModuleLines:
 
     def inlinee(self, function_id: int) -> tuple[int, int] | None:
         """Return (checksum offset of the file, line) where an inlined function begins."""
+        return self._all_inlinees().get(function_id)
+
+    def inlinees_before(
+        self, files: frozenset[int], line: int, count: int
+    ) -> Iterator[tuple[int, ...]]:
+        """Yield the ids of the inlined functions of *files* that begin at or before *line*:
+        those of one first line together, the nearest first, *count* times at most."""
+        ids: dict[int, list[int]] = {}
+        for number, (file, begin) in self._all_inlinees().items():
+            if file in files and begin <= line:
+                ids.setdefault(begin, []).append(number)
+        for begin in sorted(ids, reverse=True)[:count]:
+            yield tuple(ids[begin])
+
+    def _all_inlinees(self) -> dict[int, tuple[int, int]]:
         if self._inlinees is None:
             self._inlinees = {}
             for start, end in self._inlinee_parts:
                 self._read_inlinees(start, end, self._inlinees)
-        return self._inlinees.get(function_id)
+        return self._inlinees
 
     def _read_inlinees(self, start: int, end: int, into: dict[int, tuple[int, int]]) -> None:
         if end - start < 4:
