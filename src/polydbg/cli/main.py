@@ -117,12 +117,28 @@ def _open(arguments: Arguments, *, first_screen: bool = True) -> int:
                 printer.run(client, client.execute(f'{verb} "{path}"'), verb)
         status, ended = _batch(client, printer, arguments, interactive)
         if interactive and not ended:
-            from polydbg.cli import repl
-
-            repl.run(client, printer)
+            _prompt(client, printer)
         return status
     finally:
         client.close()
+
+
+def _prompt(client: DebugClient, printer: Printer) -> None:
+    """Read and run commands at a prompt.
+
+    The line editor takes longer to import than a dump to open. Until it is there its prompt stands
+    in, and what is typed meanwhile waits in the terminal.
+    """
+    early = os.name == "posix"
+    if early:
+        sys.stdout.write(client.prompt)
+        sys.stdout.flush()
+    from polydbg.cli import repl
+
+    if early:
+        sys.stdout.write("\r\x1b[K")
+        sys.stdout.flush()
+    repl.run(client, printer)
 
 
 def _batch(
