@@ -19,7 +19,7 @@ from polydbg.formats.pdb.inlines import InlineRange, Site
 from polydbg.formats.pdb.lines import ModuleLines, Row
 from polydbg.formats.pdb.module import CodeViewSymbol, parameter_types
 from polydbg.formats.pdb.msf import Buffer
-from polydbg.formats.pdb.reading import cstring, text
+from polydbg.formats.pdb.reading import cstring, qualified, text
 from polydbg.formats.pdb.sources import last_component, modules_naming, path_matches
 from polydbg.symbols.pdb_file import Module, PdbFile
 from polydbg.symbols.pdb_inlined import InlinedCaller, inlined_callers
@@ -453,7 +453,7 @@ class PdbSource:
         found = self._names.function(symbol.name, key)
         if found is None:
             for each in module.symbols.starting_at(key):
-                if each.is_procedure and each.name == symbol.name:
+                if each.is_procedure and qualified(each.name) == symbol.name:
                     found = each, module
         return parameter_types(found[1].scope(found[0])) if found is not None else []
 

@@ -20,7 +20,7 @@ from polydbg.base.wildcards import compile_wildcard, is_wildcard, literals_of
 from polydbg.formats.pdb.dbi import NO_STREAM
 from polydbg.formats.pdb.inlines import Site
 from polydbg.formats.pdb.module import S_INLINESITE, S_INLINESITE2, CodeViewSymbol
-from polydbg.formats.pdb.reading import cstring, text
+from polydbg.formats.pdb.reading import cstring, qualified, text
 from polydbg.formats.pdb.tpi import (
     LF_CLASS,
     LF_CLASS2,
@@ -117,7 +117,7 @@ def _matching_ids(file: PdbFile, pattern: str, cancel: CancelToken) -> dict[int,
             continue
         try:
             if scope:
-                name = f"{scope}::{text(cstring(record, _NAME_AT))}"
+                name = qualified(f"{scope}::{text(cstring(record, _NAME_AT))}")
             else:
                 name = file.types.function_name_of_id(index)
         except FormatError:
@@ -132,8 +132,10 @@ def _word(pattern: str) -> bytes:
 
     It lies within one part of a qualified name, since ``::`` is no part of it.
     """
-    words = [word for run in literals_of(pattern) for word in _IDENTIFIER.findall(run)]
-    return max(words, key=len, default="").lower().encode()
+    words = [word.lower() for run in literals_of(pattern) for word in _IDENTIFIER.findall(run)]
+    # These words, and parts of them, are not always spelled so in the file.
+    words = [word for word in words if word not in "anonymous namespace"]
+    return max(words, key=len, default="").encode()
 
 
 def _scopes(file: PdbFile, word: bytes, cancel: CancelToken) -> dict[tuple[int, int], str]:

@@ -24,7 +24,7 @@ from polydbg.formats.pdb.module import (
     CodeViewSymbol,
     read_symbol,
 )
-from polydbg.formats.pdb.reading import cstring, text
+from polydbg.formats.pdb.reading import cstring, qualified, text
 from polydbg.symbols.demangle import undecorate
 from polydbg.symbols.pdb_file import Module, PdbFile
 from polydbg.symbols.source import Symbol, SymbolKind
@@ -52,6 +52,8 @@ _MADE_WORDS = (
     "char8_t char16_t char32_t nullptr_t decltype auto __cdecl __stdcall __thiscall __vectorcall "
     "__fastcall vtable typeinfo name guard variable __ptr64 true false lambda"
 )
+_ANONYMOUS = b"`anonymous namespace'"
+_HASHED_SCOPE = re.compile(rb"@(\?A0x[0-9A-Fa-f]{1,8})@")  # of a decorated name
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -100,7 +102,7 @@ def private_symbol(file: PdbFile, found: CodeViewSymbol, rva: int | None = None)
     else:
         kind = SymbolKind.LABEL
     is_code = kind is not SymbolKind.DATA
-    return Symbol(found.name, rva, size, kind, is_code, found.is_global, type_index)
+    return Symbol(qualified(found.name), rva, size, kind, is_code, found.is_global, type_index)
 
 
 class PdbNames:
@@ -167,7 +169,9 @@ class PdbNames:
             return None
         raw = cstring(record, _NAME_AT)
         shown = undecorate(text(raw)).encode()
-        for name in dict.fromkeys((shown, raw)):
+        stored = _HASHED_SCOPE.search(raw)
+        hashed = shown.replace(_ANONYMOUS, stored[1]) if stored else shown
+        for name in dict.fromkeys((shown, raw, hashed)):
             for _, candidate in self._file.globals.find(name):
                 found = self._private(candidate)
                 if found is not None and found.key == key:
@@ -216,7 +220,7 @@ class PdbNames:
             is_function = kind in _REFERENCES
             if not is_function and kind not in DATA and kind not in THREAD_DATA:
                 continue
-            if regex.fullmatch(text(cstring(record, _NAME_AT))) is None:
+            if regex.fullmatch(qualified(text(cstring(record, _NAME_AT)))) is None:
                 continue
             if is_function:
                 functions.append(offset)

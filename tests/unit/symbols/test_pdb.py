@@ -328,6 +328,36 @@ def test_rvas_of_a_line(path: str, line: int, rvas: list[int]) -> None:
     assert inlined().rvas_of_line(path, line) == rvas
 
 
+def test_anonymous_namespaces_have_one_spelling() -> None:
+    """The PDB may have a hash where undecorating a public says so in words."""
+    words = "`anonymous namespace'::crash"
+    stored = "?A0x1234abcd::crash"
+    pdb = source(
+        b.PdbParts(
+            modules=[b.Module("a.obj", b.procedure(stored, 1, 0x10, 0x20, at=4))],
+            contributions=[(1, 0x10, 0x20, 0)],
+            globals=[b.reference(stored, 0, 4)],
+            publics=[b.public("?crash@?A0x1234abcd@@YAXXZ", 1, 0x10)],
+        )
+    )
+    found = pdb.symbol_at(0x1014)
+    assert found is not None
+    assert found.name == words
+    assert [symbol.name for symbol in pdb.symbols_at(0x1010)] == [words]
+    assert names(pdb, "*crash*") == [words]
+    assert pdb.symbol_named(words) == found
+
+
+def test_inlined_functions_of_anonymous_namespaces() -> None:
+    parts = inlined_parts()
+    scope = b.record(0x1605, struct.pack("<I", 0) + b"?A0x97f35ffc\0")
+    parts.ipi = b.types([FUNC_ID, scope, PLAIN_ID, MEMBER_ID])
+    pdb = source(parts)
+    assert pdb.inlines_at(0x1018)[1].name == "`anonymous namespace'::leaf"
+    found = list(pdb.inlined_matching("`anonymous namespace'::le*", CancelToken()))
+    assert [call.name for call in found] == ["`anonymous namespace'::leaf"]
+
+
 def test_method_ids_have_the_class_name() -> None:
     assert inlined().file.types.function_name_of_id(0x1003) == "space::Tree::run"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
 from polydbg.base.errors import FormatError
 
+_ANONYMOUS = re.compile(r"\?A0x[0-9A-Fa-f]{1,8}(?=::|$)|`anonymous-namespace'")
 U16 = struct.Struct("<H")
 U32 = struct.Struct("<I")
 
@@ -46,6 +48,17 @@ def text(name: bytes) -> str:
         return name.decode("utf-8")
     except UnicodeDecodeError:
         return name.decode("cp1252", "replace")
+
+
+def qualified(name: str) -> str:
+    """Return a qualified name with anonymous namespaces as the debugger spells them.
+
+    Compilers also write them with the hash of linker names (``?A0x97f35ffc::f``, in the scopes of
+    function ids) and with a hyphen (in names of types).
+    """
+    if "?A0x" in name or "anonymous-" in name:
+        return _ANONYMOUS.sub("`anonymous namespace'", name)
+    return name
 
 
 #: Sizes of the CodeView numeric leaves that hold integers, and whether they are signed.

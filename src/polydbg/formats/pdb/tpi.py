@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.pdb.msf import Msf, Stream
-from polydbg.formats.pdb.reading import cstring, numeric, text, u16, u32, unpack
+from polydbg.formats.pdb.reading import cstring, numeric, qualified, text, u16, u32, unpack
 
 LF_MODIFIER = 0x1001
 LF_POINTER = 0x1002
@@ -42,7 +42,6 @@ _MAX_STEP = 1 << 20
 _MAX_MARKED_STEP = 1 << 14
 _MAX_CANDIDATES = 4096
 _PROPERTY_FORWARD = 0x80
-_BUCKET_RECORDS = 8
 _KEYWORDS = {
     LF_CLASS: "class ",
     LF_STRUCTURE: "struct ",
@@ -429,7 +428,7 @@ class Types:
         else:
             raise FormatError(f"id {index:#x} of the PDB is not a function")
         name = text(cstring(body, 8))
-        return f"{scope}::{name}" if scope else name
+        return qualified(f"{scope}::{name}" if scope else name)
 
     def _class_name(self, index: int) -> str:
         if index < _FIRST_INDEX:
