@@ -10,7 +10,7 @@ from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text, sanitise
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Item, Text
+from polydbg.commands.output import Item, Notice, Text
 from polydbg.commands.registry import command
 from polydbg.engine.source_view import SourceText, SourceView
 from polydbg.engine.stack import inlined_at
@@ -80,7 +80,26 @@ def _open_at(ctx: CommandContext, address: int) -> int:
             identifier="source.no-line",
             hint="lines need a private PDB: !sym why says what was found; .lines -e",
         )
-    recorded, line = where
+    return _open(ctx, *where)
+
+
+def _open_scope(ctx: CommandContext) -> int:
+    """Make the source of the chosen frame current and return its line: that of an inlined call
+    where such a row was chosen.
+
+    :raises CommandError: as :func:`_open_at`, or there is no stack.
+    """
+    frame = ctx.session.current_frame(ctx.cancel)
+    if frame is None:
+        raise CommandError(
+            "No current source file", identifier="source.no-scope", hint="lsf FILE, or lsa ADDRESS"
+        )
+    if not (ctx.session.settings.lines and frame.file and frame.line):
+        return _open_at(ctx, frame.frame.lookup_pc)
+    return _open(ctx, frame.file, frame.line)
+
+
+def _open(ctx: CommandContext, recorded: str, line: int) -> int:
     view = ctx.session.files.sources
     path = view.find(recorded, ctx.session.settings.source_path)
     if path is None:
@@ -92,13 +111,6 @@ def _open_at(ctx: CommandContext, address: int) -> int:
     view.file = view.open(path)
     view.next_line = line
     return line
-
-
-def _scope_address(ctx: CommandContext) -> int:
-    frame = ctx.session.current_frame(ctx.cancel)
-    if frame is None:
-        raise CommandError("No current source file", identifier="source.no-scope")
-    return frame.frame.lookup_pc
 
 
 def _first_and_count(cursor: Cursor) -> tuple[int | None, int | None]:
@@ -132,7 +144,7 @@ def _show(view: SourceView, first: int, count: int, current: int = 0) -> SourceL
     "ls",
     summary="List source lines of the current file; without a line it goes on.",
     syntax="ls [.] [first][, count]",
-    example="ls 60, 20    lines and counts are decimal; ls . goes to where execution stands",
+    example="ls 60, 20    lines and counts are decimal; ls . goes to the line of the frame",
     family="source",
 )
 def list_source(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
@@ -140,7 +152,7 @@ def list_source(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     scope = cursor.match(r"[ \t]*\.") is not None
     first, count = _first_and_count(cursor)
     if view.file is None or scope:
-        line = _open_at(ctx, _scope_address(ctx))
+        line = _open_scope(ctx)
         if first is None:
             first = max(1, line - view.leading)
     yield _show(view, view.next_line if first is None else first, count or view.count)
@@ -149,8 +161,8 @@ def list_source(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 @command(
     "lsa",
     summary="List the source around an address and mark its line.",
-    syntax="lsa [.] address[, first[, count]]",
-    example="lsa @rip    4 lines before, 5 after; lsp -a changes that",
+    syntax="lsa . | lsa address[, first[, count]]",
+    example="lsa .    the line of the chosen frame, 4 before, 5 after; lsp -a changes that",
     family="source",
 )
 def list_source_at(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
@@ -158,11 +170,12 @@ def list_source_at(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     cursor.match(r"[ \t]*\.[ \t]+(?=[^\s,;])")
     if cursor.at_end:
         raise CommandError("Numeric expression missing from '<EOL>'")
-    address = ctx.expression(cursor)
+    scope = cursor.match(r"[ \t]*\.(?=[ \t]*(?:[,;]|$))") is not None
+    address = None if scope else ctx.expression(cursor)
     first = count = None
     if cursor.match(r"[ \t]*,"):
         first, count = _first_and_count(cursor)
-    line = _open_at(ctx, address)
+    line = _open_scope(ctx) if address is None else _open_at(ctx, address)
     start = max(1, line - view.leading) if first is None else first
     last = line + view.trailing
     yield _show(view, start, count or (view.count if first else last - start + 1), line)
@@ -179,6 +192,10 @@ def current_source(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     view = ctx.session.files.sources
     if view.file is None:
         yield Text(value="No current source file")
+        yield Notice(
+            identifier="source.none",
+            value="    lsa . opens the source of the current frame, lsf FILE any other",
+        )
         return
     yield Text(value=sanitise(f"Current: {view.file.path}({view.next_line})"))
 

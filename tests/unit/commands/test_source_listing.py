@@ -33,6 +33,18 @@ def test_lsa_marks_the_line_and_ls_goes_on(run: Run, crash_line: int) -> None:
     assert run("lsa @rip") == lines
 
 
+def test_the_chosen_frame_is_listed(run: Run, session: Session, crash_line: int) -> None:
+    """Frame 1 contains the inlined frame 0: the same address, another line."""
+    for number in (1, 2, 0):
+        run(f".frame {number}")
+        frame = session.current_frame()
+        assert frame is not None
+        marked = next(line for line in run("lsa .") if line.startswith(">"))
+        assert marked == f">{frame.line:5}: text {frame.line}"
+        assert run("ls ., 1")[0].startswith(f" {frame.line - 4:5}:")
+        assert run("lsa ., 1, 1") == ["     1: text 1"]
+
+
 def test_ls_takes_decimal_lines_and_counts(run: Run, crash_line: int) -> None:
     run("lsa .")
     assert run("ls 10, 2") == ["    10: text 10", "    11: text 11"]
@@ -59,7 +71,10 @@ def test_lsf_and_lsc(run: Run, items: Items, tmp_path: Path, crash_line: int) ->
     assert run("ls 1, 5") == ["     1: one", "     2: two\\x1b[31m"]
     assert run("lsc") == [f"Current: {tmp_path / 'other.c'}(3)"]
     run("lsf-")
-    assert run("lsc") == ["No current source file"]
+    nothing, advice = run("lsc")
+    assert nothing == "No current source file"
+    assert "lsa ." in advice
+    assert "lsf FILE" in advice
     failure = items("lsf")[-1]
     assert isinstance(failure, Failure)
     assert failure.text().split("\n")[0] == "         ^ Syntax error in 'lsf'"
