@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from polydbg.base.errors import ExpressionError, MemoryReadError
-from polydbg.expr.formats import evaluate_line, formats_lines
-from polydbg.expr.masm import evaluate
+from polydbg.expr.evaluator import evaluate
+from polydbg.expr.formats import formats_lines, value_line
 
 _PROMPT = re.compile(r"^\S*\d:\d{3}(?::\w+)?> ?(.*)$")
 _NEEDS_TARGET = re.compile(r"@|`|\b(?:order|price_order|g_order_count|sizeof|nt)\b")
@@ -69,7 +69,7 @@ def answer(command: str, context: NoTarget) -> list[str] | None:
         return None
     try:
         if name == "?":
-            return [evaluate_line(text, context)]
+            return [value_line(evaluate(text, context), context.pointer_size)]
         return ["Evaluate expression:", *formats_lines(evaluate(text, context), 8)]
     except ExpressionError as error:
         return [error.message]

@@ -308,23 +308,6 @@ class Disassembler:
             return None
         return int(text, 0) & self._mask
 
-    def branch_target(self, instruction: Instruction) -> int | None:
-        """Return the target of a direct jump, branch or call."""
-        return self.flow(instruction).target
-
-    def is_call(self, instruction: Instruction) -> bool:
-        return self.flow(instruction).kind is FlowKind.CALL
-
-    def is_jump(self, instruction: Instruction) -> bool:
-        """Say whether *instruction* jumps, conditionally or not."""
-        return self.flow(instruction).kind in (FlowKind.JUMP, FlowKind.BRANCH)
-
-    def is_conditional(self, instruction: Instruction) -> bool:
-        return self.flow(instruction).kind is FlowKind.BRANCH
-
-    def is_return(self, instruction: Instruction) -> bool:
-        return self.flow(instruction).kind is FlowKind.RETURN
-
     def memory_operands(
         self, instruction: Instruction, registers: Mapping[str, int]
     ) -> list[MemoryOperand]:

@@ -1,7 +1,6 @@
-"""Register tables of x64: order of display, sub-registers, flags and CodeView numbers. Data only.
+"""Registers: parts and flags of x64, the program counter and stack pointer of every architecture.
 
-Flag bits and words are those of WinDbg's register display; CodeView register numbers are from
-Microsoft's published cvconst.h (``CV_HREG_e``, the ``CV_AMD64_*`` part).
+Flag bits and words are those of WinDbg's register display.
 """
 
 from __future__ import annotations
@@ -9,35 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-
-AMD64_GENERAL = (
-    "rax",
-    "rbx",
-    "rcx",
-    "rdx",
-    "rsi",
-    "rdi",
-    "rip",
-    "rsp",
-    "rbp",
-    "r8",
-    "r9",
-    "r10",
-    "r11",
-    "r12",
-    "r13",
-    "r14",
-    "r15",
-)
-"""In the order of the ``r`` command's block: three in a line."""
-
-AMD64_SEGMENTS = ("cs", "ss", "ds", "es", "fs", "gs")
-AMD64_DEBUG = ("dr0", "dr1", "dr2", "dr3", "dr6", "dr7")
-AMD64_VECTOR = tuple(f"xmm{number}" for number in range(16))
-
-X86_GENERAL = ("eax", "ebx", "ecx", "edx", "esi", "edi", "eip", "esp", "ebp")
-
-ARM64_GENERAL = (*(f"x{number}" for number in range(29)), "fp", "lr", "sp", "pc")
 
 
 class SubRegister(msgspec.Struct, frozen=True):
@@ -132,68 +102,6 @@ def flag_words(flags: int, arch: str = "amd64") -> str:
         if word is not None:
             words.append(word)
     return " ".join(words)
-
-
-def _numbered(start: int, names: str) -> dict[int, str]:
-    return dict(enumerate(names.split(), start))
-
-
-# The legacy numbers 1..34 are common to x86 and x64.
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_CODEVIEW_COMMON = {
-    **_numbered(1, "al cl dl bl ah ch dh bh ax cx dx bx sp bp si di"),
-    **_numbered(17, "eax ecx edx ebx esp ebp esi edi es cs ss ds fs gs"),
-    **_numbered(80, "cr0 cr1 cr2 cr3 cr4"),
-    **_numbered(90, "dr0 dr1 dr2 dr3 dr4 dr5 dr6 dr7"),
-    **_numbered(128, "st0 st1 st2 st3 st4 st5 st6 st7 fpcw fpsw fptw"),
-    **_numbered(146, "mm0 mm1 mm2 mm3 mm4 mm5 mm6 mm7"),
-    **_numbered(154, " ".join(f"xmm{number}" for number in range(8))),
-    211: "mxcsr",
-}
-
-CODEVIEW_X86 = {**_CODEVIEW_COMMON, 31: "ip", 32: "flags", 33: "eip", 34: "efl"}
-"""CodeView register number -> name for x86."""
-
-CODEVIEW_AMD64 = {
-    **_CODEVIEW_COMMON,
-    32: "flags",
-    33: "rip",
-    34: "efl",
-    **_numbered(252, " ".join(f"xmm{number}" for number in range(8, 16))),
-    **_numbered(324, "sil dil bpl spl rax rbx rcx rdx rsi rdi rbp rsp"),
-    **_numbered(336, " ".join(f"r{number}" for number in range(8, 16))),
-    **_numbered(344, " ".join(f"r{number}b" for number in range(8, 16))),
-    **_numbered(352, " ".join(f"r{number}w" for number in range(8, 16))),
-    **_numbered(360, " ".join(f"r{number}d" for number in range(8, 16))),
-    **_numbered(368, " ".join(f"ymm{number}" for number in range(16))),
-}
-"""CodeView register number -> name for x64."""
-
-DWARF_AMD64 = (
-    "rax",
-    "rdx",
-    "rcx",
-    "rbx",
-    "rsi",
-    "rdi",
-    "rbp",
-    "rsp",
-    "r8",
-    "r9",
-    "r10",
-    "r11",
-    "r12",
-    "r13",
-    "r14",
-    "r15",
-    "rip",
-)
-"""DWARF register number (System V x86-64 ABI, figure 3.36) -> name."""
 
 
 PROGRAM_COUNTERS = ("rip", "eip", "pc")

@@ -79,15 +79,6 @@ def compile_wildcard(
     return re.compile(_translate(pattern, symbols), flags)
 
 
-@functools.lru_cache(maxsize=64)
-def compile_wildcard_bytes(
-    pattern: str, *, symbols: bool = True, ignore_case: bool = True
-) -> re.Pattern[bytes]:
-    """Return the same for names in UTF-8; case is ignored for ASCII letters only."""
-    flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
-    return re.compile(_translate(pattern, symbols).encode(), flags)
-
-
 def is_wildcard(pattern: str) -> bool:
     """Tell whether *pattern* has any wildcard (an escaped character counts: it must be read)."""
     return any(char in _SPECIAL or char == "\\" for char in pattern)

@@ -10,7 +10,8 @@ from polydbg.base.cancel import CancelToken
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item
 from polydbg.engine.session import Session, System
-from polydbg.expr.masm import Range, evaluate, evaluate_prefix, parse_range
+from polydbg.expr.evaluator import evaluate, evaluate_prefix
+from polydbg.expr.ranges import Range, parse_range
 
 
 class CommandContext(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Hex, Item, Text
 from polydbg.commands.registry import command
 from polydbg.expr.formats import formats_lines, value_line
+from polydbg.expr.numbers import to_signed
 
 
 class Evaluation(Item, frozen=True):
@@ -22,10 +23,6 @@ class Evaluation(Item, frozen=True):
 
     def text(self) -> str:
         return self.shown
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
 
 
 @command(
@@ -45,7 +42,7 @@ def evaluate_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     yield Evaluation(
         expression=text,
         value=value,
-        signed=_signed(value),
+        signed=to_signed(value),
         shown=value_line(value, ctx.session.evaluator.pointer_size),
     )
 
@@ -83,7 +80,7 @@ def formats(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     yield Evaluation(
         expression=text,
         value=value,
-        signed=_signed(value),
+        signed=to_signed(value),
         shown="\n".join(["Evaluate expression:", *lines]),
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from polydbg.base.text import address_text
 from polydbg.engine.memory_view import CODES
+from polydbg.expr.formats import format_float
 
 Cells = Sequence[int | None]
 
@@ -19,7 +20,6 @@ STRING_WIDTH = 32
 """Characters in a row of ``da`` and ``du``."""
 
 _PRINTABLE = bytes(b if 0x20 <= b < 0x7F else 0x2E for b in range(256))
-_NOT_A_NUMBER_INDEFINITE = {4: 0xFFC00000, 8: 0xFFF8000000000000}
 _FLOAT = {4: ("<f", "<I", 16, 8), 8: ("<d", "<Q", 22, 12)}
 
 
@@ -78,12 +78,12 @@ def hex_cell(value: int | None, unit: int) -> str:
     if value is None:
         return "????????`????????" if unit == 8 else "??" * unit
     if unit == 8:
-        return f"{value >> 32:08x}`{value & 0xFFFFFFFF:08x}"
+        return address_text(value)
     return f"{value:0{2 * unit}x}"
 
 
 def hex_width(columns: int, unit: int) -> int:
-    """Return the width of a full row of :func:`hex_cells`."""
+    """Return the width of a full row of :func:`hex_cell`."""
     return columns * (2 * unit + (unit == 8) + 1) - 1
 
 
@@ -93,11 +93,7 @@ def float_cell(value: int | None, unit: int) -> str:
     if value is None:
         return "????????".rjust(width)
     number: float = struct.unpack(real, struct.pack(raw, value))[0]
-    if number != number:
-        sign = "-" if value >> (8 * unit - 1) else ""
-        mark = "(ind)" if value == _NOT_A_NUMBER_INDEFINITE[unit] else ""
-        return f"{sign}nan{mark}".rjust(width)
-    return f"{number:{width}.{digits}g}"
+    return format_float(number, digits).rjust(width)
 
 
 def bit_cells(cells: Cells, unit: int, columns: int) -> str:

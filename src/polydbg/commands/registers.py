@@ -17,12 +17,12 @@ from polydbg.commands.registers_text import (
     XMM_MASK,
     YMM_INTEGER_MASK,
     YMM_MASK,
-    float_text,
     hex_or_unknown,
 )
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
 from polydbg.engine.evaluation import register_value
+from polydbg.expr.formats import format_float
 
 _LETTER_MASKS = {"F": FLOAT_MASK, "X": XMM_MASK, "Y": YMM_MASK, "YI": YMM_INTEGER_MASK}
 _MASK_HELP = (
@@ -224,10 +224,10 @@ def _elements(value: int, size: int, kind: str, count: int | None) -> str:
     data = value.to_bytes(max(size, width * total), "little")[: width * total]
     if kind == "f":
         floats = struct.unpack(f"<{total}f", data)
-        return " ".join(f"{float_text(f):>12}" for f in reversed(floats))
+        return " ".join(f"{format_float(f):>12}" for f in reversed(floats))
     if kind == "d":
         doubles = struct.unpack(f"<{total}d", data)
-        return " ".join(f"{float_text(f):>22}" for f in reversed(doubles))
+        return " ".join(f"{format_float(f):>22}" for f in reversed(doubles))
     numbers = [
         int.from_bytes(data[i * width : (i + 1) * width], "little", signed=kind[0] == "i")
         for i in range(total)

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from polydbg.arch.registers import flag_words
+from polydbg.expr.formats import format_float
 
 _ROWS = (
     ("rax", "rbx", "rcx"),
@@ -21,22 +22,12 @@ INTEGER_MASK, FLOAT_MASK, SEGMENT_MASK, DEBUG_MASK = 0x3, 0x4, 0x8, 0x20
 XMM_MASK, YMM_MASK, YMM_INTEGER_MASK, XMM_INTEGER_MASK, MMX_MASK = 0x40, 0x200, 0x400, 0x800, 0x10
 VALID_MASK = 0xE7F
 
-
 _NOT_GENERAL = re.compile(r"[vqds]\d+|fp[a-z]+")
 
 
 def hex_or_unknown(value: int | None, digits: int) -> str:
     """Return *value* in hex, or as many ``?`` where the register is not known."""
     return "?" * digits if value is None else f"{value:0{digits}x}"
-
-
-def float_text(value: float, digits: int = 6) -> str:
-    """Return ``%g`` text with a two-digit exponent; infinities and NaNs as today's engine."""
-    if value != value:
-        return "-nan(ind)"
-    if value in (float("inf"), float("-inf")):
-        return "inf" if value > 0 else "-inf"
-    return f"{value:.{digits}g}"
 
 
 def integer_lines(registers: Mapping[str, int], arch: str = "amd64") -> list[str]:
@@ -138,7 +129,7 @@ def vector_lines(registers: Mapping[str, int], prefix: str, *, integers: bool) -
             words = [value >> 64 * j & 0xFFFFFFFFFFFFFFFF for j in reversed(range(size // 8))]
             lines.append(f"{name}={' '.join(f'{w:016x}' for w in words)}")
         else:
-            lines.append(f"{name}={' '.join(float_text(f) for f in _floats(value, size))}")
+            lines.append(f"{name}={' '.join(format_float(f) for f in _floats(value, size))}")
     return lines or [f"{prefix} registers are not in this dump"]
 
 

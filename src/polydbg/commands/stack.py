@@ -11,6 +11,7 @@ from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
+from polydbg.commands.memory_text import hex_cell
 from polydbg.commands.output import Heading, Hex, Item, Notice, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
@@ -22,8 +23,6 @@ _LAST_CONTEXT = "  *** Stack trace for last set context - .thread/.cxr resets it
 _NO_UNWIND = "WARNING: Stack unwind information not available. Following frames may be wrong."
 _NO_MODULE = "WARNING: Frame IP not in any known module. Following frames may be wrong."
 _DASHES = "--------`--------"
-
-
 _UNWOUND = ("amd64", "x86")
 
 
@@ -244,7 +243,7 @@ def _row_text(
     parts.append(return_address)
     name = row.place.text
     if layout.arguments:
-        shown = [dashes] * 4 if inline else [_value(a, size) for a in arguments]
+        shown = [dashes] * 4 if inline else [hex_cell(a, size) for a in arguments]
         parts[-1] += "     :"
         parts.append(f"{' '.join(shown)} : ")
         if inline and "v" in layout.letters:
@@ -262,11 +261,6 @@ def _bare_name(row: StackFrame) -> str:
     if not (place.module or place.unloaded):
         return "0x0"
     return place.base_text
-
-
-def _value(value: int | None, size: int) -> str:
-    unknown = "????????`????????" if size == 8 else "?" * 8
-    return unknown if value is None else address_text(value, size)
 
 
 def _arguments(system: System, row: StackFrame) -> tuple[int | None, ...]:

@@ -26,8 +26,6 @@ from polydbg.engine.stack import StackFrame, walk_stack
 from polydbg.memory.overlay import Overlay
 from polydbg.targets.target import Target, ThreadInfo
 
-DEFAULT_STACK_LIMIT = 0x100
-
 
 class Scope(msgspec.Struct, eq=False):
     """The register context and frame that ``r``, ``k`` and names refer to.

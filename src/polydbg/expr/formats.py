@@ -1,4 +1,4 @@
-"""How values are printed: addresses, the line of ``?`` and the lines of ``.formats``.
+"""How values are printed: floats, the line of ``?`` and the lines of ``.formats``.
 
 Shapes are those of the reference transcripts (command-language reference, sections 2 and 25).
 Times are UTC, so that the same dump prints the same text everywhere.
@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import struct
 
-from polydbg.expr.context import EvaluationContext
-from polydbg.expr.evaluator import evaluate
+from polydbg.base.text import address_text
 from polydbg.expr.numbers import MASK64, fits_32_bits, to_signed
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -18,16 +17,14 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _DAYS_1601_TO_1970 = 134774
 
 
-def format_address(value: int, pointer_size: int = 8) -> str:
-    """Return ``00007ff6`1b401570``, or 8 digits on a 32-bit target when the value fits."""
+def format_value(value: int, pointer_size: int = 8) -> str:
+    """Return *value* as an address; on a 32-bit target with 16 digits where 8 do not hold it."""
     value &= MASK64
-    if pointer_size == 4 and fits_32_bits(value):
-        return f"{value & 0xFFFF_FFFF:08x}"
-    return f"{value >> 32:08x}`{value & 0xFFFF_FFFF:08x}"
+    return address_text(value, pointer_size if fits_32_bits(value) else 8)
 
 
 def format_decimal(value: int, pointer_size: int = 8) -> str:
-    """Return the signed decimal of *value* at the width :func:`format_address` shows it in."""
+    """Return the signed decimal of *value* at the width :func:`format_value` shows it in."""
     bits = 32 if pointer_size == 4 and fits_32_bits(value & MASK64) else 64
     return str(to_signed(value, bits))
 
@@ -35,17 +32,7 @@ def format_decimal(value: int, pointer_size: int = 8) -> str:
 def value_line(value: int, pointer_size: int = 8) -> str:
     """Return the line that ``?`` prints for a value."""
     decimal = format_decimal(value, pointer_size)
-    return f"Evaluate expression: {decimal} = {format_address(value, pointer_size)}"
-
-
-def evaluate_line(text: str, context: EvaluationContext) -> str:
-    """Return what ``? text`` prints.
-
-    :raises ExpressionError: as :func:`polydbg.expr.evaluator.evaluate`; for an
-        :class:`~polydbg.expr.context.ExtraCharacterError` the caller prints
-        :func:`value_line` of its value first.
-    """
-    return value_line(evaluate(text, context), context.pointer_size)
+    return f"Evaluate expression: {decimal} = {format_value(value, pointer_size)}"
 
 
 def formats_lines(value: int, pointer_size: int = 8) -> list[str]:
@@ -58,7 +45,7 @@ def formats_lines(value: int, pointer_size: int = 8) -> list[str]:
     (double,) = struct.unpack("<d", value.to_bytes(8, "little"))
     chars = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)
     return [
-        f"  Hex:     {format_address(value, pointer_size)}",
+        f"  Hex:     {format_value(value, pointer_size)}",
         f"  Decimal: {format_decimal(value, pointer_size)}",
         f"  Octal:   {shown:0{11 if size == 4 else 22}o}",
         f"  Binary:  {' '.join(f'{byte:08b}' for byte in data)}",
@@ -73,8 +60,6 @@ def format_float(value: float, digits: int = 6) -> str:
     """Return ``%g`` of *digits* significant digits, with the words of today's C runtime."""
     if math.isnan(value):
         return "-nan(ind)" if math.copysign(1.0, value) < 0 else "nan"
-    if math.isinf(value):
-        return "inf" if value > 0 else "-inf"
     return f"{value:.{digits}g}"
 
 

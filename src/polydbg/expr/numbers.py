@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import re
 
-RADIXES = (8, 10, 16)
-"""What the command ``n`` takes."""
-
 MASK64 = (1 << 64) - 1
 
 _PREFIXES = {"0x": 16, "0n": 10, "0t": 8, "0y": 2}

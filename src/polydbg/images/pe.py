@@ -152,11 +152,6 @@ class PeImage:
         return self.header.sections
 
     @property
-    def file_data(self) -> Buffer | None:
-        """Return the bytes of the whole file, ``None`` for an image in target memory."""
-        return self._buffer
-
-    @property
     def space(self) -> AddressSpace:
         """Return the image as an address space of RVAs."""
         return self._space

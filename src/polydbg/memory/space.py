@@ -38,14 +38,6 @@ def read_exactly(space: AddressSpace, address: int, size: int) -> bytes:
     return data
 
 
-def read_unsigned(space: AddressSpace, address: int, size: int) -> int:
-    """Return the little-endian unsigned integer of *size* bytes at *address*.
-
-    :raises MemoryReadError: not all bytes are there.
-    """
-    return int.from_bytes(space.read(address, size), "little")
-
-
 class BufferSpace:
     """A buffer seen from address *base* on."""
 

@@ -21,7 +21,6 @@ UNKNOWN_PROCESS_ID = 0xF0F0F0F0
 """What WinDbg shows for the process id where a dump has none (``process_id`` is ``None``)."""
 
 TICKS_PER_SECOND = 10_000_000
-UNIX_EPOCH_TICKS = 116_444_736_000_000_000
 
 BREAKPOINT_CODE = 0x80000003
 

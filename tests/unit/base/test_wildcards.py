@@ -6,7 +6,6 @@ import pytest
 
 from polydbg.base.wildcards import (
     compile_wildcard,
-    compile_wildcard_bytes,
     is_wildcard,
     literals_of,
 )
@@ -46,7 +45,6 @@ from polydbg.base.wildcards import (
 )
 def test_pattern(pattern: str, name: str, matches: bool) -> None:
     assert (compile_wildcard(pattern).fullmatch(name) is not None) is matches
-    assert (compile_wildcard_bytes(pattern).fullmatch(name.encode()) is not None) is matches
 
 
 def test_leading_underscore_is_literal_outside_of_symbols() -> None:

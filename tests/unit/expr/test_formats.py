@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from masm_tables import TableContext
 
 from polydbg.expr.formats import (
-    evaluate_line,
-    format_address,
     format_float,
     format_time_guess,
+    format_value,
     formats_lines,
     value_line,
 )
@@ -19,14 +17,14 @@ from polydbg.expr.numbers import parse_number
 
 
 def test_address() -> None:
-    assert format_address(0x7FF6_1B40_1570) == "00007ff6`1b401570"
-    assert format_address(0x1B40_1570, 4) == "1b401570"
-    assert format_address(0xFFFF_FFFF_8000_0000, 4) == "80000000"
-    assert format_address(0x1_0000_0000, 4) == "00000001`00000000"
+    assert format_value(0x7FF6_1B40_1570) == "00007ff6`1b401570"
+    assert format_value(0x1B40_1570, 4) == "1b401570"
+    assert format_value(0xFFFF_FFFF_8000_0000, 4) == "80000000"
+    assert format_value(0x1_0000_0000, 4) == "00000001`00000000"
 
 
 def test_value_lines() -> None:
-    assert evaluate_line("1+2*3", TableContext()) == "Evaluate expression: 7 = 00000000`00000007"
+    assert value_line(7) == "Evaluate expression: 7 = 00000000`00000007"
     assert value_line((1 << 64) - 7) == "Evaluate expression: -7 = ffffffff`fffffff9"
     assert value_line(0x8000_000D, 4) == "Evaluate expression: -2147483635 = 8000000d"
 
@@ -97,6 +95,6 @@ def test_literals(text: str, radix: int, value: int | None) -> None:
 def test_any_value_can_be_shown(value: int, pointer_size: int) -> None:
     assert len(formats_lines(value, pointer_size)) == 8
     signed = value_line(value, pointer_size).split()[2]
-    width = 32 if len(format_address(value, pointer_size)) == 8 else 64
+    width = 32 if len(format_value(value, pointer_size)) == 8 else 64
     assert (int(signed) - value) % (1 << width) == 0
-    assert parse_number(format_address(value)) == value
+    assert parse_number(format_value(value)) == value

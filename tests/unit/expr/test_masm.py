@@ -9,7 +9,7 @@ from masm_tables import PIECES, RichContext, TableContext
 
 from polydbg.base.errors import CommandError, ExpressionError
 from polydbg.expr.context import ExtraCharacterError
-from polydbg.expr.masm import evaluate, evaluate_prefix
+from polydbg.expr.evaluator import evaluate, evaluate_prefix
 
 M = 1 << 64
 

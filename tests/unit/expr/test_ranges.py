@@ -9,7 +9,7 @@ from masm_tables import PIECES, TableContext
 
 from polydbg.base.errors import CommandError, ExpressionError
 from polydbg.expr.context import ArgumentError
-from polydbg.expr.masm import Range, parse_range
+from polydbg.expr.ranges import Range, parse_range
 
 
 def parse(text: str, **options: int | None) -> tuple[Range, str]:

@@ -21,12 +21,6 @@ MAX_VALUE = 0x10000
 MAX_MACOS_STRING = 8192
 MACOS_RECORDS = 20
 
-TEXT_STREAMS: frozenset[int] = frozenset(
-    {0x47670003, 0x47670004, 0x47670005, 0x47670006, 0x47670007, 0x47670009}
-    | {0x4D7A0003, 0x4D7A0004}
-)
-"""Streams that are text as it stands, possibly with NULs between items (command line, environ)."""
-
 
 class BreakpadInfo(msgspec.Struct, frozen=True):
     """Thread ids that are ``None`` are not valid in the stream."""

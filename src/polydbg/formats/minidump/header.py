@@ -15,7 +15,6 @@ from polydbg.base.errors import FormatError
 from polydbg.formats.minidump.view import View
 
 SIGNATURE = b"MDMP"
-BIG_ENDIAN_SIGNATURE = b"PMDM"
 VERSION = 0xA793
 HEADER_SIZE = 0x20
 DIRECTORY_ENTRY_SIZE = 12

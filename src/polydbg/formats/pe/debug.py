@@ -109,10 +109,5 @@ def parse_codeview(data: bytes) -> CodeViewData | None:
     return None
 
 
-def codeview_size(entry: DebugEntry) -> int:
-    """Return how many bytes of a CodeView entry to read: hostile sizes are cut."""
-    return min(entry.size, _MAX_CODEVIEW)
-
-
 def _path(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
