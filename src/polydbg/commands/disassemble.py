@@ -28,7 +28,7 @@ from polydbg.commands.output import Item
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import disassembler, symbolizer
 from polydbg.engine.code import before, instructions
-from polydbg.expr.masm import Range
+from polydbg.expr.ranges import Range
 
 _DEFAULT_COUNT = 8
 _MAX_BACKWARDS = 0x4000

@@ -27,7 +27,7 @@ from polydbg.commands.output import Heading, Hex, Item
 from polydbg.commands.registry import REGISTRY, command
 from polydbg.engine.memory_view import read_cells
 from polydbg.engine.session import System
-from polydbg.expr.masm import Range
+from polydbg.expr.ranges import Range
 
 MAX_COLUMNS = 0x80
 _CHUNK = 0x4000

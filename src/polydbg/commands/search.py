@@ -18,7 +18,7 @@ from polydbg.commands.output import Hex, Item, Notice
 from polydbg.commands.registry import command
 from polydbg.commands.values import read_values
 from polydbg.engine.memory_view import CODES, read_cells, read_pointer
-from polydbg.expr.masm import Range
+from polydbg.expr.ranges import Range
 from polydbg.memory.ranges import MappedMemory
 from polydbg.memory.search import Area, find_pattern, find_runs
 
@@ -58,10 +58,11 @@ class Flags(msgspec.Struct, eq=False):
 
 @command(
     "s",
-    summary="Find bytes, words or text in memory.",
+    summary="Find bytes, words or text in memory, that of image files included.",
     syntax="s [-[[1srw n N l N]]b|w|d|q|a|u|v] range pattern | s -[[l N]]sa|su range",
     example='s -a 0 L?7fffffffffff "abc"    the whole dump; L? lifts the limit of 256 MB. '
-    "s -sa @rsp L1000 lists strings, s -[1]d prints addresses alone",
+    "s -sa @rsp L1000 lists strings, s -[1]d prints addresses alone. Where the dump has no memory, "
+    "read-only sections of the matching image file are searched",
     family="memory",
 )
 def search(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
@@ -122,12 +123,17 @@ def _options(ctx: CommandContext, cursor: Cursor) -> tuple[str, Flags]:
 
 
 def _areas(ctx: CommandContext, found: Range, flags: Flags) -> Iterator[Area]:
-    """Yield where to search: the range, or what of it is known to be writable."""
+    """Yield where to search: the range, with image files behind it, or what of it is known to be
+    writable."""
     system = ctx.system
     space = system.memory.target
     present = len(space.buffer) if isinstance(space, MappedMemory) else found.size
-    total = max(1, min(found.size, present))
     end = found.start + found.size
+    fill = None
+    if not flags.writable:
+        fill = system.memory.from_images(found.start, end, ctx.cancel.check)
+        present += fill.size
+    total = max(1, min(found.size, present))
     patch = system.overlay.apply if system.overlay is not None else None
 
     def poll(done: int) -> None:
@@ -136,7 +142,7 @@ def _areas(ctx: CommandContext, found: Range, flags: Flags) -> Iterator[Area]:
             ctx.progress("searching", min(done, total), total)
 
     if not flags.writable:
-        yield Area(space, found.start, end, poll, patch)
+        yield Area(space, found.start, end, poll, patch, fill if fill and fill.size else None)
         return
     for region in system.target.regions():
         if region.state == _COMMITTED and region.protect & _WRITABLE:
