@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 
-from polydbg.commands.output import Item
+from polydbg.commands.output import CommandEnd, Heading, Item
 from polydbg.commands.registry import REGISTRY
-from polydbg.service.render import SCHEMA_VERSION, hex_fields, hidden_fields, type_name
+from polydbg.service.render import SCHEMA_VERSION, hidden_fields, is_hex, type_name
+
+_NOT_IN_JSON: frozenset[type[Item]] = frozenset({CommandEnd, Heading})
+_WORDS: dict[object, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 def commands_page() -> str:
@@ -49,22 +59,42 @@ def json_page() -> str:
         "```",
         "",
         "`ok` is false when the command failed; then one item is a `failure` with a stable",
-        '`identifier`. Fields marked *hex* are strings (`"0x1f"`), because 64-bit numbers do not',
-        "survive JavaScript; a field that is not known is `null`. New fields may be added within a",
-        "version; a field changes its meaning or goes only with a new one.",
+        '`identifier`. A *hex string* is a number (`"0x1f"`): 64-bit numbers do not survive',
+        "JavaScript. A field that is not known is `null`. An object inside another one has its own",
+        "`type`, too. New fields may be added within a version; a field changes its meaning or goes",
+        "only with a new one.",
     ]
-    for kind in sorted(_all_items(Item), key=type_name):
+    for kind in sorted(_all_items(Item) - _NOT_IN_JSON, key=type_name):
         doc = inspect.getdoc(kind) or ""
         lines += ["", f"## `{type_name(kind)}`", "", doc, ""]
         lines += ["| field | type |", "| --- | --- |"]
-        hints = typing.get_type_hints(kind)
-        marks = hex_fields(kind)
+        hints = typing.get_type_hints(kind, include_extras=True)
         for name in kind.__struct_fields__:
             if name not in hidden_fields():
-                shown = str(hints[name]).replace("<class '", "").replace("'>", "")
-                shown = shown.replace("|", "or")
-                lines.append(f"| `{name}` | {shown}{' *hex*' if name in marks else ''} |")
+                lines.append(f"| `{name}` | {type_words(hints[name])} |")
     return "\n".join(lines) + "\n"
+
+
+def type_words(hint: object) -> str:
+    """Return what a field annotated *hint* is in JSON: ``integer``, ``list of string``, ..."""
+    if is_hex(hint):
+        return "hex string"
+    if hint in _WORDS:
+        return _WORDS[hint]
+    parts = typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(type_words(part) for part in parts)
+    if origin is dict:
+        return f"object of {type_words(parts[1])} by name"
+    if origin is tuple and parts[-1] is ...:
+        inner = type_words(parts[0])
+        return f"list of ({inner})" if " or " in inner else f"list of {inner}"
+    if origin is tuple:
+        return f"[{', '.join(map(type_words, parts))}]"
+    if isinstance(hint, type) and issubclass(hint, Item):
+        return f"`{type_name(hint)}`"
+    raise TypeError(f"{hint} has no place in JSON")
 
 
 def _all_items(kind: type[Item]) -> set[type[Item]]:

@@ -61,14 +61,17 @@ def json_line(command: str, items: list[Item], ok: bool) -> str:
 def hex_fields(kind: type) -> frozenset[str]:
     """Return the names of fields whose annotation holds the hex mark."""
     hints = typing.get_type_hints(kind, include_extras=True)
-    return frozenset(name for name, hint in hints.items() if _has_hex(hint))
+    return frozenset(name for name, hint in hints.items() if _holds_hex(hint))
 
 
-def _has_hex(hint: object) -> bool:
+def _holds_hex(hint: object) -> bool:
+    return is_hex(hint) or any(_holds_hex(a) for a in typing.get_args(hint))
+
+
+def is_hex(hint: object) -> bool:
+    """Return whether an annotation is :data:`~polydbg.commands.output.Hex` itself."""
     metadata = getattr(hint, "__metadata__", ())
-    if any(isinstance(m, msgspec.Meta) and (m.extra or {}).get("hex") for m in metadata):
-        return True
-    return any(_has_hex(a) for a in typing.get_args(hint))
+    return any(isinstance(m, msgspec.Meta) and (m.extra or {}).get("hex") for m in metadata)
 
 
 def hidden_fields() -> frozenset[str]:
