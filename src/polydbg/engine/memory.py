@@ -6,6 +6,9 @@ in for absent pages; writable data never does, since the file knows only its fir
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Callable, Iterator
+
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.modules import ModuleMap
 from polydbg.memory.overlay import Overlay
@@ -14,6 +17,36 @@ from polydbg.memory.space import AddressSpace, read_exactly
 _WRITABLE = 0x80000000
 _DISCARDABLE = 0x02000000
 _PAGE = 0x1000
+_CHUNK = 1 << 17
+
+
+class ImageFill:
+    """Read-only parts of image files as stand-ins for absent memory; called for each gap."""
+
+    def __init__(self, read: Callable[[int, int], bytes], pieces: list[tuple[int, int]]) -> None:
+        self._read = read
+        self._pieces: list[tuple[int, int]] = []  # (start, end), ascending, none overlapping
+        at = 0
+        for start, end in sorted(pieces):
+            if max(start, at) < end:
+                self._pieces.append((max(start, at), end))
+                at = end
+        self._ends = [end for _, end in self._pieces]
+        self.size = sum(end - start for start, end in self._pieces)
+
+    def __call__(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (address, bytes) of what lies from *start* up to *end*, ascending."""
+        at = start
+        for index in range(bisect.bisect_right(self._ends, start), len(self._pieces)):
+            first, last = self._pieces[index]
+            if first >= end:
+                return
+            at, stop = max(at, first), min(last, end)
+            while at < stop:
+                data = self._read(at, min(_CHUNK, stop - at))
+                if data:
+                    yield at, data
+                at += len(data) or _PAGE - at % _PAGE
 
 
 class SystemMemory:
@@ -47,6 +80,29 @@ class SystemMemory:
         if self.read_some(address, 1):
             return address
         return self.target.next_readable(address)
+
+    def from_images(self, start: int, end: int, poll: Callable[[], None]) -> ImageFill:
+        """Return what image files hold for the addresses from *start* up to *end*.
+
+        The images are found and opened here; *poll* is called for each and may raise.
+        """
+        pieces: list[tuple[int, int]] = []
+        for module in self.modules.modules if self.modules else ():
+            if module.end <= start or module.base >= end:
+                continue
+            poll()
+            image = self.modules.file_image(module) if self.modules else None
+            if image is None:
+                continue
+            sections = image.sections()
+            kept = [s for s in sections if not s.characteristics & (_WRITABLE | _DISCARDABLE)]
+            parts = [(s.rva, s.rva + s.size) for s in kept]
+            parts.append((0, min((s.rva for s in sections), default=0)))  # the headers
+            for first, last in parts:
+                low, high = max(module.base + first, start), min(module.base + last, module.end)
+                if low < min(high, end):
+                    pieces.append((low, min(high, end)))
+        return ImageFill(self._from_image, pieces)
 
     def _from_image(self, address: int, size: int) -> bytes:
         module = self.modules.at(address) if self.modules else None

@@ -27,13 +27,15 @@ _PICTURES = "\U0001f300-\U0001faff"
 _IS_PRINTABLE = bytes(0x20 <= byte < 0x7F for byte in range(256))
 
 Patch = Callable[[int, bytes], bytes]
+Fill = Callable[[int, int], Iterator[tuple[int, bytes]]]
 
 
 class Area(msgspec.Struct, frozen=True):
     """Where to search: the addresses from *start* up to *end* of *space*.
 
     *poll* is called with the number of bytes searched so far; *patch* gives bytes read at an
-    address the user's edits.
+    address the user's edits. *fill* yields (address, bytes), ascending and within (start, end), of
+    what stands in for memory that *space* lacks there.
     """
 
     space: AddressSpace
@@ -41,16 +43,33 @@ class Area(msgspec.Struct, frozen=True):
     end: int
     poll: Callable[[int], None]
     patch: Patch | None = None
+    fill: Fill | None = None
 
 
 def slices(area: Area, chunk: int = CHUNK) -> Iterator[tuple[int, bytes]]:
     """Yield (address, bytes) of what is present, ascending, at most *chunk* bytes at once."""
     done = 0
     pieces = _mapped(area, chunk) if isinstance(area.space, MappedMemory) else _read(area, chunk)
+    if area.fill is not None:
+        pieces = _filled(area, pieces, area.fill)
     for address, data in pieces:
         area.poll(done)
         done += len(data)
         yield address, area.patch(address, data) if area.patch else data
+
+
+def _filled(
+    area: Area, pieces: Iterator[tuple[int, bytes]], fill: Fill
+) -> Iterator[tuple[int, bytes]]:
+    """Yield *pieces* and, between them, what stands in for absent memory."""
+    at = area.start
+    for address, data in pieces:
+        if address > at:
+            yield from fill(at, address)
+        yield address, data
+        at = address + len(data)
+    if at < area.end:
+        yield from fill(at, area.end)
 
 
 def _mapped(area: Area, chunk: int) -> Iterator[tuple[int, bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,3 +112,22 @@ def test_an_overlay_is_what_was_written_last(writes: list[tuple[int, bytes]]) ->
     assert overlay.apply(0, b"\x55" * 0x3100) == bytes(expected)
     assert overlay.apply(0x800, b"\x55" * 0x900) == bytes(expected[0x800:0x1100])
     assert overlay.count == len(edited)
+
+
+def test_what_stands_in_for_absent_memory_is_searched_in_order() -> None:
+    """Hits reach from memory into its stand-in and back; memory that is there wins."""
+    file = b"abcdef"
+    space = RangeMap(file, [Layer.of([(0x1000, 3, 0), (0x1010, 3, 3)])])
+    stand_in = b"0123456789abcdefghijklmnopqrstuv"  # from 0x1000 on
+    asked: list[tuple[int, int]] = []
+
+    def fill(start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        asked.append((start, end))
+        yield start, stand_in[start - 0x1000 : end - 0x1000]
+
+    area = Area(space, 0x1000, 0x1018, lambda done: None, None, fill)
+    joined = b"".join(data for _, data in slices(area))
+    assert joined == b"abc" + stand_in[3:16] + b"def" + stand_in[19:24]
+    assert asked == [(0x1003, 0x1010), (0x1013, 0x1018)]
+    assert list(find_pattern(area, b"c34")) == [0x1002]
+    assert list(find_pattern(area, b"fde")) == [0x100F]
