@@ -89,7 +89,7 @@ def formats(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     "n",
     summary="Show or set the radix of numbers: 8, 10 or 16.",
     syntax="n [8 | 10 | 16]",
-    example="n 10    0x and 0n still say what they mean",
+    example="n 10    numbers are decimal from here on; 0x1f and 0n31 keep their meaning",
     family="evaluate",
 )
 def radix(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

@@ -212,12 +212,13 @@ def memory_row(
 def _declare() -> None:
     for layout in LAYOUTS:
         size = layout.unit or 8
+        each = "1 byte" if size == 1 else f"{size} bytes"
         example = f"{layout.name} @rsp L{max(1, layout.count // (1 if layout.unit else 8)):x}"
         command(
             layout.name,
             summary=f"Show memory as {layout.what}.",
             syntax=f"{layout.name} [/c columns] [address | start end | start L count]",
-            example=f"{example}    counts are hex, of {size} bytes each; no range goes on",
+            example=f"{example}    counts are hex, of {each} each; without a range it goes on",
             family="memory",
         )(functools.partial(show_cells, layout=layout))
 

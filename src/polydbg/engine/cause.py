@@ -1,6 +1,6 @@
 """One line on the likely cause of an exception, from its record and registers alone.
 
-A guess with its evidence, worded as one; the full verdict is the business of ``!analyze``.
+A guess with its evidence, worded as one; a full analysis is not part of this version.
 """
 
 from __future__ import annotations

@@ -61,3 +61,9 @@ def test_help_names_what_is_absent_without_explaining_each(run: Run) -> None:
     assert not any(line.startswith("  !analyze  ") for line in lines)
     assert any("!analyze" in line for line in lines)
     assert "Not in this version." in run(".help dv")[0]
+
+
+def test_examples_read_well() -> None:
+    examples = " ".join(entry.example for entry in REGISTRY.commands())
+    assert "of 1 byte each" in examples
+    assert "of 1 bytes" not in examples
