@@ -104,7 +104,7 @@ class Interpreter:
             if missing := self._session.files.take_missing():
                 yield Notice(
                     identifier="symbols.next-step",
-                    value=f"    !sym why {missing} says where its files were sought, and what to do",
+                    value=f"    !sym why {missing} says where its files were sought and what to do",
                 )
             yield CommandEnd(command=command.strip(), ok=ok)
 
