@@ -5,12 +5,13 @@ VENV = .venv
 BIN = $(VENV)/bin
 BENCH = .venv-bench
 
-.PHONY: help demo test lint format bench bench-data clean
+.PHONY: help demo test lint format pages bench bench-data clean
 
 help:
 	@echo 'make demo        open the practice dump (installs polydbg into .venv first)'
 	@echo 'make test        the whole test suite'
 	@echo 'make lint        ruff, mypy, import-linter'
+	@echo 'make pages       the pages and the index of commands that are made from declarations'
 	@echo 'make bench       the benchmarks (benchmarks/README.md)'
 	@echo 'make bench-data  build the large inputs of the benchmarks, about 2 GB, some minutes'
 	@echo 'make clean       remove what the above made'
@@ -30,6 +31,13 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Through a file of its own: polydbg reads the index, which a failure must not leave empty.
+pages: $(VENV)/.installed-dev
+	@set -e; for page in index cli commands json; do \
+		case $$page in index) file=src/polydbg/commands/index.py;; *) file=docs/$$page.md;; esac; \
+		$(BIN)/polydbg docs $$page > $$file.new; mv $$file.new $$file; \
+	done
 
 # Measured as users install it: the developer's tools would change what is imported.
 bench: $(BENCH)/.installed

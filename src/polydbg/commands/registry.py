@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -79,7 +81,7 @@ class Registry:
 
     def declared(self) -> dict[str, Command]:
         """Return every command by spelling; imports all families."""
-        for family in FAMILIES:
+        for family in sorted(set(INDEX.values())):
             importlib.import_module(f"polydbg.commands.{family}")
         return self._declared
 
@@ -89,12 +91,14 @@ class Registry:
         return sorted(unique.values(), key=lambda c: (c.family, c.name.lower(), c.name))
 
     def index_source(self) -> str:
-        """Return the text of :mod:`.index`, made anew from the declarations."""
+        """Return the text of :mod:`.index`, made anew from what all modules beside it declare."""
+        for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+            importlib.import_module(f"polydbg.commands.{module.name}")
         rows = [
             f'    "{name}": "{_family_of(entry)}",'
             # Of spellings that differ in case the lower one stands first: it is what folds.
             for name, entry in sorted(
-                self.declared().items(), key=lambda e: (e[0].lower(), e[0].swapcase())
+                self._declared.items(), key=lambda e: (e[0].lower(), e[0].swapcase())
             )
         ]
         return "\n".join(
@@ -122,36 +126,6 @@ REGISTRY = Registry()
 LIVE_FAMILY = "live"
 ABSENT_FAMILY = "not_in_this_version"
 """The families of commands that only say why they do nothing: no hint may lead to them."""
-
-FAMILIES = (
-    "control",
-    "disassemble",
-    "disassemble_function",
-    "dumps",
-    "evaluate",
-    "events",
-    "function_table",
-    "headers",
-    "help",
-    "memory",
-    "memory_files",
-    "memory_strings",
-    "memory_words",
-    "modules",
-    "overlay",
-    "refused",
-    "registers",
-    "reload",
-    "settings",
-    "source_listing",
-    "search",
-    "stack",
-    "symbols",
-    "symbol_path",
-    "target_info",
-    "threads",
-)
-"""The modules of this package that declare commands."""
 
 
 def command(

@@ -61,8 +61,8 @@ def json_page() -> str:
         "`ok` is false when the command failed; then one item is a `failure` with a stable",
         '`identifier`. A *hex string* is a number (`"0x1f"`): 64-bit numbers do not survive',
         "JavaScript. A field that is not known is `null`. An object inside another one has its own",
-        "`type`, too. New fields may be added within a version; a field changes its meaning or goes",
-        "only with a new one.",
+        "`type`, too. New fields may be added within a version; a field changes its meaning or",
+        "goes only with a new one.",
     ]
     for kind in sorted(_all_items(Item) - _NOT_IN_JSON, key=type_name):
         doc = inspect.getdoc(kind) or ""
