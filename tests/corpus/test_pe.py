@@ -160,6 +160,9 @@ class View:
         found = self.image_at(address)
         return found is not None and found[1].is_code(address - found[0])
 
+    def is_data(self, address: int) -> bool:
+        return False
+
     def _module_at(self, address: int) -> ModuleInfo | None:
         return next((m for m in self._modules if m.base <= address < m.end), None)
 

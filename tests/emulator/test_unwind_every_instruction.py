@@ -86,6 +86,9 @@ class Machine:
             self.image_at(address) is not None and self.image.is_code(address - self.base)
         )
 
+    def is_data(self, address: int) -> bool:
+        return False
+
     def read(self, address: int, size: int) -> bytes:
         data = self.read_some(address, size)
         if len(data) != size:

@@ -73,6 +73,17 @@ class _UnwindView:
             return address - module.base >= _HEADER_PAGE
         return image.is_code(address - module.base)
 
+    def is_data(self, address: int) -> bool:
+        module = self._modules.at(address)
+        source = self._modules.symbols(module) if module is not None else None
+        if module is None or source is None:
+            return False
+        try:
+            symbol = source.symbol_at(address - module.base)
+        except DebuggerError:
+            return False
+        return symbol is not None and not symbol.is_code
+
 
 def walk_stack(
     system: System,

@@ -30,7 +30,7 @@ class FramePointer:
             return None
         # Without the module's code the chain itself, rising through the stack, is the evidence.
         code = code_before(context, address)
-        if code and not ends_with_call(code):
+        if not ends_with_call(code) if code else context.is_data(address):
             return None
         registers = {names.pc: address, names.sp: pointer + names.size * 2, names.fp: outer}
         return Caller(registers, FrameTrust.FRAME_POINTER)

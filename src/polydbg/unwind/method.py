@@ -28,6 +28,11 @@ class UnwindContext(Protocol):
         counts as code from end to end."""
         ...
 
+    def is_data(self, address: int) -> bool:
+        """Return whether the symbols say that *address* is in data: what :meth:`is_code` cannot
+        see without the image. It may look symbols up, so it is for the few likely addresses."""
+        ...
+
 
 class Convention(msgspec.Struct, frozen=True):
     """Names of the registers that every method needs, and the width of a pointer in bytes."""

@@ -31,7 +31,7 @@ class StackScan:
             code = code_before(context, value)
             if ends_with_call(code):
                 return self._caller(callee, address, value)
-            if not code and unproven is None:
+            if not code and unproven is None and not context.is_data(value):
                 unproven = address, value
         return self._caller(callee, *unproven) if unproven else None
 

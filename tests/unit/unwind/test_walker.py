@@ -40,6 +40,9 @@ class Context:
             self.image_at(address) is not None and self.image.is_code(address - BASE)
         )
 
+    def is_data(self, address: int) -> bool:
+        return 0x580000 <= address < 0x590000  # what the symbols of that module say
+
 
 def image(info: bytes = INFO) -> PeImage:
     builder = PeBuilder(text=CALLER * 3)
@@ -126,6 +129,14 @@ def test_scan_takes_unproven_words_only_when_nothing_better_comes() -> None:
     assert found[1].pc == PC + 9
     found = frames(Context(image(), stack(7, 0x500020, 7, 8)), rip=0x500010)
     assert [f.pc for f in found] == [0x500010, 0x500020]
+
+
+def test_a_guess_is_no_address_of_data() -> None:
+    """Without the image its sections are not known, but the symbols know their data."""
+    found = frames(Context(image(), stack(0x580000, 0x500020, 7, 8)), rip=0x500010)
+    assert [f.pc for f in found] == [0x500010, 0x500020]
+    chain = stack(0, 0, STACK + 40, 0x580000, 0, 0, 0, 0)
+    assert len(frames(Context(image(), chain), rip=0x500010, rbp=STACK + 16)) == 1
     assert found[-1].note == NOTHING_FOUND
 
 
