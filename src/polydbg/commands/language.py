@@ -23,6 +23,7 @@ MAX_NESTING = 32
 
 _META = re.compile(r"\.[A-Za-z_]+[+-]?")
 _EXTENSION = re.compile(r"!(?:(?:ext|exts|uext|ntsdexts|kdexts|dbghelp)\.)?([A-Za-z_]\w*)", re.I)
+_SAY_IT_THEMSELVES = ("!sym", ".reload")  # what to do about files that were not found
 _LISTING = re.compile(r"(d[a-zA-Z]{0,2}|u[bufr]?|ls)(?:[\s/@].*)?$")
 _FIXED_ALIAS = re.compile(r"\$u([0-9])(?![0-9])", re.I)
 
@@ -101,7 +102,8 @@ class Interpreter:
         What to do about files that were not found comes before it, once for all modules.
         """
         if self._nesting == 1:
-            if missing := self._session.files.take_missing():
+            missing = self._session.files.take_missing()
+            if missing and not command.lstrip().lower().startswith(_SAY_IT_THEMSELVES):
                 yield Notice(
                     identifier="symbols.next-step",
                     value=f"    !sym why {missing} says where its files were sought and what to do",
