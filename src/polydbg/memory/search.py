@@ -8,18 +8,20 @@ milliseconds of work), which may raise to end it.
 from __future__ import annotations
 
 import functools
+import mmap
 import re
 from collections.abc import Callable, Iterator
 
 import msgspec
 
 from polydbg.memory.ranges import MappedMemory
-from polydbg.memory.space import AddressSpace
+from polydbg.memory.space import AddressSpace, Buffer
 
 CHUNK = 1 << 17
 """Bytes read at once: larger slices are given back to the system after each use, which costs more
 than the search itself."""
 
+_RELEASE_AFTER = 32 << 20  # bytes read between two times that pages are given back
 _PAGE = 0x1000
 _HITS_BETWEEN_POLLS = 0x1000
 _LONGEST_CARRY = 0x1000  # bytes of a run kept back at the end of a slice
@@ -76,11 +78,27 @@ def _mapped(area: Area, chunk: int) -> Iterator[tuple[int, bytes]]:
     space = area.space
     assert isinstance(space, MappedMemory)
     buffer = space.buffer
+    unread = offset_released = 0
     for start, size, offset in _joined(area, space):
         for at in range(0, size, chunk):
             data = bytes(buffer[offset + at : offset + min(size, at + chunk)])
-            if data:
-                yield start + at, data
+            if not data:
+                continue
+            yield start + at, data
+            unread += len(data)
+            if unread >= _RELEASE_AFTER:
+                _release(buffer, offset_released, offset + at + len(data))
+                unread, offset_released = 0, offset + at + len(data)
+
+
+def _release(buffer: Buffer, start: int, end: int) -> None:
+    """Give back mapped pages that were read once, so that a search does not fill the memory.
+
+    They stay in the system's file cache; where the host cannot do it, nothing changes.
+    """
+    if isinstance(buffer, mmap.mmap) and hasattr(buffer, "madvise") and start < end:
+        first = start // mmap.PAGESIZE * mmap.PAGESIZE
+        buffer.madvise(mmap.MADV_DONTNEED, first, end - first)
 
 
 def _joined(area: Area, space: MappedMemory) -> Iterator[tuple[int, int, int]]:
