@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from polydbg.base.text import address_text
+
 Symbolizer = Callable[[int], str | None]
 
 
@@ -26,7 +28,7 @@ class Arm64Text:
 
     def address(self, value: int) -> str:
         """Return an address as in the first column: 16 digits with a backtick."""
-        return f"{value >> 32:08x}`{value & 0xFFFFFFFF:08x}"
+        return address_text(value)
 
     def rewrite(
         self,

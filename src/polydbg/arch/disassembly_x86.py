@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from polydbg.base.text import address_text
+
 Symbolizer = Callable[[int], str | None]
 
 
@@ -103,9 +105,7 @@ class X86Text:
 
     def address(self, value: int) -> str:
         """Return an address as in the first column: 8 digits, or 16 with a backtick."""
-        if self.bits == 32:
-            return f"{value:08x}"
-        return f"{value >> 32:08x}`{value & 0xFFFFFFFF:08x}"
+        return address_text(value, self.bits // 8)
 
     def symbol(self, value: int, symbolize: Symbolizer | None) -> str:
         """Return ``name (address)``, or the address alone where nothing is known about it."""

@@ -8,7 +8,6 @@ what to try next. Nothing below the service prints; it raises one of these::
       MemoryReadError        the target has no byte at an address
       TargetError            the debuggee cannot be opened or reached
         UnsupportedOperation what this kind of target cannot do
-      SymbolError            symbols missing, damaged, or of another build
       UnwindError            unwind data exists but makes no sense
       ExpressionError        an expression that cannot be evaluated
       CommandError           a command that cannot be read or carried out
@@ -69,12 +68,6 @@ class UnsupportedOperation(TargetError):  # noqa: N818 - as io.UnsupportedOperat
     """This kind of target cannot do what was asked."""
 
     identifier = "target.unsupported"
-
-
-class SymbolError(DebuggerError):
-    """Symbols are missing, damaged, or belong to another build."""
-
-    identifier = "symbols.error"
 
 
 class UnwindError(DebuggerError):

@@ -26,7 +26,7 @@ class Cursor(msgspec.Struct, eq=False):
         return self.peek() in ("", ";")
 
     def skip_blanks(self) -> None:
-        """Move past blanks and commas-less white space."""
+        """Move past blanks and tabs."""
         while self.position < len(self.text) and self.text[self.position] in " \t":
             self.position += 1
 

@@ -24,8 +24,8 @@ from polydbg.engine.session import System
 from polydbg.engine.stack import innermost_place
 from polydbg.targets.target import ExceptionRecord
 
-_RECORD_SIZE = 0x98
 _CONTEXT_SIZE = 0x4D0
+_MAX_PARAMETERS = 15
 
 
 class ExceptionItem(Item, frozen=True):
@@ -86,7 +86,7 @@ def exception_item(system: System, record: ExceptionRecord) -> ExceptionItem:
         f"NumberParameters: {len(record.parameters)}",
     ]
     lines += [f"   Parameter[{i}]: {p:0{wide}x}" for i, p in enumerate(record.parameters)]
-    meaning = access_text(record) or ""
+    meaning = access_text(record, system.pointer_size) or ""
     if record.code == FAST_FAIL and record.parameters:
         subcode = record.parameters[0]
         meaning = f"Subcode: {subcode:#x} {FAST_FAIL_CODES.get(subcode, '')}".rstrip()
@@ -121,22 +121,29 @@ def exception_record(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             return
         yield exception_item(system, event.exception)
         return
-    address = ctx.expression(cursor)
-    data = system.memory.read(address, _RECORD_SIZE)
+    yield exception_item(system, _record_in_memory(system, ctx.expression(cursor)))
 
-    def number(offset: int, size: int) -> int:
-        return int.from_bytes(data[offset : offset + size], "little")
 
-    count = min(number(0x18, 4), 15)
-    yield exception_item(
-        system,
-        ExceptionRecord(
-            code=number(0, 4),
-            flags=number(4, 4),
-            record=number(8, 8),
-            address=number(0x10, 8),
-            parameters=tuple(number(0x20 + 8 * i, 8) for i in range(count)),
-        ),
+def _record_in_memory(system: System, address: int) -> ExceptionRecord:
+    """Return an EXCEPTION_RECORD (winnt.h) of the target's pointer size.
+
+    :raises MemoryReadError: it is not in the dump.
+    """
+    size = system.pointer_size
+    count_at = 8 + 2 * size  # behind code, flags, two pointers
+    parameters_at = count_at + size  # the count is padded to a pointer
+    data = system.memory.read(address, parameters_at + _MAX_PARAMETERS * size)
+
+    def number(offset: int, width: int) -> int:
+        return int.from_bytes(data[offset : offset + width], "little")
+
+    count = min(number(count_at, 4), _MAX_PARAMETERS)
+    return ExceptionRecord(
+        code=number(0, 4),
+        flags=number(4, 4),
+        record=number(8, size),
+        address=number(8 + size, size),
+        parameters=tuple(number(parameters_at + size * i, size) for i in range(count)),
     )
 
 
@@ -242,9 +249,10 @@ def exception_pointers(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if cursor.at_end:
         raise CommandError("Numeric expression missing from '<EOL>'")
     address = ctx.expression(cursor)
-    data = ctx.system.memory.read(address, 16)
-    record, context = (int.from_bytes(data[i : i + 8], "little") for i in (0, 8))
-    yield Text(value=f"----- Exception record at {address_text(record)}:")
+    size = ctx.system.pointer_size
+    data = ctx.system.memory.read(address, 2 * size)
+    record, context = (int.from_bytes(data[i : i + size], "little") for i in (0, size))
+    yield Text(value=f"----- Exception record at {address_text(record, size)}:")
     yield from ctx.run(f".exr {record:#x}")
-    yield Text(value=f"----- Context record at {address_text(context)}:")
+    yield Text(value=f"----- Context record at {address_text(context, size)}:")
     yield from ctx.run(f".cxr {context:#x}")

@@ -16,6 +16,7 @@ from polydbg.commands.headers_text import (
     header_lines,
     section_lines,
 )
+from polydbg.commands.modules import is_reproducible
 from polydbg.commands.output import Hex, Item, Text
 from polydbg.commands.registry import command
 from polydbg.commands.times import stamp_text
@@ -194,11 +195,7 @@ def _stamp(image: PeImage | None, stamp: int) -> str:
     """Return the stamp with its date; a reproducible build's hash is never shown as a date."""
     if not stamp:
         return "0 unavailable"
-    try:
-        is_hash = image is not None and image.is_reproducible
-    except DebuggerError:
-        is_hash = False
-    if is_hash:
+    if is_reproducible(image):
         return f"{stamp:x} (This is a reproducible build file hash, not a timestamp)"
     return f"{stamp:x} {stamp_text(stamp)}"
 

@@ -9,7 +9,7 @@ from polydbg.base.errors import CommandError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Item, Text
-from polydbg.commands.registry import ABSENT_FAMILY, REGISTRY, command
+from polydbg.commands.registry import ABSENT_FAMILY, REGISTRY, Command, command
 
 
 class CommandHelp(Item, frozen=True):
@@ -55,7 +55,7 @@ def help_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
                 identifier="command.unknown",
                 hint=suggestion(word.group()),
             )
-        yield _item(found.name, detailed=True)
+        yield _item(found, detailed=True)
         return
     family = ""
     for entry in REGISTRY.commands():
@@ -64,7 +64,7 @@ def help_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         if entry.family != family:
             family = entry.family
             yield Heading(value=f"{family.replace('_', ' ')}:")
-        yield _item(entry.name, detailed=False)
+        yield _item(entry, detailed=False)
     yield Heading(value=f"{ABSENT_FAMILY.replace('_', ' ')}:")
     yield from _absent_names()
     yield Text(value="`.help COMMAND` explains one, with an example.")
@@ -78,8 +78,7 @@ def _absent_names() -> Iterator[Item]:
         yield Text(value=textwrap.fill(f"  {' '.join(names)}", 100, subsequent_indent="  "))
 
 
-def _item(name: str, *, detailed: bool) -> CommandHelp:
-    entry = REGISTRY.declared()[name]
+def _item(entry: Command, *, detailed: bool) -> CommandHelp:
     return CommandHelp(
         name=entry.name,
         aliases=entry.aliases,

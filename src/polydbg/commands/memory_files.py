@@ -13,6 +13,12 @@ from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Hex, Item, Text
 from polydbg.commands.overlay import write_memory
 from polydbg.commands.registry import command
+from polydbg.commands.values import (
+    READ_ONLY_HINT,
+    absent_error,
+    read_byte_range,
+    read_other_address,
+)
 
 _COMPARED_AT_ONCE = 0x10000
 _COPIED_AT_ONCE = 1 << 20
@@ -41,16 +47,9 @@ class Difference(Item, frozen=True):
     family="memory",
 )
 def compare(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
-    if cursor.peek().isalpha():
-        cursor.position += 1
-        raise cursor.error("Syntax error")
     system = ctx.system
-    found = ctx.range(cursor, element_size=1, default_count=None)
-    cursor.skip_blanks()
-    cursor.take(",")
-    if cursor.at_end:
-        raise CommandError("Numeric expression missing from '<EOL>'")
-    other = ctx.expression(cursor)
+    found = read_byte_range(ctx, cursor)
+    other = read_other_address(ctx, cursor)
     for at in range(0, found.size, _COMPARED_AT_ONCE):
         ctx.cancel.check()
         size = min(_COMPARED_AT_ONCE, found.size - at)
@@ -65,10 +64,7 @@ def compare(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
                     )
         if same < size:
             absent = (found.start if len(left) == same else other) + at + same
-            raise cursor.error(
-                "Memory access error",
-                hint=f"{address_text(absent, system.pointer_size)} is not present in the dump",
-            )
+            raise absent_error(ctx, cursor, absent)
 
 
 def _difference(size: int, address: int, value: int, other: int, other_value: int) -> Difference:
@@ -162,7 +158,7 @@ def _protect_dumps(ctx: CommandContext, path: Path) -> None:
 def _incomplete(ctx: CommandContext, verb: str, address: int, what: str) -> CommandError:
     hint = "that address is not in the dump"
     if verb == "write":
-        hint = "a dump is a read-only snapshot; .overlay on makes a scratch copy to edit"
+        hint = READ_ONLY_HINT
     at = address_text(address, ctx.system.pointer_size)
     return CommandError(
         f"Unable to {verb} memory at {at}, {what} is incomplete",

@@ -15,6 +15,7 @@ from polydbg.commands.registry import command
 from polydbg.commands.times import stamp_text
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.session import System
+from polydbg.images.pe import PeImage
 from polydbg.targets.target import UnloadedModuleInfo, VersionRecord
 
 _CLUSTER = re.compile(r"(?:1m|sm|[Dolvukeifnptc])*")
@@ -205,15 +206,15 @@ def stamp_words(system: System, module: Module) -> str:
     stamp = module.info.timestamp
     if stamp == 0:
         return "unavailable (00000000)"
-    if _is_reproducible(system, module):
+    if is_reproducible(system.modules.image(module)):
         return f"{stamp:08X} (This is a reproducible build file hash, not a timestamp)"
     if stamp >= 1 << 31:
         return f"***** Invalid ({stamp:08X})"
     return f"{stamp_text(stamp)} ({stamp:08X})"
 
 
-def _is_reproducible(system: System, module: Module) -> bool:
-    image = system.modules.image(module)
+def is_reproducible(image: PeImage | None) -> bool:
+    """Return whether the image's timestamp is a hash; unknown and damaged images count as not."""
     try:
         return image is not None and image.is_reproducible
     except DebuggerError:

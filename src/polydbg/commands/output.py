@@ -26,7 +26,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Text(Item, frozen=True):
-    """Words without further structure: a heading, a confirmation."""
+    """Words without further structure, such as a confirmation."""
 
     value: str
 

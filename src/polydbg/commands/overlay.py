@@ -13,15 +13,19 @@ import struct
 from collections.abc import Iterator
 
 from polydbg.base.errors import CommandError, MemoryReadError
-from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item, Text
 from polydbg.commands.registry import command
-from polydbg.commands.values import read_values
+from polydbg.commands.values import (
+    READ_ONLY_HINT,
+    absent_error,
+    read_byte_range,
+    read_other_address,
+    read_values,
+)
 from polydbg.memory.overlay import Overlay
 
-_HINT = "a dump is a read-only snapshot; .overlay on makes a scratch copy to edit"
 _CHUNK = 1 << 20
 _NUMBERS = {"b": 1, "w": 2, "d": 4, "q": 8, "p": 0}
 _FLOATS = {"f": "<f", "D": "<d"}
@@ -53,25 +57,22 @@ def write_memory(ctx: CommandContext, cursor: Cursor, address: int, data: bytes)
     """
     system = ctx.system
     if system.overlay is None:
-        raise _refusal(cursor, _HINT, "memory.read-only")
+        raise CommandError(
+            "Memory access error",
+            caret=cursor.position - 1,
+            hint=READ_ONLY_HINT,
+            identifier="memory.read-only",
+        )
     for at in range(0, len(data), _CHUNK):
         ctx.cancel.check()
         piece = data[at : at + _CHUNK]
         try:
             system.memory.read(address + at, len(piece))
         except MemoryReadError as error:
-            absent = address_text(error.address, system.pointer_size)
-            hint = f"{absent} is not present in the dump"
-            raise _refusal(cursor, hint, "memory.absent") from None
+            raise absent_error(ctx, cursor, error.address) from None
     for at in range(0, len(data), _CHUNK):
         ctx.cancel.check()
         system.overlay.write(address + at, data[at : at + _CHUNK])
-
-
-def _refusal(cursor: Cursor, hint: str, identifier: str) -> CommandError:
-    return CommandError(
-        "Memory access error", caret=cursor.position - 1, hint=hint, identifier=identifier
-    )
 
 
 @command(
@@ -180,12 +181,7 @@ def enter_again(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     family="memory",
 )
 def fill(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
-    if re.match(r"[A-Za-z]", cursor.peek()):
-        cursor.position += 1
-        raise cursor.error("Syntax error")
-    found = ctx.range(cursor, element_size=1, default_count=None)
-    cursor.skip_blanks()
-    cursor.take(",")
+    found = read_byte_range(ctx, cursor)
     pattern = read_values(ctx, cursor, 1)
     if not pattern:
         raise cursor.error("Syntax error", hint="give the bytes to fill with")
@@ -204,21 +200,11 @@ def fill(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     family="memory",
 )
 def move(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
-    if re.match(r"[A-Za-z]", cursor.peek()):
-        cursor.position += 1
-        raise cursor.error("Syntax error")
-    found = ctx.range(cursor, element_size=1, default_count=None)
-    cursor.skip_blanks()
-    cursor.take(",")
-    if cursor.at_end:
-        raise CommandError("Numeric expression missing from '<EOL>'")
-    target = ctx.expression(cursor)
+    found = read_byte_range(ctx, cursor)
+    target = read_other_address(ctx, cursor)
     try:
         data = ctx.system.memory.read(found.start, found.size)
     except MemoryReadError as error:
-        absent = address_text(error.address, ctx.system.pointer_size)
-        raise cursor.error(
-            "Memory access error", hint=f"{absent} is not present in the dump"
-        ) from None
+        raise absent_error(ctx, cursor, error.address) from None
     write_memory(ctx, cursor, target, data)
     yield from ()

@@ -21,6 +21,7 @@ from polydbg.commands.registers_text import (
 )
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
+from polydbg.commands.values import READ_ONLY_HINT
 from polydbg.engine.evaluation import register_value
 from polydbg.expr.formats import format_float
 
@@ -144,10 +145,7 @@ def _assign(ctx: CommandContext, cursor: Cursor, name: str) -> None:
     end = cursor.text.find(";", cursor.position)
     cursor.position = len(cursor.text) if end < 0 else end
     if system.overlay is None or system.thread is None:
-        raise cursor.error(
-            "Bad register error",
-            hint="a dump is a read-only snapshot; .overlay on makes a scratch copy to edit",
-        )
+        raise cursor.error("Bad register error", hint=READ_ONLY_HINT)
     current = dict(system.scope_registers())
     parent = AMD64_PARTS[lower].parent if lower in AMD64_PARTS else lower
     if parent not in current:

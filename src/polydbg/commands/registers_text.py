@@ -133,9 +133,10 @@ def vector_lines(registers: Mapping[str, int], prefix: str, *, integers: bool) -
     return lines or [f"{prefix} registers are not in this dump"]
 
 
-def debug_lines(registers: Mapping[str, int]) -> list[str]:
+def debug_lines(registers: Mapping[str, int], arch: str = "amd64") -> list[str]:
     names = ("dr0", "dr1", "dr2", "dr3", "dr6", "dr7")
-    shown = [f"{n}={hex_or_unknown(registers.get(n), 16)}" for n in names]
+    digits = 8 if arch == "x86" else 16
+    shown = [f"{n}={hex_or_unknown(registers.get(n), digits)}" for n in names]
     return [" ".join(shown[:3]), " ".join(shown[3:])]
 
 
@@ -151,7 +152,7 @@ def block_lines(registers: Mapping[str, int], mask: int, arch: str = "amd64") ->
     if mask & MMX_MASK:
         lines += mmx_lines(registers)
     if mask & DEBUG_MASK:
-        lines += debug_lines(registers)
+        lines += debug_lines(registers, arch)
     if mask & XMM_MASK:
         lines += vector_lines(registers, "xmm", integers=False)
     if mask & YMM_MASK:

@@ -100,7 +100,6 @@ def reload_modules(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         yield Text(value=_USAGE)
         return
     system = ctx.system
-    ctx.session.files.cancel = ctx.cancel
     request = _request(ctx, cursor, options)
     settings = ctx.session.settings
     was_noisy = settings.noisy
@@ -369,7 +368,6 @@ def load_symbols(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise cursor.error("Non-empty string required", hint="ld MODULE; wildcards work")
     again = cursor.match(r"\s*/f\b") is not None
     system = ctx.system
-    ctx.session.files.cancel = ctx.cancel
     modules = _matching(list(system.modules.modules), name)
     if not modules:
         raise cursor.error("Couldn't resolve module", hint="lm lists the modules")

@@ -14,13 +14,12 @@ from polydbg.arch.disassembly import (
 )
 from polydbg.arch.registers import program_counter
 from polydbg.base.errors import MemoryReadError, UnsupportedOperation
-from polydbg.base.text import address_text, sanitise_line
+from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Hex, Item
 from polydbg.commands.registers_text import block_lines
-from polydbg.engine.modules import Place
 from polydbg.engine.session import System
-from polydbg.engine.stack import inlined_at
+from polydbg.engine.stack import inlined_place
 
 
 class RegisterBlock(Item, frozen=True):
@@ -149,17 +148,8 @@ def instruction_at(
 
 def inlined_name(ctx: CommandContext, address: int) -> str | None:
     """Return the name and offset of the innermost inlined call at *address*, if there is one."""
-    module = ctx.system.modules.at(address)
-    if module is None or not ctx.session.settings.inline:
-        return None
-    sites = inlined_at(ctx.system, address)
-    if not sites:
-        return None
-    site = sites[-1]
-    inner = Place(
-        address, module.name, sanitise_line(site.name), address - module.base - site.start_rva
-    )
-    return inner.text
+    inner = inlined_place(ctx.system, address) if ctx.session.settings.inline else None
+    return inner.text if inner is not None else None
 
 
 def stop_display(ctx: CommandContext, registers: Mapping[str, int]) -> Iterator[Item]:

@@ -363,7 +363,6 @@ def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             identifier="module.not-found",
             hint="lm lists the modules",
         )
-    ctx.session.files.cancel = ctx.cancel
     system.modules.symbols(module)
     image = system.modules.image(module)
     if module.symbol_trail is not None:

@@ -1,9 +1,16 @@
-"""Values as ``s``, ``e*`` and ``f`` take them: numbers, quoted characters, strings."""
+"""Arguments of ``s``, ``c``, ``e*``, ``f``, ``m``: values, and what these commands say alike."""
 
 from __future__ import annotations
 
+import re
+
+from polydbg.base.errors import CommandError
+from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
+from polydbg.expr.ranges import Range
+
+READ_ONLY_HINT = "a dump is a read-only snapshot; .overlay on makes a scratch copy to edit"
 
 
 def read_values(ctx: CommandContext, cursor: Cursor, unit: int) -> bytes:
@@ -29,6 +36,39 @@ def read_values(ctx: CommandContext, cursor: Cursor, unit: int) -> bytes:
         cursor.skip_blanks()
         cursor.take(",")
     return bytes(out)
+
+
+def read_byte_range(ctx: CommandContext, cursor: Cursor) -> Range:
+    """Read the range of a command of one letter, and the comma that may follow.
+
+    :raises CommandError: a letter follows: there is no such command.
+    :raises ExpressionError: as :meth:`CommandContext.range`.
+    """
+    if re.match(r"[A-Za-z]", cursor.peek()):
+        cursor.position += 1
+        raise cursor.error("Syntax error")
+    found = ctx.range(cursor, element_size=1, default_count=None)
+    cursor.skip_blanks()
+    cursor.take(",")
+    return found
+
+
+def read_other_address(ctx: CommandContext, cursor: Cursor) -> int:
+    """Read the second address of ``c`` and ``m``. :raises CommandError: it is missing."""
+    if cursor.at_end:
+        raise CommandError("Numeric expression missing from '<EOL>'")
+    return ctx.expression(cursor)
+
+
+def absent_error(ctx: CommandContext, cursor: Cursor, address: int) -> CommandError:
+    """Return the error for memory that is needed and not in the dump."""
+    absent = address_text(address, ctx.system.pointer_size)
+    return CommandError(
+        "Memory access error",
+        caret=max(0, cursor.position - 1),
+        hint=f"{absent} is not present in the dump",
+        identifier="memory.absent",
+    )
 
 
 def fitted(cursor: Cursor, value: int, unit: int) -> bytes:

@@ -6,7 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from polydbg.arch.registers import AMD64_PARTS, FLAGS, program_counter
+from polydbg.arch.registers import (
+    AMD64_PARTS,
+    FLAGS,
+    PROGRAM_COUNTERS,
+    STACK_POINTERS,
+    program_counter,
+)
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.line_search import address_of_line, search_groups
 from polydbg.engine.modules import Module, SymbolState
@@ -124,7 +130,7 @@ def register_value(registers: Mapping[str, int], name: str) -> int | None:
         return value
     if part := AMD64_PARTS.get(name):
         whole = registers.get(part.parent)
-        return None if whole is None else (whole >> part.shift) & ((1 << part.bits) - 1)
+        return None if whole is None else part.extract(whole)
     if flag := FLAGS.get(name):
         efl = registers.get("efl")
         return None if efl is None else (efl >> flag.shift) & ((1 << flag.bits) - 1)
@@ -170,8 +176,8 @@ def _entry(system: System, session: Session) -> int | None:
 
 
 _PSEUDO: dict[str, Callable[[System, Session], int | None]] = {
-    "$ip": _register("rip", "eip", "pc"),
-    "$csp": _register("rsp", "esp", "sp"),
+    "$ip": _register(*PROGRAM_COUNTERS),
+    "$csp": _register(*STACK_POINTERS),
     "$retreg": _register("rax", "eax", "x0"),
     "$retreg64": _register("rax"),
     "$ra": _frame_part("ra"),

@@ -102,7 +102,7 @@ def exception_name(code: int) -> str | None:
     return EXCEPTION_NAMES.get(code)
 
 
-def access_text(record: ExceptionRecord) -> str | None:
+def access_text(record: ExceptionRecord, pointer_size: int = 8) -> str | None:
     """Return what an access violation or in-page error tried, as ``.exr`` words it."""
     if record.code not in (ACCESS_VIOLATION, IN_PAGE_ERROR) or len(record.parameters) < 2:
         return None
@@ -114,4 +114,4 @@ def access_text(record: ExceptionRecord) -> str | None:
     }.get(kind)
     if words is None:
         return None
-    return f"{words} {address:016x}"
+    return f"{words} {address:0{2 * pointer_size}x}"

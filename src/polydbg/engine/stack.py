@@ -51,6 +51,7 @@ class _UnwindView:
 
     def __init__(self, system: System) -> None:
         self._modules = system.modules
+        self._images_tell_frames = system.target.arch == "amd64"
         self.memory: AddressSpace = system.memory
 
     def image_at(self, address: int) -> tuple[int, PeImage] | None:
@@ -59,7 +60,8 @@ class _UnwindView:
             return None
         image = self._modules.image(module)
         if image is None:
-            self._modules.loader.unwind_data_missing(module)
+            if self._images_tell_frames:
+                self._modules.loader.unwind_data_missing(module)
             return None
         return module.base, image
 
@@ -124,12 +126,15 @@ def _inlined_place(system: System, address: int, lookup: int, site: InlineSite) 
     return Place(address, name, sanitise_line(site.name), address - base - site.start_rva)
 
 
-def innermost_place(system: System, address: int) -> Place:
-    """Return what *address* is called by the innermost inlined call that covers it."""
+def inlined_place(system: System, address: int) -> Place | None:
+    """Return what the innermost inlined call at *address* calls it, ``None`` without one."""
     sites = inlined_at(system, address)
-    if sites:
-        return _inlined_place(system, address, address, sites[-1])
-    return system.modules.place(address)
+    return _inlined_place(system, address, address, sites[-1]) if sites else None
+
+
+def innermost_place(system: System, address: int) -> Place:
+    """Return what *address* is called, by the innermost inlined call where there is one."""
+    return inlined_place(system, address) or system.modules.place(address)
 
 
 def inlined_at(system: System, address: int) -> list[InlineSite]:

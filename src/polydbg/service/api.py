@@ -62,17 +62,6 @@ class Completion(msgspec.Struct, frozen=True):
     meaning: str = ""
 
 
-class CommandInfo(msgspec.Struct, frozen=True):
-    """What the manual says of one command."""
-
-    name: str
-    aliases: tuple[str, ...]
-    family: str
-    summary: str
-    syntax: str
-    example: str
-
-
 class DebugClient(Protocol):
     """The only thing a front end knows."""
 
@@ -112,7 +101,6 @@ class DebugClient(Protocol):
 
 __all__ = [
     "CommandEnd",
-    "CommandInfo",
     "Completion",
     "DebugClient",
     "Event",

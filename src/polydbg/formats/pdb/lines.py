@@ -30,7 +30,6 @@ _CHECKSUMS = 0xF4
 _INLINEES = 0xF6
 _IMPORTS = 0xF7
 _EXPORTS = 0xF8
-_IGNORE = 0x80000000
 _FLAG_COLUMNS = 1
 #: Line numbers that mean "do not stop here": compiler-made code.
 _HIDDEN = frozenset((0xFEEFEE, 0xF00F00))

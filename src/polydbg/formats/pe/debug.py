@@ -44,7 +44,6 @@ DEBUG_TYPE_NAMES: Final = {
 """Names of debug directory types (IMAGE_DEBUG_TYPE_*)."""
 
 _MAX_ENTRIES = 64
-_MAX_CODEVIEW = 0x1000
 _ENTRY = struct.Struct("<IIHHIIII")
 
 
