@@ -17,7 +17,6 @@ from polydbg.formats.pe.header import DataDirectory
 from polydbg.memory.space import AddressSpace
 
 DEBUG_TYPE_CODEVIEW: Final = 2
-DEBUG_TYPE_MISC: Final = 4
 DEBUG_TYPE_REPRO: Final = 16
 
 DEBUG_TYPE_NAMES: Final = {

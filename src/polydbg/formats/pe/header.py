@@ -21,11 +21,9 @@ MAX_SECTIONS: Final = 96
 """The Windows loader's own limit; LLD and MSVC link more only for objects."""
 
 DIRECTORY_EXPORT: Final = 0
-DIRECTORY_IMPORT: Final = 1
 DIRECTORY_RESOURCE: Final = 2
 DIRECTORY_EXCEPTION: Final = 3
 DIRECTORY_DEBUG: Final = 6
-DIRECTORY_COM: Final = 14
 
 DIRECTORY_NAMES: Final = (
     "Export",
