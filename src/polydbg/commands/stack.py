@@ -289,7 +289,7 @@ def _raw_words(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 
 @command(
     ".frame",
-    summary="Show or choose the frame that names and registers refer to.",
+    summary="Show or choose the frame whose source is meant; registers follow only with /c.",
     syntax=".frame [/c] [/r] [number]",
     example=".frame /r 2    choose frame 2 and show its registers",
     family="stack",

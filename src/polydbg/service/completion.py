@@ -10,7 +10,7 @@ from itertools import islice
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.base.text import sanitise_line
-from polydbg.commands.registry import REGISTRY
+from polydbg.commands.registry import ABSENT_FAMILY, REGISTRY
 from polydbg.engine.session import Session
 from polydbg.service.api import Completion
 
@@ -44,7 +44,7 @@ def completions(session: Session, line: str, position: int) -> Sequence[Completi
 def _commands(prefix: str) -> Iterator[Completion]:
     declared = REGISTRY.declared()
     for name in sorted(declared):
-        if name.startswith(prefix):
+        if name.startswith(prefix) and declared[name].family != ABSENT_FAMILY:
             yield Completion(name, len(prefix), declared[name].summary)
 
 
