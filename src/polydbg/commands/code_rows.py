@@ -1,4 +1,4 @@
-"""What listings of code share: headings, rows in the options of ``.asm``, where to begin.
+"""What listings of code share: headings, rows with source lines, where to begin.
 
 A heading stands above the first row and again where the symbol changes. The first one also says
 in which inlined call it is; a change from one inlined call to another has no heading
@@ -9,43 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from polydbg.arch.disassembly import Instruction
 from polydbg.base.errors import CommandError
-from polydbg.base.text import address_text, sanitise_line
+from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item
-from polydbg.commands.stop_display import InstructionRow, SymbolLine, inlined_name
+from polydbg.commands.stop_display import (
+    InstructionRow,
+    RowStyle,
+    SymbolLine,
+    code_row,
+    inlined_name,
+)
 from polydbg.engine.modules import Place
 from polydbg.engine.session import System
-from polydbg.engine.settings import Settings
 from polydbg.symbols.source import LineEntry
-
-_NO_LINE = " " * 6
-
-
-class RowStyle(msgspec.Struct, frozen=True):
-    """How rows look. *columns* is the room for the code bytes; *lines* puts source lines first.
-
-    ``.asm verbose`` says nothing more for any processor that polydbg decodes (the engine's
-    documentation: Itanium only).
-    """
-
-    code_bytes: bool = True
-    columns: int = 16
-    lines: bool = False
-
-    @classmethod
-    def of(cls, settings: Settings, *, lines: bool = False) -> RowStyle:
-        """Return the style that ``.asm`` chose; *lines* asks for source lines in any case."""
-        options = settings.assembly_options
-        return cls(
-            code_bytes="no_code_bytes" not in options,
-            columns=24 if "ignore_output_width" in options else 16,
-            lines=settings.lines and (lines or "source_line" in options),
-        )
 
 
 def default_start(system: System) -> int:
@@ -87,28 +66,6 @@ def heading(
         file=sanitise_line(entry.file) if entry else "",
         line=entry.line if entry else 0,
         shown=f"{shown}:",
-    )
-
-
-def code_row(
-    system: System, instruction: Instruction, style: RowStyle, line: int = 0, *, padded: bool = True
-) -> InstructionRow:
-    """Return the item of one instruction; without a line, *padded* leaves room for one."""
-    row = instruction.row(
-        address_text(instruction.address, system.pointer_size),
-        code_bytes=style.code_bytes,
-        columns=style.columns,
-    )
-    if style.lines and (line or padded):
-        row = f"{line:>5} {row}" if line else _NO_LINE + row
-    return InstructionRow(
-        address=instruction.address,
-        data=instruction.data.hex(),
-        mnemonic=instruction.mnemonic,
-        operands=instruction.operands,
-        effective="",
-        shown=row,
-        line=line,
     )
 
 

@@ -14,8 +14,6 @@ from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text
 from polydbg.base.wildcards import compile_wildcard
 from polydbg.commands.code_rows import (
-    RowStyle,
-    code_row,
     default_start,
     go_on_at,
     rows,
@@ -26,7 +24,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item
 from polydbg.commands.registry import command
-from polydbg.commands.stop_display import disassembler, symbolizer
+from polydbg.commands.stop_display import RowStyle, code_row, disassembler, symbolizer
 from polydbg.engine.code import before, instructions
 from polydbg.expr.ranges import Range
 

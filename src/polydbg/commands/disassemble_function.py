@@ -8,8 +8,6 @@ from polydbg.arch.disassembly import FlowKind, Instruction
 from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text
 from polydbg.commands.code_rows import (
-    RowStyle,
-    code_row,
     heading,
     line_suffix,
     source_line,
@@ -19,7 +17,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Hex, Item, Notice, Text
 from polydbg.commands.registry import command
-from polydbg.commands.stop_display import disassembler, symbolizer
+from polydbg.commands.stop_display import RowStyle, code_row, disassembler, symbolizer
 from polydbg.engine.flow import MAX_INSTRUCTIONS, FlowAnalysis, FunctionCode
 from polydbg.engine.functions import Function, function_at
 

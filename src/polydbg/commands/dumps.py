@@ -11,7 +11,7 @@ from polydbg.commands.cursor import Cursor
 from polydbg.commands.events import event_words, exception_item
 from polydbg.commands.output import Hex, Item, Notice
 from polydbg.commands.registry import command
-from polydbg.commands.stop_display import instruction_at
+from polydbg.commands.stop_display import RowStyle, instruction_at
 from polydbg.commands.target_info import description, times
 from polydbg.commands.threads import process_id
 from polydbg.engine.cause import likely_cause
@@ -74,7 +74,7 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
     if frame is not None:
         crash_frame = frame.place.text
         source = f"[{frame.file} @ {frame.line}]" if frame.file else ""
-        instruction = instruction_at(system, frame.frame.pc, registers).shown
+        instruction = instruction_at(system, frame.frame.pc, registers, RowStyle()).shown
         lines.append(f"{crash_frame} {source}".rstrip() + ":")
         lines.append(instruction)
     cause = ""

@@ -55,6 +55,7 @@ def _flags(registers: Mapping[str, int], arch: str) -> str:
 
 
 def segment_line(registers: Mapping[str, int]) -> str:
+    """Return the segment registers and the flags in one line."""
     names = ("cs", "ss", "ds", "es", "fs", "gs")
     shown = "  ".join(f"{name}={hex_or_unknown(registers.get(name), 4)}" for name in names)
     return f"{shown}             efl={hex_or_unknown(registers.get('efl'), 8)}"
@@ -134,6 +135,7 @@ def vector_lines(registers: Mapping[str, int], prefix: str, *, integers: bool) -
 
 
 def debug_lines(registers: Mapping[str, int], arch: str = "amd64") -> list[str]:
+    """Return the debug registers in two lines."""
     names = ("dr0", "dr1", "dr2", "dr3", "dr6", "dr7")
     digits = 8 if arch == "x86" else 16
     shown = [f"{n}={hex_or_unknown(registers.get(n), digits)}" for n in names]

@@ -1,13 +1,16 @@
-"""What stands at a stop: the register block, the symbol line, the instruction with its operands."""
+"""What stands at a stop: registers, symbol line, instruction; and the row of any instruction."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+
+import msgspec
 
 from polydbg.arch.disassembly import (
     ARCHITECTURES,
     LONGEST_INSTRUCTION,
     Disassembler,
+    Instruction,
     Symbolizer,
     append_suffix,
     effective_address_suffix,
@@ -19,6 +22,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Hex, Item
 from polydbg.commands.registers_text import block_lines
 from polydbg.engine.session import System
+from polydbg.engine.settings import Settings
 from polydbg.engine.stack import inlined_place
 
 
@@ -59,6 +63,28 @@ class SymbolLine(Item, frozen=True):
 
     def text(self) -> str:
         return self.shown
+
+
+class RowStyle(msgspec.Struct, frozen=True):
+    """How rows look. *columns* is the room for the code bytes; *lines* puts source lines first.
+
+    ``.asm verbose`` says nothing more for any processor that polydbg decodes (the engine's
+    documentation: Itanium only).
+    """
+
+    code_bytes: bool = True
+    columns: int = 16
+    lines: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings, *, lines: bool = False) -> RowStyle:
+        """Return the style that ``.asm`` chose; *lines* asks for source lines in any case."""
+        options = settings.assembly_options
+        return cls(
+            code_bytes="no_code_bytes" not in options,
+            columns=24 if "ignore_output_width" in options else 16,
+            lines=settings.lines and (lines or "source_line" in options),
+        )
 
 
 _DISASSEMBLERS: dict[str, Disassembler] = {}
@@ -103,16 +129,35 @@ def register_block(registers: Mapping[str, int], mask: int, arch: str) -> Regist
     return RegisterBlock(registers=dict(registers), shown=shown)
 
 
+def code_row(
+    system: System, instruction: Instruction, style: RowStyle, line: int = 0, *, padded: bool = True
+) -> InstructionRow:
+    """Return the item of one instruction; without a line, *padded* leaves room for one."""
+    row = instruction.row(
+        address_text(instruction.address, system.pointer_size),
+        code_bytes=style.code_bytes,
+        columns=style.columns,
+    )
+    if style.lines and (line or padded):
+        row = f"{line or '':>5} {row}"
+    return InstructionRow(
+        address=instruction.address,
+        data=instruction.data.hex(),
+        mnemonic=instruction.mnemonic,
+        operands=instruction.operands,
+        effective="",
+        shown=row,
+        line=line,
+    )
+
+
 def instruction_at(
     system: System,
     address: int,
     registers: Mapping[str, int] | None,
-    options: Collection[str] = (),
+    style: RowStyle,
 ) -> InstructionRow:
-    """Return the instruction at *address*; with *registers* its effective address is shown.
-
-    *options* are those of ``.asm``.
-    """
+    """Return the instruction at *address*; with *registers* its effective address is shown."""
     data = system.memory.read_some(address, LONGEST_INSTRUCTION)
     decoder = disassembler(system.target.arch)
     names = symbolizer(system)
@@ -131,19 +176,8 @@ def instruction_at(
             bits=8 * system.pointer_size,
             selectors=registers if system.target.arch == "x86" else None,
         )
-    row = found.row(
-        address_text(address, system.pointer_size),
-        code_bytes="no_code_bytes" not in options,
-        columns=24 if "ignore_output_width" in options else 16,
-    )
-    return InstructionRow(
-        address=address,
-        data=found.data.hex(),
-        mnemonic=found.mnemonic,
-        operands=found.operands,
-        effective=suffix,
-        shown=append_suffix(row, suffix),
-    )
+    item = code_row(system, found, style, padded=False)
+    return msgspec.structs.replace(item, effective=suffix, shown=append_suffix(item.shown, suffix))
 
 
 def inlined_name(ctx: CommandContext, address: int) -> str | None:
@@ -165,7 +199,7 @@ def stop_display(ctx: CommandContext, registers: Mapping[str, int]) -> Iterator[
         shown = f"{inner} [inlined in {shown}]"
     if place.module or place.unloaded:
         yield SymbolLine(address=pc, name=place.text, file="", line=0, shown=f"{shown}:")
-    yield instruction_at(system, pc, registers, ctx.session.settings.assembly_options)
+    yield instruction_at(system, pc, registers, RowStyle.of(ctx.session.settings))
 
 
 def registers_and_instruction(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import PureWindowsPath
 
@@ -18,7 +18,7 @@ from polydbg.formats.minidump.memory import Region
 from polydbg.formats.minidump.process import FixedFileInfo, Module, Thread
 from polydbg.formats.minidump.streams import Minidump
 from polydbg.formats.minidump.system import SystemInfoRecord
-from polydbg.memory.ranges import FileRange, RangeMap
+from polydbg.memory.ranges import RangeMap
 from polydbg.memory.space import Buffer
 from polydbg.targets.target import (
     BREAKPOINT_CODE,
@@ -97,11 +97,6 @@ class MinidumpTarget:
     @property
     def memory(self) -> RangeMap:
         return self.dump.memory
-
-    @property
-    def buffer(self) -> Buffer:
-        """Return the mapped file; the same as ``memory.buffer``."""
-        return self._buffer
 
     @property
     def process_id(self) -> int | None:
@@ -312,10 +307,6 @@ class MinidumpTarget:
             )
             for item in self.dump.handles
         )
-
-    def ranges(self, start: int = 0) -> Iterator[FileRange]:
-        """Yield where memory lies in :attr:`buffer`; the same as ``memory.ranges``."""
-        return self.memory.ranges(start)
 
     def warnings(self) -> Sequence[Warning]:
         return tuple(self.dump.warnings)

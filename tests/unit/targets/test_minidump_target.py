@@ -167,8 +167,8 @@ def test_kind() -> None:
 def test_memory_regions_and_handles() -> None:
     target = opened(rich_builder())
     assert target.memory.read(0x140000000, 6) == b"MZmore"
-    first = next(target.ranges(0x140000000))
-    assert target.buffer[first.file_offset : first.file_offset + first.size] == b"MZ"
+    first = next(target.memory.ranges(0x140000000))
+    assert target.memory.buffer[first.file_offset : first.file_offset + first.size] == b"MZ"
     (region,) = target.regions()
     assert (region.base, region.end) == (0x140000000, 0x140003000)
     (handle,) = target.handles()
@@ -262,8 +262,8 @@ def exercise(target: MinidumpTarget) -> None:
     target.modules(), target.unloaded_modules(), target.event(), target.exception_registers()
     target.system(), target.regions(), target.handles(), target.warnings()
     target.memory.read_some(target.memory.next_readable(0) or 0, 1 << 16)
-    for extent in target.ranges():
-        assert extent.file_offset + extent.size <= len(target.buffer)
+    for extent in target.memory.ranges():
+        assert extent.file_offset + extent.size <= len(target.memory.buffer)
     dump = target.dump
     for handle in dump.handles:
         dump.object_information(handle)

@@ -68,6 +68,8 @@ class CrashpadInfo(msgspec.Struct, frozen=True):
 
 
 class LinkMap(msgspec.Struct, frozen=True):
+    """An object of the dynamic linker's list: where it lies, its file, its dynamic section."""
+
     address: int
     name: str
     dynamic: int

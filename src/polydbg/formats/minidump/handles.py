@@ -68,6 +68,8 @@ class HandleOperation(msgspec.Struct, frozen=True):
 
 
 class Token(msgspec.Struct, frozen=True):
+    """MINIDUMP_TOKEN_INFO: what was saved of an access token, as bytes."""
+
     token_id: int
     handle: int
     data: bytes

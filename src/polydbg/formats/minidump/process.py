@@ -113,6 +113,8 @@ class Module(msgspec.Struct, frozen=True):
 
 
 class UnloadedModule(msgspec.Struct, frozen=True):
+    """MINIDUMP_UNLOADED_MODULE."""
+
     base: int
     size: int
     checksum: int
