@@ -7,9 +7,16 @@ from typing import Protocol
 
 import msgspec
 
+from polydbg.base.errors import DebuggerError
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import AddressSpace
 from polydbg.unwind.frames import FrameTrust
+
+
+class NotUnwoundError(DebuggerError):
+    """The frame is of a kind that no method here goes on from; the message says which."""
+
+    identifier = "unwind.kind"
 
 
 class UnwindContext(Protocol):
@@ -85,6 +92,7 @@ class UnwindMethod(Protocol):
         """Return the caller, ``None`` to let the next method try.
 
         :raises UnwindError: there are rules for this address but they do not make sense.
+        :raises NotUnwoundError: no other method may try either.
         :raises MemoryReadError: the rules are known, but the stack is not in memory.
         """
         ...

@@ -10,7 +10,7 @@ from polydbg.images.pe import PeImage
 from polydbg.unwind.amd64_epilogs import MAX_BYTES, EpilogSite, epilog_rule
 from polydbg.unwind.amd64_rules import LEAF_RULE, Place, Rule, execute, rule_from_info
 from polydbg.unwind.frames import FrameTrust
-from polydbg.unwind.method import Callee, Caller, UnwindContext
+from polydbg.unwind.method import Callee, Caller, NotUnwoundError, UnwindContext
 
 _CACHE_LIMIT = 20_000
 
@@ -26,6 +26,11 @@ class PeAmd64:
         if found is None:
             return self._caller_of_unknown(callee, context)
         base, image = found
+        if image.machine == "x86":
+            # Its stack has words of 4 bytes: what the other methods would find is nonsense.
+            raise NotUnwoundError(
+                "this is 32-bit code (WOW64); 64-bit frames cannot be found from it"
+            )
         if image.machine != "amd64" or not image.has_unwind_table:
             return None
         try:

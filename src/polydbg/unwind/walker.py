@@ -16,6 +16,7 @@ from polydbg.unwind.method import (
     Callee,
     Caller,
     Convention,
+    NotUnwoundError,
     UnwindContext,
     UnwindMethod,
 )
@@ -77,6 +78,8 @@ def _caller_of(callee: Callee, context: UnwindContext) -> tuple[Caller | None, s
         except MemoryReadError as error:
             address = address_text(error.address, callee.convention.size)
             return None, f"stack memory at {address} is not in the dump"
+        except NotUnwoundError as error:
+            return None, error.message
         except UnwindError as error:
             note = error.message
             continue

@@ -131,6 +131,16 @@ def test_scan_takes_unproven_words_only_when_nothing_better_comes() -> None:
     assert [f.pc for f in found] == [0x500010, 0x500020]
 
 
+def test_32_bit_code_of_a_64_bit_process_is_not_guessed_through() -> None:
+    x86 = PeImage.from_buffer(
+        PeBuilder(machine="x86", image_base=0x400000, text=CALLER * 3).build(), "x.dll"
+    )
+    memory = stack(PC + 9, 0x500020, STACK + 40, PC + 9, 0, 0, 0)
+    (frame,) = frames(Context(x86, memory), rip=PC + 9, rbp=STACK + 16)
+    assert frame.return_address is None
+    assert "WOW64" in frame.note
+
+
 def test_a_guess_is_no_address_of_data() -> None:
     """Without the image its sections are not known, but the symbols know their data."""
     found = frames(Context(image(), stack(0x580000, 0x500020, 7, 8)), rip=0x500010)
