@@ -24,7 +24,7 @@ from polydbg.engine.session import System
 from polydbg.engine.stack import innermost_place
 from polydbg.targets.target import ExceptionRecord
 
-_CONTEXT_SIZE = 0x4D0
+_CONTEXT_SIZES = {"amd64": 0x4D0, "x86": 0x2CC, "arm64": 0x390, "arm": 0x1A0}
 _MAX_PARAMETERS = 15
 
 
@@ -194,8 +194,9 @@ def context_record(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     from polydbg.formats.minidump.contexts import parse_context
 
     address = ctx.expression(cursor)
-    data = system.memory.read(address, _CONTEXT_SIZE)
-    registers = parse_context(data, system.target.arch)
+    arch = system.target.arch
+    data = system.memory.read(address, _CONTEXT_SIZES.get(arch, 0x4D0))
+    registers = parse_context(data, arch)
     system.scope.context = registers
     system.scope.frame = 0
     yield from registers_and_instruction(ctx, registers)
