@@ -1,4 +1,4 @@
-"""The interface of an executable image, whether read from a file or from target memory."""
+"""Records of an executable image: its sections, its exports, the name of its debug file."""
 
 from __future__ import annotations
 
