@@ -21,7 +21,6 @@ from polydbg.memory.space import AddressSpace, Buffer, BufferSpace
 
 _HEADER_ROOM = 0x10000000
 _CACHE_LIMIT = 20_000
-_RELOCATION_DIRECTORY = 5
 
 
 class PeImage:
@@ -173,7 +172,7 @@ class PeImage:
         if not delta or not data:
             return bytes(data)
         if self._relocation_blocks is None:
-            table = self.directories[_RELOCATION_DIRECTORY]
+            table = self.directories[header.DIRECTORY_RELOCATION]
             self._relocation_blocks = relocations.block_index(
                 self._space.read_some, table.rva, table.size
             )
