@@ -176,8 +176,8 @@ def test_facts_of_the_samples(sample_dump: SampleDump) -> None:
     snap = open_minidump(str(sample_dump("heapdata-snap")))
     pattern = bytes((index * 7 + 3) & 0xFF for index in range(256))
     assert any(
-        snap.buffer[r.file_offset : r.file_offset + r.size].find(pattern) >= 0
-        for r in snap.ranges()
+        snap.memory.buffer[r.file_offset : r.file_offset + r.size].find(pattern) >= 0
+        for r in snap.memory.ranges()
     )
     made_up = open_minidump(str(sample_dump("lockstep.wine"))).event()
     assert made_up is not None
@@ -231,7 +231,8 @@ def check_banner(target: MinidumpTarget, text: str, path: Path) -> None:
         found = re.search(rf"^{words}: (.*)$", text, re.M)
         assert found is not None, path
         assert duration(ticks) == found[1], (path, words)
-    windows = re.search(r"^Windows \d+ Version (\d+)(?: \((.*)\))? (UP|MP)(?: \((\d+) )?", text, re.M)
+    banner = r"^Windows \d+ Version (\d+)(?: \((.*)\))? (UP|MP)(?: \((\d+) )?"
+    windows = re.search(banner, text, re.M)
     if windows:
         assert system.build == int(windows[1]), path
         assert system.service_pack == (windows[2] or ""), path
