@@ -15,14 +15,14 @@ from polydbg.commands.code_rows import (
 )
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Heading, Hex, Item, Notice, Text
+from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import RowStyle, code_row, disassembler, symbolizer
 from polydbg.engine.flow import MAX_INSTRUCTIONS, FlowAnalysis, FunctionCode
 from polydbg.engine.functions import Function, function_at
 
 
-class FunctionCall(Item, frozen=True):
+class FunctionCall(ShownItem, frozen=True):
     """A call of ``uf /c``. *target* and *name* are of the callee, ``None`` and ``""`` where the
     call is computed; *instruction* is the call as disassembled."""
 
@@ -31,10 +31,6 @@ class FunctionCall(Item, frozen=True):
     target: Hex | None
     name: str
     instruction: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 @command(

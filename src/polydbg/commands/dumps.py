@@ -9,7 +9,7 @@ from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.events import event_words, exception_item
-from polydbg.commands.output import Hex, Item, Notice
+from polydbg.commands.output import Hex, Item, Notice, ShownItem
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import RowStyle, instruction_at
 from polydbg.commands.target_info import description, times
@@ -22,7 +22,7 @@ from polydbg.symbols.store.trail import Trail
 _MAX_NOTICES = 2
 
 
-class FirstScreen(Item, frozen=True):
+class FirstScreen(ShownItem, frozen=True):
     """What is said on opening, at most twelve lines of text.
 
     *cause* is a guess and says so; *missing* names what would make answers better, with the step;
@@ -44,10 +44,6 @@ class FirstScreen(Item, frozen=True):
     cause: str
     missing: tuple[str, ...]
     notes: tuple[str, ...]
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 def first_screen(ctx: CommandContext, system: System) -> FirstScreen:

@@ -7,22 +7,18 @@ from collections.abc import Iterator
 from polydbg.base.errors import CommandError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Hex, Item, Text
+from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.expr.formats import formats_lines, value_line
 from polydbg.expr.numbers import to_signed
 
 
-class Evaluation(Item, frozen=True):
+class Evaluation(ShownItem, frozen=True):
     """The value of an expression, 64 bits unsigned and as the signed decimal."""
 
     expression: str
     value: Hex
     signed: Hex
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 @command(

@@ -9,7 +9,7 @@ from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Hex, Item, Text
+from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
 from polydbg.commands.threads import process_id
@@ -28,7 +28,7 @@ _CONTEXT_SIZES = {"amd64": 0x4D0, "x86": 0x2CC, "arm64": 0x390, "arm": 0x1A0}
 _MAX_PARAMETERS = 15
 
 
-class ExceptionItem(Item, frozen=True):
+class ExceptionItem(ShownItem, frozen=True):
     """An exception record. *name* is ``""`` for a code without a name."""
 
     address: Hex
@@ -38,23 +38,15 @@ class ExceptionItem(Item, frozen=True):
     flags: Hex
     parameters: tuple[Hex, ...]
     meaning: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class EventItem(Item, frozen=True):
+class EventItem(ShownItem, frozen=True):
     """The last event of the target: who, and the exception in words."""
 
     process_id: Hex
     thread_id: Hex
     code: Hex
     words: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 def event_words(system: System) -> str | None:

@@ -10,7 +10,7 @@ from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Heading, Hex, Item
+from polydbg.commands.output import Heading, Hex, Item, ShownItem
 from polydbg.commands.registry import command
 from polydbg.engine.modules import Module
 from polydbg.formats.pe.header import DIRECTORY_EXCEPTION
@@ -53,7 +53,7 @@ class FunctionEntry(Item, frozen=True):
         )
 
 
-class UnwindInformation(Item, frozen=True):
+class UnwindInformation(ShownItem, frozen=True):
     """The unwind information of a function; *codes* as in the rows."""
 
     address: Hex
@@ -64,10 +64,6 @@ class UnwindInformation(Item, frozen=True):
     handler: Hex | None
     handler_name: str
     codes: tuple[str, ...]
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 class _Place(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from polydbg.commands.headers_text import (
     section_lines,
 )
 from polydbg.commands.modules import is_reproducible
-from polydbg.commands.output import Hex, Item, Text
+from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.times import stamp_text
 from polydbg.engine.modules import Module, SymbolState
@@ -35,31 +35,23 @@ _MAX_COMPILERS = 64
 _FIRST_SYMBOLS = 0x2000
 
 
-class ModuleHeaders(Item, frozen=True):
+class ModuleHeaders(ShownItem, frozen=True):
     """What ``!lmi`` says: labels and values in order."""
 
     module: str
     base: Hex
     fields: tuple[tuple[str, str], ...]
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class HeaderBlock(Item, frozen=True):
+class HeaderBlock(ShownItem, frozen=True):
     """A part of ``!dh``: *part* is ``headers``, ``section`` or ``debug``."""
 
     base: Hex
     part: str
     name: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class FoundImage(Item, frozen=True):
+class FoundImage(ShownItem, frozen=True):
     """An image header that ``.imgscan`` found.
 
     *size* is in bytes; *protect* and *memory_type* are 0 where the target has no map of its memory.
@@ -70,23 +62,15 @@ class FoundImage(Item, frozen=True):
     memory_type: int
     size: int
     name: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class ErrorCode(Item, frozen=True):
+class ErrorCode(ShownItem, frozen=True):
     """What a number means: *kind* is ``Win32``, ``NTSTATUS`` or ``HRESULT``."""
 
     code: Hex
     kind: str
     name: str
     meaning: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 # -- !error ------------------------------------------------------------------------------------

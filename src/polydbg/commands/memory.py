@@ -23,7 +23,7 @@ from polydbg.commands.memory_text import (
     character_texts,
     hex_width,
 )
-from polydbg.commands.output import Heading, Hex, Item
+from polydbg.commands.output import Heading, Hex, Item, ShownItem
 from polydbg.commands.registry import REGISTRY, command
 from polydbg.engine.memory_view import read_cells
 from polydbg.engine.session import System
@@ -34,7 +34,7 @@ _CHUNK = 0x4000
 _PROGRESS_FROM = 1 << 20
 
 
-class MemoryRow(Item, frozen=True):
+class MemoryRow(ShownItem, frozen=True):
     """A row of memory. *unit* is the size of a value in bytes; absent values are ``None``.
 
     *characters* is the column of characters, ``""`` for commands that have none.
@@ -44,10 +44,6 @@ class MemoryRow(Item, frozen=True):
     unit: int
     values: tuple[Hex | None, ...]
     characters: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 class Layout(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text, sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Hex, Item, Text
+from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.overlay import write_memory
 from polydbg.commands.registry import command
 from polydbg.commands.values import (
@@ -26,17 +26,13 @@ _BLOCK = 0x800  # bytes for which one dot is printed
 _MOST_DOTS = 0x100
 
 
-class Difference(Item, frozen=True):
+class Difference(ShownItem, frozen=True):
     """A byte that differs between two ranges."""
 
     address: Hex
     value: Hex
     other_address: Hex
     other_value: Hex
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 @command(

@@ -14,7 +14,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.memory import go_on_at, read_columns, read_range
 from polydbg.commands.memory_text import STRING_WIDTH, Cells, code_text, row_text
-from polydbg.commands.output import Hex, Item
+from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.registry import command
 from polydbg.engine.memory_view import read_cells, read_pointer
 from polydbg.engine.session import System
@@ -23,15 +23,11 @@ _DEFAULT_ROWS = 12
 _CHUNK_ROWS = 32
 
 
-class StringRow(Item, frozen=True):
+class StringRow(ShownItem, frozen=True):
     """A piece of a string; *value* has ``.`` for what cannot be shown, ``?`` for what is absent."""
 
     address: Hex
     value: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 def string_row(system: System, address: int, codes: Cells, unit: int) -> StringRow:

@@ -20,7 +20,7 @@ from polydbg.commands.memory import (
     remember_value,
 )
 from polydbg.commands.memory_text import code_text, hex_cell, row_text
-from polydbg.commands.output import Hex, Item
+from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.registry import command
 from polydbg.engine.memory_view import read_cells, read_pointer
 
@@ -44,7 +44,7 @@ class Meaning(msgspec.Struct, frozen=True):
         return f"{self.symbol} [{self.file} @ {self.line}]" if self.file else self.symbol
 
 
-class WordRow(Item, frozen=True):
+class WordRow(ShownItem, frozen=True):
     """A word taken for an address: *symbol* is ``""`` when it names nothing."""
 
     address: Hex
@@ -52,23 +52,15 @@ class WordRow(Item, frozen=True):
     symbol: str
     file: str
     line: int
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class WordsRow(Item, frozen=True):
+class WordsRow(ShownItem, frozen=True):
     """Several words in one row (``/c``)."""
 
     words: tuple[WordRow, ...]
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class PointerRow(Item, frozen=True):
+class PointerRow(ShownItem, frozen=True):
     """A pointer and what it points to: a *value* with its *symbol*, or a *string*.
 
     *value* and *string* are ``None`` where the target is not present.
@@ -79,10 +71,6 @@ class PointerRow(Item, frozen=True):
     value: Hex | None
     symbol: str
     string: str | None
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 def meaning(ctx: CommandContext, address: int) -> Meaning:

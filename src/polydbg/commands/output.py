@@ -12,8 +12,6 @@ from typing import Annotated
 
 import msgspec
 
-from polydbg.base.text import address_text
-
 Hex = Annotated[int, msgspec.Meta(extra={"hex": True})]
 """An address, register or other 64-bit number: a hex string in JSON."""
 
@@ -23,6 +21,15 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     def text(self) -> str:
         raise NotImplementedError
+
+
+class ShownItem(Item, frozen=True):
+    """Base of items whose text is made along with them; JSON leaves *shown* out."""
+
+    shown: str
+
+    def text(self) -> str:
+        return self.shown
 
 
 class Text(Item, frozen=True):
@@ -90,6 +97,3 @@ class CommandEnd(Item, frozen=True):
 
     def text(self) -> str:
         return ""
-
-
-__all__ = ["CommandEnd", "Failure", "Heading", "Hex", "Item", "Notice", "Text", "address_text"]

@@ -10,7 +10,7 @@ from polydbg.arch.registers import AMD64_PARTS, FLAGS
 from polydbg.base.errors import CommandError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Heading, Hex, Item, Notice, Text
+from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registers_text import (
     FLOAT_MASK,
     VALID_MASK,
@@ -45,15 +45,11 @@ _NAME = re.compile(r"@?(\$?[A-Za-z][\w.]*)")
 _TYPE = re.compile(r":(\d*)(ib|ub|iw|uw|id|ud|iq|uq|f|d)\b")
 
 
-class RegisterValue(Item, frozen=True):
+class RegisterValue(ShownItem, frozen=True):
     """One register asked for by name; *value* is ``None`` when the context does not have it."""
 
     name: str
     value: Hex | None
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 class RegisterValues(Item, frozen=True):

@@ -12,7 +12,7 @@ from polydbg.base.text import address_text, sanitise_line
 from polydbg.base.wildcards import compile_wildcard, is_wildcard
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Heading, Hex, Item, Notice, Text
+from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.times import stamp_text
 from polydbg.engine.modules import Module, SymbolState
@@ -51,28 +51,20 @@ _DOTS = 64
 _SPECIFICATION = re.compile(r'("[^"]*"|[^\s;="]+)(?:=([^\s;,]+)(?:,([^\s;,]+))?(?:,([^\s;,]+))?)?')
 
 
-class ImageSummaryRow(Item, frozen=True):
+class ImageSummaryRow(ShownItem, frozen=True):
     """A row of ``.reload /l``."""
 
     base: Hex
     image: str
     timestamp: Hex
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class SymbolLoad(Item, frozen=True):
+class SymbolLoad(ShownItem, frozen=True):
     """What came of loading a module's symbols now. *symbol_file* is ``""`` when there are none."""
 
     module: str
     status: str
     symbol_file: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 class _Request(msgspec.Struct, frozen=True):

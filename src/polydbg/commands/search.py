@@ -14,7 +14,7 @@ from polydbg.commands.memory import LAYOUTS, MemoryRow, memory_row
 from polydbg.commands.memory_strings import StringRow, string_row
 from polydbg.commands.memory_text import STRING_WIDTH, is_shown
 from polydbg.commands.memory_words import word_row
-from polydbg.commands.output import Hex, Item, Notice
+from polydbg.commands.output import Hex, Item, Notice, ShownItem
 from polydbg.commands.registry import command
 from polydbg.commands.values import read_values
 from polydbg.engine.memory_view import CODES, read_cells, read_pointer
@@ -35,14 +35,10 @@ _WRITABLE = 0x4 | 0x8 | 0x40 | 0x80  # PAGE_READWRITE, _WRITECOPY, their executa
 _COMMITTED = 0x1000
 
 
-class SearchAddress(Item, frozen=True):
+class SearchAddress(ShownItem, frozen=True):
     """A hit of which only the address was asked for (``-[1]``)."""
 
     address: Hex
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 class Flags(msgspec.Struct, eq=False):

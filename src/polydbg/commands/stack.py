@@ -12,7 +12,7 @@ from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.memory_text import hex_cell
-from polydbg.commands.output import Heading, Hex, Item, Notice, Text
+from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
 from polydbg.engine.session import System
@@ -26,7 +26,7 @@ _DASHES = "--------`--------"
 _UNWOUND = ("amd64", "x86")
 
 
-class FrameRow(Item, frozen=True):
+class FrameRow(ShownItem, frozen=True):
     """A row of ``k``. *arguments* are the four home-space values (often stale), ``None`` absent.
 
     *memory* is the distance to the frame above in bytes; *trust* says how the frame was found.
@@ -45,10 +45,6 @@ class FrameRow(Item, frozen=True):
     is_guess: bool
     arguments: tuple[Hex | None, ...]
     memory: int | None
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 class Layout(msgspec.Struct, frozen=True):

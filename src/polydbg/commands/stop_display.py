@@ -19,24 +19,20 @@ from polydbg.arch.registers import program_counter
 from polydbg.base.errors import MemoryReadError, UnsupportedOperation
 from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
-from polydbg.commands.output import Hex, Item
+from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.registers_text import block_lines
 from polydbg.engine.session import System
 from polydbg.engine.settings import Settings
 from polydbg.engine.stack import inlined_place
 
 
-class RegisterBlock(Item, frozen=True):
+class RegisterBlock(ShownItem, frozen=True):
     """Registers in force. *registers* maps names to hex strings; those not known are absent."""
 
     registers: dict[str, Hex]
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class InstructionRow(Item, frozen=True):
+class InstructionRow(ShownItem, frozen=True):
     """One instruction of a listing or at a stop. *effective* is its operand's address and value,
     *line* its source line where the listing shows lines, else 0."""
 
@@ -45,24 +41,16 @@ class InstructionRow(Item, frozen=True):
     mnemonic: str
     operands: str
     effective: str
-    shown: str
     line: int = 0
 
-    def text(self) -> str:
-        return self.shown
 
-
-class SymbolLine(Item, frozen=True):
+class SymbolLine(ShownItem, frozen=True):
     """The heading of a listing: ``app!f+0x12 [file @ line]:``."""
 
     address: Hex
     name: str
     file: str
     line: int
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 class RowStyle(msgspec.Struct, frozen=True):

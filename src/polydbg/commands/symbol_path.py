@@ -10,7 +10,7 @@ from polydbg.base.errors import CommandError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Hex, Item, Notice, Text
+from polydbg.commands.output import Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import REGISTRY, command
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.reload import refresh_all
@@ -48,17 +48,13 @@ class PathRow(Item, frozen=True):
         )
 
 
-class SearchPath(Item, frozen=True):
+class SearchPath(ShownItem, frozen=True):
     """A search path as typed and with defaults filled in, and what its elements are worth."""
 
     kind: str
     path: str
     expanded: str
     elements: tuple[PathRow, ...]
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 class SymbolOptions(Item, frozen=True):

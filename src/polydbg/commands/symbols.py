@@ -14,7 +14,7 @@ from polydbg.base.wildcards import compile_wildcard, is_wildcard
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.data_text import data_value, type_name
-from polydbg.commands.output import Heading, Hex, Item, Notice
+from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem
 from polydbg.commands.registry import command
 from polydbg.engine.modules import Module, displacement_text
 from polydbg.engine.session import System
@@ -27,7 +27,7 @@ _ALPHABET = " " + " ".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _NO_PARAMETERS = "(<no parameter info>)"
 
 
-class SymbolRow(Item, frozen=True):
+class SymbolRow(ShownItem, frozen=True):
     """A row of ``x``. *value* is what stands behind the name: a parameter list or ``= value``.
 
     *kind* is ``function``, ``data``, ``public``, ... or ``inline``; *size* in bytes, 0 not known;
@@ -42,13 +42,9 @@ class SymbolRow(Item, frozen=True):
     type: str
     value: str
     caller: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class NearestSymbols(Item, frozen=True):
+class NearestSymbols(ShownItem, frozen=True):
     """What ``ln`` says: the line, the symbol at or below with the displacement, the one above."""
 
     address: Hex
@@ -61,10 +57,6 @@ class NearestSymbols(Item, frozen=True):
     next_name: str
     next_address: Hex | None
     exact: tuple[str, ...]
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 class _Options(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from polydbg.base.errors import CommandError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Item, Text
+from polydbg.commands.output import Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.times import duration_text, session_time_text
 from polydbg.engine.session import System
@@ -48,7 +48,7 @@ _SUITES = {
 }
 
 
-class TargetDescription(Item, frozen=True):
+class TargetDescription(ShownItem, frozen=True):
     """The operating system of the dump, its build, product and processors."""
 
     os: str
@@ -57,13 +57,9 @@ class TargetDescription(Item, frozen=True):
     machine_name: str
     processors: int
     architecture: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class TargetTimes(Item, frozen=True):
+class TargetTimes(ShownItem, frozen=True):
     """When the dump was written, and how long system and process had run."""
 
     session_time: str
@@ -71,10 +67,6 @@ class TargetTimes(Item, frozen=True):
     process_uptime: str
     kernel_time: str
     user_time: str
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 def windows_name(system: SystemInfo) -> str:

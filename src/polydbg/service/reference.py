@@ -6,11 +6,11 @@ import inspect
 import types
 import typing
 
-from polydbg.commands.output import CommandEnd, Heading, Item
+from polydbg.commands.output import CommandEnd, Heading, Item, ShownItem
 from polydbg.commands.registry import REGISTRY
 from polydbg.service.render import SCHEMA_VERSION, hidden_fields, is_hex, type_name
 
-_NOT_IN_JSON: frozenset[type[Item]] = frozenset({CommandEnd, Heading})
+_NOT_IN_JSON: frozenset[type[Item]] = frozenset({CommandEnd, Heading, ShownItem})
 _WORDS: dict[object, str] = {
     str: "string",
     int: "integer",
