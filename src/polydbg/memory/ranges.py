@@ -219,11 +219,6 @@ class RangeMap:
         """Return the file that the ranges lie in."""
         return self._buffer
 
-    @property
-    def total_size(self) -> int:
-        """Return how many bytes are mapped."""
-        return sum(self._layer.sizes)
-
     def read(self, address: int, size: int) -> bytes:
         """Return exactly *size* bytes.
 

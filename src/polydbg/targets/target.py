@@ -134,13 +134,11 @@ class ExceptionRecord(msgspec.Struct, frozen=True):
 class DumpEvent(msgspec.Struct, frozen=True):
     """Why the target stopped.
 
-    *first_chance* is ``None`` where the target does not say (every dump). *is_stored* is false for
-    the break-in that is made up when there is no exception.
+    *is_stored* is false for the break-in that is made up when there is no exception.
     """
 
     thread_id: int
     exception: ExceptionRecord
-    first_chance: bool | None = None
     is_stored: bool = True
 
 

@@ -125,7 +125,6 @@ class _Block(msgspec.Struct, frozen=True):
     value_size: int
     children: int
     end: int
-    is_text: bool
 
 
 class _Reader:
@@ -151,7 +150,7 @@ class _Reader:
         # Text lengths are in characters, though some resource compilers write bytes.
         size = value_size * 2 if kind == 1 else value_size
         size = max(0, min(size, end - value))
-        return _Block(key, value, size, (value + size + 3) & ~3, end, kind == 1)
+        return _Block(key, value, size, (value + size + 3) & ~3, end)
 
     def children(self, parent: _Block) -> Iterator[_Block]:
         offset = parent.children
