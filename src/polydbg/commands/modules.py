@@ -27,6 +27,8 @@ _OS_NAMES = {
     0x40000: "NT Base",
     0x40004: "NT Win32",
 }
+# VS_FF_* as the engine words them; its words for the other three are not known.
+_FLAG_NAMES = {1: "Debug", 8: "Private", 0x20: "Special"}
 _TYPE_NAMES = {0: "Unknown", 1: "App", 2: "Dll", 3: "Driver", 4: "Font", 5: "VxD", 7: "Static Lib"}
 
 
@@ -131,7 +133,7 @@ def _select(
             cursor.position += 1
             raise cursor.error("Syntax error")
     if "l" in letters:
-        modules = [m for m in modules if m.state is SymbolState.LOADED]
+        modules = [m for m in modules if m.state is not SymbolState.DEFERRED]
     if "e" in letters:
         modules = [m for m in modules if m.state is SymbolState.NONE or m.flag.strip()]
     if "sm" in letters:
@@ -225,7 +227,7 @@ def _details(system: System, module: Module, browse: bool) -> ModuleDetails:
     info = module.info
     image = system.modules.file_image(module)
     fields: list[tuple[str, str]] = []
-    if module.state is SymbolState.LOADED:
+    if module.state is not SymbolState.DEFERRED:
         fields.append(("Loaded symbol image file:", sanitise_line(info.file_name)))
     if image is not None and module.image_file is not None:
         fields.append(("Mapped memory image file:", sanitise_line(str(module.image_file))))
@@ -250,12 +252,13 @@ def _version_fields(version: VersionRecord) -> list[tuple[str, str]]:
     def dotted(parts: Sequence[int]) -> str:
         return ".".join(str(p) for p in parts)
 
+    flags = "".join(f" {name}" for bit, name in _FLAG_NAMES.items() if version.flags & bit)
     os_name = _OS_NAMES.get(version.os, "Unknown")
     type_name = _TYPE_NAMES.get(version.file_type, "Unknown")
     return [
         ("File version:", dotted(version.file_version)),
         ("Product version:", dotted(version.product_version)),
-        ("File flags:", f"{version.flags:X} (Mask {version.flags_mask:X})"),
+        ("File flags:", f"{version.flags:X} (Mask {version.flags_mask:X}){flags}"),
         ("File OS:", f"{version.os:X} {os_name}"),
         ("File type:", f"{version.file_type:X}.{version.subtype:X} {type_name}"),
         ("File date:", f"{version.date >> 32:08X}.{version.date & 0xFFFFFFFF:08X}"),

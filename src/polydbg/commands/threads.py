@@ -290,7 +290,7 @@ def implicit_thread(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         )
     if thread is None or thread.teb is None:
         raise CommandError("Unable to get the current thread data")
-    yield Text(value=f"Implicit thread is now {address_text(thread.teb)}")
+    yield Text(value=f"Implicit thread is now {address_text(thread.teb, ctx.system.pointer_size)}")
 
 
 @command(

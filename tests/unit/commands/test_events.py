@@ -18,7 +18,8 @@ RECORD, CONTEXT, POINTERS = 0x20000, 0x20100, 0x20080
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[[str], list[str]]:
-    builder = MinidumpBuilder("x86").thread(4, x86_context(eip=0x401000, esp=0x20000))
+    builder = MinidumpBuilder("x86")
+    builder.thread(4, x86_context(eip=0x401000, esp=0x20000), teb=0x7EFDD000)
     builder.module(0x400000, 0x10000, "C:\\a\\x.exe")
     builder.exception(
         4, code=0xC0000005, address=0x401000, parameters=(1, 0x41414141), context=x86_context()
@@ -56,6 +57,10 @@ def test_records_in_memory_have_pointers_of_four_bytes(run: Callable[[str], list
     assert both[1:8] == record
     assert both[8] == "----- Context record at 00020100:"
     assert "eip=00402000 esp=00020010" in both[10]
+
+
+def test_the_block_of_a_thread_has_eight_digits(run: Callable[[str], list[str]]) -> None:
+    assert run(".thread") == ["Implicit thread is now 7efdd000"]
 
 
 def test_debug_registers_have_eight_digits(run: Callable[[str], list[str]]) -> None:

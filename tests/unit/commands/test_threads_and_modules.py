@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pytest
 from conftest_types import Items, Run
 
 from polydbg.commands.modules import ModuleRow
 from polydbg.commands.output import Failure
 from polydbg.commands.threads import ThreadRow
+from polydbg.engine.modules import SymbolState
 from polydbg.engine.session import Session
 
 ROW = re.compile(r"^[.# ]  ?\d+  Id: [0-9a-f]+\.[0-9a-f]+ Suspend: \d+ Teb: \S+ Unfrozen")
@@ -97,3 +100,19 @@ def test_target(run: Run) -> None:
     assert re.match(r"^Windows \S+ Version \d+ .*Free x64$", lines[0])
     assert any(line.startswith("Debug session time: ") for line in lines)
     assert run(".effmach") == ["Effective machine: x64 (AMD64)"]
+
+
+def test_modules_without_symbols_count_as_loaded(session: Session, run: Run) -> None:
+    """``lml`` and the image line are about what is not deferred, as in the engine's transcripts."""
+    module = session.current.modules.modules[-1]
+    assert "Loaded symbol image file" not in "\n".join(run(f"lmvm {module.name}"))
+    module.state = SymbolState.NONE
+    assert any(f" {module.name} " in line for line in run("lml"))
+    assert "Loaded symbol image file" in "\n".join(run(f"lmvm {module.name}"))
+
+
+@pytest.mark.corpus
+def test_file_flags_have_names(data_dir: Path, session: Session, run: Run) -> None:
+    session.open_dump(str(data_dir / "minidump" / "breakpad" / "ascii_read_av_conditional.dmp"))
+    run("||1s")
+    assert "    File flags:       1 (Mask 3F) Debug" in run("lmvm msvcr90d")
