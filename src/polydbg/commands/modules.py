@@ -10,7 +10,7 @@ from polydbg.base.text import address_text, sanitise_line
 from polydbg.base.wildcards import compile_wildcard
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Heading, Hex, Item
+from polydbg.commands.output import Heading, Hex, Item, ShownItem
 from polydbg.commands.registry import command
 from polydbg.commands.times import stamp_text
 from polydbg.engine.modules import Module, SymbolState
@@ -32,7 +32,7 @@ _FLAG_NAMES = {1: "Debug", 8: "Private", 0x20: "Special"}
 _TYPE_NAMES = {0: "Unknown", 1: "App", 2: "Dll", 3: "Driver", 4: "Font", 5: "VxD", 7: "Static Lib"}
 
 
-class ModuleRow(Item, frozen=True):
+class ModuleRow(ShownItem, frozen=True):
     """A row of ``lm``. *status* is the phrase in parentheses, *symbol_file* what answers."""
 
     name: str
@@ -44,24 +44,16 @@ class ModuleRow(Item, frozen=True):
     image: str
     timestamp: Hex
     checksum: Hex
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class ModuleDetails(Item, frozen=True):
+class ModuleDetails(ShownItem, frozen=True):
     """The block of ``lmv`` below a row: labels and values in order."""
 
     name: str
     fields: tuple[tuple[str, str], ...]
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
-class UnloadedRow(Item, frozen=True):
+class UnloadedRow(ShownItem, frozen=True):
     """A row below ``Unloaded modules:``."""
 
     name: str
@@ -69,10 +61,6 @@ class UnloadedRow(Item, frozen=True):
     end: Hex
     timestamp: Hex
     checksum: Hex
-    shown: str
-
-    def text(self) -> str:
-        return self.shown
 
 
 @command(
