@@ -29,6 +29,20 @@ _OS_NAMES = {
 }
 # VS_FF_* as the engine words them; its words for the other three are not known.
 _FLAG_NAMES = {1: "Debug", 8: "Private", 0x20: "Special"}
+_VERSION_STRINGS = (
+    "CompanyName",
+    "ProductName",
+    "InternalName",
+    "OriginalFilename",
+    "ProductVersion",
+    "FileVersion",
+    "PrivateBuild",
+    "SpecialBuild",
+    "FileDescription",
+    "LegalCopyright",
+    "LegalTrademarks",
+    "Comments",
+)
 _TYPE_NAMES = {0: "Unknown", 1: "App", 2: "Dll", 3: "Driver", 4: "Font", 5: "VxD", 7: "Static Lib"}
 
 
@@ -217,7 +231,9 @@ def _details(system: System, module: Module, browse: bool) -> ModuleDetails:
     fields: list[tuple[str, str]] = []
     if module.state is not SymbolState.DEFERRED:
         fields.append(("Loaded symbol image file:", sanitise_line(info.file_name)))
-    if image is not None and module.image_file is not None:
+    loaded = _loaded_image(system, module)
+    # A file stands in only for what the dump does not hold.
+    if loaded is None and image is not None and module.image_file is not None:
         fields.append(("Mapped memory image file:", sanitise_line(str(module.image_file))))
     fields.append(("Image path:", sanitise_line(info.image_path)))
     fields.append(("Image name:", sanitise_line(info.file_name)))
@@ -228,12 +244,39 @@ def _details(system: System, module: Module, browse: bool) -> ModuleDetails:
     ]
     if info.version is not None and any(info.version.file_version):
         wide += _version_fields(info.version)
-    wide.append(("Translations:", "0000.04b0 0000.04e4 0409.04b0 0409.04e4"))
+    wide += _version_strings(loaded)
     lines = [f"    {label} {value}" for label, value in fields]
     if browse:
         lines.append("    Browse all global symbols  functions  data")
     lines += [f"    {label:17} {value}" for label, value in wide]
     return ModuleDetails(name=module.name, fields=tuple(fields + wide), shown="\n".join(lines))
+
+
+def _loaded_image(system: System, module: Module) -> PeImage | None:
+    """Return the image in the dump's own memory, ``None`` if its headers are not there."""
+    try:
+        return PeImage.from_memory(system.target.memory, module.base)
+    except DebuggerError:
+        return None
+
+
+def _version_strings(image: PeImage | None) -> list[tuple[str, str]]:
+    """Return the string table of the version resource, as far as the dump holds it.
+
+    Without one the engine names the languages that it asks for.
+    """
+    try:
+        version = image.version() if image is not None else None
+    except DebuggerError:
+        version = None
+    if version is None or not version.tables:
+        return [("Translations:", "0000.04b0 0000.04e4 0409.04b0 0409.04e4")]
+    shown = " ".join(f"{language:04x}.{page:04x}" for language, page in version.translations)
+    fields = [("Translations:", shown)]
+    for name in _VERSION_STRINGS:
+        if (text := version.string(name)) is not None:
+            fields.append((f"{name}:", sanitise_line(text)))
+    return fields
 
 
 def _version_fields(version: VersionRecord) -> list[tuple[str, str]]:
