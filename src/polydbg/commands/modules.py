@@ -263,14 +263,15 @@ def _loaded_image(system: System, module: Module) -> PeImage | None:
 def _version_strings(image: PeImage | None) -> list[tuple[str, str]]:
     """Return the string table of the version resource, as far as the dump holds it.
 
-    Without one the engine names the languages that it asks for.
+    Without one the engine prints the languages that it asked for as ``Translations``, which are
+    none of the module's: nothing is printed here.
     """
     try:
         version = image.version() if image is not None else None
     except DebuggerError:
         version = None
     if version is None or not version.tables:
-        return [("Translations:", "0000.04b0 0000.04e4 0409.04b0 0409.04e4")]
+        return []
     shown = " ".join(f"{language:04x}.{page:04x}" for language, page in version.translations)
     fields = [("Translations:", shown)]
     for name in _VERSION_STRINGS:
