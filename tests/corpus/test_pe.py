@@ -160,6 +160,12 @@ class View:
         found = self.image_at(address)
         return found is not None and found[1].is_code(address - found[0])
 
+    def cfi_at(self, address: int) -> None:
+        return None
+
+    def win_frame_at(self, address: int) -> None:
+        return None
+
     def is_data(self, address: int) -> bool:
         return False
 

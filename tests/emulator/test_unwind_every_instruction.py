@@ -86,6 +86,12 @@ class Machine:
             self.image_at(address) is not None and self.image.is_code(address - self.base)
         )
 
+    def cfi_at(self, address: int) -> None:
+        return None
+
+    def win_frame_at(self, address: int) -> None:
+        return None
+
     def is_data(self, address: int) -> bool:
         return False
 

@@ -36,7 +36,7 @@ _SEARCH_STEP = 256  # instructions between looks at the cancel token
 def _forward(ctx: CommandContext, found: Range) -> Iterator[Instruction]:
     """Yield the instructions of *found*, and remember where they end."""
     system = ctx.system
-    decoder = disassembler(system.target.arch)
+    decoder = disassembler(system.machine)
     left = found.count
     end = found.start + found.size
     go_on_at(system, found.start)
@@ -97,7 +97,7 @@ def unassemble_backwards(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise cursor.error(
             "Range error", hint=f"ub takes an address and L count, at most {_MAX_BACKWARDS:#x}"
         )
-    decoder, names = disassembler(system.target.arch), symbolizer(system)
+    decoder, names = disassembler(system.machine), symbolizer(system)
     listed: list[Instruction] = []
     end = found.start
     while len(listed) < found.count:
@@ -190,7 +190,7 @@ def _search(
     :raises CommandError: nothing readable is left.
     """
     system, view = ctx.system, ctx.system.code_view
-    decoder = disassembler(system.target.arch)
+    decoder = disassembler(system.machine)
     stream = instructions(system.memory, decoder, found.start, symbolizer(system))
     for number, instruction in enumerate(stream):
         if number % _SEARCH_STEP == 0:

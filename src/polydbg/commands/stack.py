@@ -169,10 +169,10 @@ def stack_rows(
         raise CommandError(
             "the context has no program counter", identifier="stack.no-context", hint="see r"
         )
-    if system.target.arch not in _UNWOUND:
+    if system.machine not in _UNWOUND:
         yield Notice(
             identifier="stack.architecture",
-            value=f"stacks of {system.target.arch} are not unwound by this version; the top frame:",
+            value=f"stacks of {system.machine} are not unwound by this version; the top frame:",
         )
     yield Heading(value=layout.heading if system.pointer_size == 8 else layout.narrow_heading)
     previous: int | None = None

@@ -147,7 +147,7 @@ def instruction_at(
 ) -> InstructionRow:
     """Return the instruction at *address*; with *registers* its effective address is shown."""
     data = system.memory.read_some(address, LONGEST_INSTRUCTION)
-    decoder = disassembler(system.target.arch)
+    decoder = disassembler(system.machine)
     names = symbolizer(system)
     found = decoder.decode_one(data, address, names) if data else None
     if found is None:
@@ -162,7 +162,7 @@ def instruction_at(
             lambda at, size: read_or_none(system, at, size),
             names,
             bits=8 * system.pointer_size,
-            selectors=registers if system.target.arch == "x86" else None,
+            selectors=registers if system.machine == "x86" else None,
         )
     item = code_row(system, found, style, padded=False)
     return msgspec.structs.replace(item, effective=suffix, shown=append_suffix(item.shown, suffix))
@@ -195,5 +195,5 @@ def registers_and_instruction(
 ) -> Iterator[Item]:
     """Yield the register block of the session's mask, then the stop display."""
     chosen = ctx.session.settings.register_mask if mask is None else mask
-    yield register_block(registers, chosen, ctx.system.target.arch)
+    yield register_block(registers, chosen, ctx.system.machine)
     yield from stop_display(ctx, registers)

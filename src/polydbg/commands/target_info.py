@@ -199,7 +199,7 @@ def time_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 )
 def effective_machine(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     word = cursor.word()
-    arch = ctx.system.target.arch
+    arch = ctx.system.machine
     if word and word.lower() not in (".", "#", arch, "x64" if arch == "amd64" else arch):
         raise CommandError(
             f"this dump's threads have no {word} registers",

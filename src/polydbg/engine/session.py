@@ -47,6 +47,7 @@ class System(msgspec.Struct, eq=False):
     modules: ModuleMap
     threads: Sequence[ThreadInfo]
     thread: ThreadInfo | None
+    machine: str  # the processor that commands speak of: the target's, or .effmach's choice
     scope: Scope = msgspec.field(default_factory=Scope)
     memory_view: MemoryView = msgspec.field(default_factory=MemoryView)
     code_view: CodeView = msgspec.field(default_factory=CodeView)
@@ -55,7 +56,7 @@ class System(msgspec.Struct, eq=False):
 
     @property
     def pointer_size(self) -> int:
-        return self.target.pointer_size
+        return 8 if "64" in self.machine else 4
 
     def thread_registers(self, thread: ThreadInfo) -> Mapping[str, int]:
         """Return a thread's own registers, with the edits of ``.overlay``."""
@@ -144,7 +145,9 @@ class Session:
         modules = ModuleMap(loader, memory, target.pointer_size, target.unloaded_modules())
         modules.fill(target.modules())
         memory.modules = modules
-        system = System(self._next_ordinal, target, memory, modules, target.threads(), None)
+        system = System(
+            self._next_ordinal, target, memory, modules, target.threads(), None, target.arch
+        )
         system.thread = system.event_thread
         self._next_ordinal += 1
         self.systems.append(system)

@@ -13,6 +13,7 @@ from polydbg.base.text import sanitise_line
 from polydbg.engine.modules import Place
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import AddressSpace
+from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.walker import walk
@@ -51,7 +52,7 @@ class _UnwindView:
 
     def __init__(self, system: System) -> None:
         self._modules = system.modules
-        self._images_tell_frames = system.target.arch == "amd64"
+        self._images_tell_frames = system.machine == "amd64"
         self.memory: AddressSpace = system.memory
 
     def image_at(self, address: int) -> tuple[int, PeImage] | None:
@@ -85,6 +86,27 @@ class _UnwindView:
         except DebuggerError:
             return False
         return symbol is not None and not symbol.is_code
+
+    def cfi_at(self, address: int) -> CfiRules | None:
+        module = self._modules.at(address)
+        source = self._modules.symbols(module) if module is not None else None
+        if module is None or source is None:
+            return None
+        try:
+            return source.cfi_at(address - module.base)
+        except DebuggerError:
+            return None
+
+    def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
+        module = self._modules.at(address)
+        source = self._modules.symbols(module) if module is not None else None
+        if module is None or source is None:
+            return None
+        try:
+            frame = source.win_frame_at(address - module.base)
+        except DebuggerError:
+            return None
+        return (module.base, frame) if frame is not None else None
 
 
 def walk_stack(

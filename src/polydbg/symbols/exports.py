@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from polydbg.base.cancel import CancelToken
 from polydbg.base.wildcards import compile_wildcard
 from polydbg.images.pe import PeImage
+from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind
 
 _POLL_EVERY = 1024
@@ -83,6 +84,12 @@ class ExportSource:
         return ()
 
     def signature_of(self, symbol: Symbol) -> str | None:
+        return None
+
+    def cfi_at(self, rva: int) -> CfiRules | None:
+        return None
+
+    def win_frame_at(self, rva: int) -> WinFrame | None:
         return None
 
     def close(self) -> None:

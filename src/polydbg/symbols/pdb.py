@@ -21,6 +21,7 @@ from polydbg.formats.pdb.module import CodeViewSymbol, parameter_types
 from polydbg.formats.pdb.msf import Buffer
 from polydbg.formats.pdb.reading import cstring, qualified, text
 from polydbg.formats.pdb.sources import last_component, modules_naming, path_matches
+from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.pdb_file import Module, PdbFile
 from polydbg.symbols.pdb_inlined import InlinedCaller, inlined_callers
 from polydbg.symbols.pdb_inlined_lines import inlined_keys_of_line
@@ -91,6 +92,12 @@ class PdbSource:
     def file(self) -> PdbFile:
         """Return the parts, for readers of types, locals and frame data."""
         return self._file
+
+    def cfi_at(self, rva: int) -> CfiRules | None:
+        return None
+
+    def win_frame_at(self, rva: int) -> WinFrame | None:
+        return None
 
     def close(self) -> None:
         if isinstance(self._data, mmap.mmap):

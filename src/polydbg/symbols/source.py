@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from polydbg.base.cancel import CancelToken
+from polydbg.symbols.frame_info import CfiRules, WinFrame
 
 
 class SymbolKind(enum.Enum):
@@ -125,6 +126,14 @@ class SymbolSource(Protocol):
     def signature_of(self, symbol: Symbol) -> str | None:
         """Return a function's parameter list as ``x`` prints it, ``(char *, int)`` or ``(void)``,
         or ``None`` when the file has no types for it."""
+        ...
+
+    def cfi_at(self, rva: int) -> CfiRules | None:
+        """Return the call frame rules in force at *rva*, ``None`` where the file has none."""
+        ...
+
+    def win_frame_at(self, rva: int) -> WinFrame | None:
+        """Return the x86 frame layout at *rva*, ``None`` where the file has none."""
         ...
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from polydbg.base.errors import DebuggerError
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import AddressSpace
+from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.unwind.frames import FrameTrust
 
 
@@ -38,6 +39,14 @@ class UnwindContext(Protocol):
     def is_data(self, address: int) -> bool:
         """Return whether the symbols say that *address* is in data: what :meth:`is_code` cannot
         see without the image. It may look symbols up, so it is for the few likely addresses."""
+        ...
+
+    def cfi_at(self, address: int) -> CfiRules | None:
+        """Return the call frame rules that the symbols have for *address*."""
+        ...
+
+    def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
+        """Return the module's base and the x86 frame layout that its symbols have there."""
         ...
 
 

@@ -40,6 +40,12 @@ class Context:
             self.image_at(address) is not None and self.image.is_code(address - BASE)
         )
 
+    def cfi_at(self, address: int) -> None:
+        return None
+
+    def win_frame_at(self, address: int) -> None:
+        return None
+
     def is_data(self, address: int) -> bool:
         return 0x580000 <= address < 0x590000  # what the symbols of that module say
 
