@@ -15,7 +15,7 @@ import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, FormatError
-from polydbg.symbols.store.cabinet import CompressionError
+from polydbg.formats.archives.archive import CompressionError
 from polydbg.symbols.store.hostpath import (
     base_name,
     default_cache,

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from polydbg.base.cancel import CancelToken
-from polydbg.symbols.store.cabinet import expand
+from polydbg.formats.archives.opening import expand_first
 from polydbg.symbols.store.layout import LocalStore
 
 _CHUNK = 1 << 20
+MAX_EXPANDED = 4 << 30
+"""Most bytes that one compressed file may expand to."""
 
 
 def copy_into(
@@ -47,7 +49,7 @@ def expand_into(
     """
     destination = store.target(name, key)
     with open(source, "rb") as stream:
-        blocks = expand(stream, os.fstat(stream.fileno()).st_size)
+        blocks = expand_first(stream, os.fstat(stream.fileno()).st_size, MAX_EXPANDED)
         return _write(store, destination, blocks, cancel, accept)
 
 
