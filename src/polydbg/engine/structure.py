@@ -1,0 +1,86 @@
+"""A structure in a target's memory, read field by field by its published offsets.
+
+Nothing is read before a field is asked for. A field that is not in the dump is ``None``: dumps hold
+parts of structures, and one absent field must not hide the others.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar, overload
+
+from polydbg.base.errors import DebuggerError
+from polydbg.memory.space import AddressSpace
+
+T = TypeVar("T", bound="Structure")
+
+_MAX_STRING = 0xFFFE  # bytes that a UNICODE_STRING can have: its length is 16 bits
+
+
+class Structure:
+    """*pointer_size* bytes wide pointers decide between the two layouts of each field."""
+
+    __slots__ = ("address", "memory", "pointer_size")
+
+    def __init__(self, memory: AddressSpace, address: int, pointer_size: int) -> None:
+        self.memory = memory
+        self.address = address
+        self.pointer_size = pointer_size
+
+    def number(self, offset: int, size: int, *, signed: bool = False) -> int | None:
+        """Return *size* bytes at *offset* as a number, ``None`` if one is absent."""
+        try:
+            data = self.memory.read(self.address + offset, size)
+        except DebuggerError:
+            return None
+        return int.from_bytes(data, "little", signed=signed)
+
+    def string(self, offset: int, base: int = 0) -> str | None:
+        """Return the ``UNICODE_STRING`` at *offset*; *base* is added to its buffer's address.
+
+        The text is as the target has it, of what is readable; ``None`` if nothing is.
+        """
+        length = self.number(offset, 2)
+        pointer = self.number(offset + self.pointer_size, self.pointer_size)
+        if length is None or pointer is None:
+            return None
+        if not length:
+            return ""
+        if not pointer:
+            return None
+        data = self.memory.read_some(base + pointer, min(length, _MAX_STRING))
+        return data[: len(data) & ~1].decode("utf-16-le", "replace") if data else None
+
+
+class Field:
+    """A number at *wide* in 64-bit structures and at *narrow* in 32-bit ones.
+
+    *size* 0 means as wide as a pointer.
+    """
+
+    def __init__(self, wide: int, narrow: int, size: int = 0, *, signed: bool = False) -> None:
+        self._wide, self._narrow, self._size, self._signed = wide, narrow, size, signed
+
+    @overload
+    def __get__(self, instance: None, owner: type[Structure]) -> Field: ...
+    @overload
+    def __get__(self, instance: Structure, owner: type[Structure]) -> int | None: ...
+    def __get__(self, instance: Structure | None, owner: type[Structure]) -> Field | int | None:
+        if instance is None:
+            return self
+        offset = self.offset(instance.pointer_size)
+        size = self._size or instance.pointer_size
+        return instance.number(offset, size, signed=self._signed)
+
+    def offset(self, pointer_size: int) -> int:
+        """Return where the field lies, in bytes from the structure's start."""
+        return self._wide if pointer_size == 8 else self._narrow
+
+
+class StringField:
+    """A ``UNICODE_STRING`` at *wide* in 64-bit structures and at *narrow* in 32-bit ones."""
+
+    def __init__(self, wide: int, narrow: int) -> None:
+        self._wide, self._narrow = wide, narrow
+
+    def __get__(self, instance: Structure, owner: type[Structure]) -> str | None:
+        return instance.string(self._wide if instance.pointer_size == 8 else self._narrow)
