@@ -23,6 +23,7 @@ from polydbg.formats.pdb.reading import cstring, qualified, text
 from polydbg.formats.pdb.sources import last_component, modules_naming, path_matches
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.pdb_file import Module, PdbFile
+from polydbg.symbols.pdb_frames import PdbFrames
 from polydbg.symbols.pdb_inlined import InlinedCaller, inlined_callers
 from polydbg.symbols.pdb_inlined_lines import inlined_keys_of_line
 from polydbg.symbols.pdb_names import PdbNames, private_symbol, public_symbol
@@ -68,6 +69,7 @@ class PdbSource:
         self._path = path
         self._file = PdbFile(data)
         self._names = PdbNames(self._file)
+        self._frames = PdbFrames(self._file)
 
     # -- identity ------------------------------------------------------------------------------
 
@@ -97,7 +99,7 @@ class PdbSource:
         return None
 
     def win_frame_at(self, rva: int) -> WinFrame | None:
-        return None
+        return self._frames.at(rva)
 
     def close(self) -> None:
         if isinstance(self._data, mmap.mmap):

@@ -47,10 +47,14 @@ class Module:
     @property
     def lines(self) -> ModuleLines:
         if self._lines is None:
-            start = self.info.symbol_size + self.info.c11_size
-            size = max(min(self.info.c13_size, self.stream.size - start), 0)
-            self._lines = ModuleLines(self.stream.read(start, size) if size else b"")
+            self._lines = ModuleLines(self.c13())
         return self._lines
+
+    def c13(self) -> bytes:
+        """Return the part with lines, inlined functions and (of old linkers) frame data."""
+        start = self.info.symbol_size + self.info.c11_size
+        size = max(min(self.info.c13_size, self.stream.size - start), 0)
+        return self.stream.read(start, size) if size else b""
 
     def sites(self, function: CodeViewSymbol) -> tuple[Site, ...]:
         """Return the calls inlined in *function*."""
@@ -129,20 +133,25 @@ class PdbFile:
     def key_of_rva(self, rva: int) -> int | None:
         """Return the packed (section, offset) of an RVA, ``None`` outside of every section."""
         sections = self.sections
-        if self._omap is not None:
-            source = self._omap[0].translate(rva, nearest=True)
-            if source is None:
-                return None
-            rva = source
-        place = sections.locate(rva)
+        linked = self.linked_rva(rva)
+        place = sections.locate(linked) if linked is not None else None
         return key_of(*place) if place is not None else None
 
     def rva_of_key(self, key: int) -> int | None:
         """Return the RVA of a packed address; ``None`` for absolute symbols and removed code."""
         rva = self.sections.rva(key >> 32, key & 0xFFFFFFFF)
-        if rva is not None and self._omap is not None:
-            return self._omap[1].translate(rva, nearest=False)
-        return rva
+        return self.present_rva(rva) if rva is not None else None
+
+    def linked_rva(self, rva: int) -> int | None:
+        """Return where the code at an RVA was when the image was linked, ``None`` for what came
+        later."""
+        _ = self.sections
+        return rva if self._omap is None else self._omap[0].translate(rva, nearest=True)
+
+    def present_rva(self, rva: int) -> int | None:
+        """Return where the code linked at an RVA is in the image, ``None`` for removed code."""
+        _ = self.sections
+        return rva if self._omap is None else self._omap[1].translate(rva, nearest=False)
 
     # -- private symbols -----------------------------------------------------------------------
 

@@ -28,9 +28,11 @@ _MAX_SECTIONS = 4096
 _SAMPLE = 512
 
 # Positions in the debug header: stream numbers by purpose.
+DBG_FPO = 0
 DBG_OMAP_TO_SOURCE = 3
 DBG_OMAP_FROM_SOURCE = 4
 DBG_SECTIONS = 5
+DBG_FRAME_DATA = 9
 DBG_ORIGINAL_SECTIONS = 10
 
 
