@@ -14,12 +14,7 @@ from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
 from polydbg.commands.threads import process_id
 from polydbg.commands.times import session_time_text
-from polydbg.engine.exceptions import (
-    FAST_FAIL,
-    FAST_FAIL_CODES,
-    access_text,
-    exception_name,
-)
+from polydbg.engine.exceptions.naming import describe_exception, exception_title
 from polydbg.engine.session import System
 from polydbg.engine.stack import innermost_place
 from polydbg.targets.target import ExceptionRecord
@@ -29,13 +24,15 @@ _MAX_PARAMETERS = 15
 
 
 class ExceptionItem(ShownItem, frozen=True):
-    """An exception record. *name* is ``""`` for a code without a name."""
+    """An exception record. *name* is ``""`` for a code without a name; *flags_name* is that of
+    ``si_code`` or of the kernel's code, which signals and Mach exceptions have as their flags."""
 
     address: Hex
     symbol: str
     code: Hex
     name: str
     flags: Hex
+    flags_name: str
     parameters: tuple[Hex, ...]
     meaning: str
 
@@ -50,13 +47,9 @@ class EventItem(ShownItem, frozen=True):
 
 
 def event_words(system: System) -> str | None:
-    """Return ``Access violation - code c0000005 (first/second chance not available)``."""
+    """Return the words of the event line, ``None`` when the target has no event."""
     event = system.target.event()
-    if event is None:
-        return None
-    code = event.exception.code
-    name = exception_name(code) or "Unknown exception"
-    return f"{name} - code {code:08x} (first/second chance not available)"
+    return exception_title(event, system) if event is not None else None
 
 
 def exception_item(system: System, record: ExceptionRecord) -> ExceptionItem:
@@ -68,30 +61,28 @@ def exception_item(system: System, record: ExceptionRecord) -> ExceptionItem:
         symbol = place.base_text
         if place.displacement:
             symbol += f"+0x{place.displacement:0{wide}x}"
-    name = exception_name(record.code) or ""
+    words = describe_exception(record, system.target.system(), system.pointer_size)
     where = f" ({symbol})" if symbol else ""
-    words = f" ({name})" if name else ""
+    name = f" ({words.name})" if words.name else ""
+    flags_name = f" ({words.flags_name})" if words.flags_name else ""
     lines = [
         f"ExceptionAddress: {record.address:0{wide}x}{where}",
-        f"   ExceptionCode: {record.code:08x}{words}",
-        f"  ExceptionFlags: {record.flags:08x}",
+        f"   ExceptionCode: {record.code:08x}{name}",
+        f"  ExceptionFlags: {record.flags:08x}{flags_name}",
         f"NumberParameters: {len(record.parameters)}",
     ]
     lines += [f"   Parameter[{i}]: {p:0{wide}x}" for i, p in enumerate(record.parameters)]
-    meaning = access_text(record, system.pointer_size) or ""
-    if record.code == FAST_FAIL and record.parameters:
-        subcode = record.parameters[0]
-        meaning = f"Subcode: {subcode:#x} {FAST_FAIL_CODES.get(subcode, '')}".rstrip()
-    if meaning:
-        lines.append(meaning)
+    if words.meaning:
+        lines.append(words.meaning)
     return ExceptionItem(
         address=record.address,
         symbol=symbol,
         code=record.code,
-        name=name,
+        name=words.name,
         flags=record.flags,
+        flags_name=words.flags_name,
         parameters=record.parameters,
-        meaning=meaning,
+        meaning=words.meaning,
         shown="\n".join(lines),
     )
 
@@ -148,20 +139,14 @@ def _record_in_memory(system: System, address: int) -> ExceptionRecord:
     aliases=(".excr",),
 )
 def exception_context(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
-    system = ctx.system
-    registers = system.target.exception_registers()
-    event = system.target.event()
-    if registers is None or event is None:
+    registers = ctx.system.select_exception()
+    if registers is None:
         raise CommandError(
             "Minidump doesn't have an exception context\n"
             "Unable to get exception context, HRESULT 0x80004002",
             identifier="event.no-context",
             hint="~ lists the threads; ~Ns chooses one, k shows its stack",
         )
-    for thread in system.threads:
-        if thread.id == event.thread_id:
-            system.select_thread(thread)
-    system.scope.context = registers
     yield from registers_and_instruction(ctx, registers)
 
 
@@ -186,9 +171,16 @@ def context_record(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     from polydbg.formats.minidump.contexts import parse_context
 
     address = ctx.expression(cursor)
-    arch = system.target.arch
-    data = system.memory.read(address, _CONTEXT_SIZES.get(arch, 0x4D0))
-    registers = parse_context(data, arch)
+    machine = system.machine
+    data = system.memory.read(address, _CONTEXT_SIZES.get(machine, 0x4D0))
+    registers = parse_context(data, machine)
+    if not registers:
+        raise CommandError(
+            f"no {machine} CONTEXT record at {address_text(address, system.pointer_size)}: "
+            "its flags do not name the processor",
+            identifier="context.not-one",
+            hint=".ecxr uses the one stored with the exception; .exptr ADDRESS finds both records",
+        )
     system.scope.context = registers
     system.scope.frame = 0
     yield from registers_and_instruction(ctx, registers)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polydbg.engine.exceptions import (
+from polydbg.engine.exceptions.windows import (
     ACCESS_VIOLATION,
     FAST_FAIL,
     FAST_FAIL_CODES,

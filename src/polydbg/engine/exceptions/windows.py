@@ -1,7 +1,8 @@
-"""Names of exceptions as the engine words them, and what their parameters say.
+"""Names of Windows exceptions as the engine words them, and what their parameters say.
 
 Facts: the texts are those of the recorded engine (``windbg-transcripts``) and of its documentation
-of event filters (``sx``); the codes are NTSTATUS values.
+of event filters (``sx``); the codes are NTSTATUS values. Crashpad's two codes for dumps that
+were asked for are in its ``util/win/exception_codes.h``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ EXCEPTION_NAMES = {
     0x4000001F: "WOW64 breakpoint",
     0x4000001E: "WOW64 single step exception",
     0xC0000096: "Privileged instruction",
+    0x0517A7ED: "Simulated exception of Crashpad",
+    0x0CCA11ED: "Dump of another process by Crashpad",
 }
 """Code -> the words of the event line."""
 
@@ -95,6 +98,8 @@ FAST_FAIL_CODES = {
 ACCESS_VIOLATION = 0xC0000005
 IN_PAGE_ERROR = 0xC0000006
 FAST_FAIL = 0xC0000409
+REQUESTED_DUMPS = frozenset({0x0517A7ED, 0x0CCA11ED})
+"""Codes of Crashpad's dumps of processes that did not crash."""
 
 
 def exception_name(code: int) -> str | None:
@@ -115,3 +120,11 @@ def access_text(record: ExceptionRecord, pointer_size: int = 8) -> str | None:
     if words is None:
         return None
     return f"{words} {address:0{2 * pointer_size}x}"
+
+
+def meaning_text(record: ExceptionRecord, pointer_size: int = 8) -> str:
+    """Return the line that ``.exr`` adds below the parameters, or ``""``."""
+    if record.code == FAST_FAIL and record.parameters:
+        subcode = record.parameters[0]
+        return f"Subcode: {subcode:#x} {FAST_FAIL_CODES.get(subcode, '')}".rstrip()
+    return access_text(record, pointer_size) or ""
