@@ -14,6 +14,7 @@ import msgspec
 from polydbg.arch.registers import program_counter
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import TargetError
+from polydbg.engine.address_map import AddressMap
 from polydbg.engine.code import CodeView
 from polydbg.engine.evaluation import Evaluator
 from polydbg.engine.files import FileFinder
@@ -25,6 +26,7 @@ from polydbg.engine.settings import Settings
 from polydbg.engine.stack import StackFrame, walk_stack
 from polydbg.memory.overlay import Overlay
 from polydbg.targets.target import Target, ThreadInfo
+from polydbg.targets.wow64 import is_wow64, narrowed, runs_32_bit_code, x86_registers
 
 
 class Scope(msgspec.Struct, eq=False):
@@ -53,17 +55,74 @@ class System(msgspec.Struct, eq=False):
     code_view: CodeView = msgspec.field(default_factory=CodeView)
     overlay: Overlay | None = None
     register_overlay: dict[int, dict[str, int]] = msgspec.field(default_factory=dict)
+    is_wow64: bool = False  # a 64-bit picture of a 32-bit process
+    _address_map: AddressMap | None = None
+
+    def address_map(self, cancel: CancelToken | None = None) -> AddressMap:
+        """Return the map of the process's addresses, made when it is first asked for."""
+        if self._address_map is None:
+            poll = cancel.check if cancel is not None else lambda: None
+            self._address_map = AddressMap(self, poll)
+        return self._address_map
 
     @property
     def pointer_size(self) -> int:
         return 8 if "64" in self.machine else 4
 
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Return the processors whose registers threads have, the target's own first."""
+        return (self.target.arch, "x86") if self.is_wow64 else (self.target.arch,)
+
+    @property
+    def event_machine(self) -> str:
+        """Return the processor whose code ran at the event."""
+        event = self.event_thread
+        return self._machine_of(self.target.registers(event)) if event else self.target.arch
+
+    def _machine_of(self, native: Mapping[str, int]) -> str:
+        return "x86" if self.is_wow64 and runs_32_bit_code(native) else self.target.arch
+
+    def select_machine(self, machine: str) -> None:
+        """Speak of another of :attr:`machines`; the thread stays, its own registers are in
+        force again."""
+        if machine != self.machine:
+            self.machine = machine
+            self.modules.pointer_size = self.pointer_size
+            self.scope = Scope()
+            self.code_view = CodeView()
+
+    def machine_at(self, address: int) -> str:
+        """Return the processor that the code at *address* is for: its image's, where a process
+        has code of two."""
+        if self.is_wow64 and (module := self.modules.at(address)):
+            image = self.modules.image(module)
+            if image is not None and image.machine in self.machines:
+                return image.machine
+        return self.machine
+
     def thread_registers(self, thread: ThreadInfo) -> Mapping[str, int]:
-        """Return a thread's own registers, with the edits of ``.overlay``."""
-        registers = self.target.registers(thread)
+        """Return a thread's own registers, those of :attr:`machine`, with ``.overlay``'s edits."""
+        if self.machine == self.target.arch:
+            registers = self.target.registers(thread)
+        else:
+            registers = x86_registers(self.target, thread)
         if edits := self.register_overlay.get(thread.id):
-            return {**registers, **edits}
+            return {**registers, **{name: edits[name] for name in edits if name in registers}}
         return registers
+
+    def select_exception(self) -> Mapping[str, int] | None:
+        """Make the exception's thread current with the registers stored with it, and return
+        them; ``None`` when none are stored. The machine becomes that of the code that ran."""
+        native, event = self.target.exception_registers(), self.target.event()
+        if native is None or event is None:
+            return None
+        self.select_machine(self._machine_of(native))
+        for thread in self.threads:
+            if thread.id == event.thread_id:
+                self.select_thread(thread)
+        self.scope.context = native if self.machine == self.target.arch else narrowed(native)
+        return self.scope.context
 
     def scope_registers(self) -> Mapping[str, int]:
         """Return the registers in force: the set context, else the current thread's."""
@@ -149,6 +208,8 @@ class Session:
             self._next_ordinal, target, memory, modules, target.threads(), None, target.arch
         )
         system.thread = system.event_thread
+        system.is_wow64 = is_wow64(target)
+        system.select_machine(system.event_machine)
         self._next_ordinal += 1
         self.systems.append(system)
         if self._current is None:
@@ -203,7 +264,8 @@ class Session:
         thread = system.thread.ordinal if system.thread else 0
         prefix = f"||{system.ordinal}:" if len(self.systems) > 1 else ""
         mark = " (overlay)" if system.overlay is not None else ""
-        return f"{prefix}0:{thread:03d}{mark}> "
+        machine = "" if system.machine == system.target.arch else f":{system.machine}"
+        return f"{prefix}0:{thread:03d}{machine}{mark}> "
 
 
 def expand_dump_arguments(patterns: Sequence[str]) -> list[str]:

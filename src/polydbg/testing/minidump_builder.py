@@ -271,10 +271,21 @@ class MinidumpBuilder:
         return self
 
     def region(
-        self, base: int, size: int, *, state: int = 0x1000, protect: int = 4, kind: int = 0x20000
+        self,
+        base: int,
+        size: int,
+        *,
+        state: int = 0x1000,
+        protect: int = 4,
+        kind: int = 0x20000,
+        allocation: int | None = None,
     ) -> MinidumpBuilder:
+        """Add a MemoryInfoList entry; *allocation* is the base of its allocation if not its own."""
         self._regions.append(
-            u64(base, base) + u32(protect, 0) + u64(size) + u32(state, protect, kind, 0)
+            u64(base, base if allocation is None else allocation)
+            + u32(protect, 0)
+            + u64(size)
+            + u32(state, protect, kind, 0)
         )
         return self
 

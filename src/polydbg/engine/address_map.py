@@ -1,0 +1,346 @@
+"""The map of a process's addresses: what each region is, may do, and is used for.
+
+Built when it is first asked for. Where the dump has the system's own list of regions
+(MemoryInfoList) the map is whole and a gap is free; otherwise it is made of the memory that the
+dump holds, of the modules and of the stacks, is marked partial, and says of nothing that it is
+free. Numbers are those of ``VirtualQuery`` (MEM_*, PAGE_* of winnt.h); ``None`` is not known.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polydbg.base.errors import DebuggerError
+from polydbg.engine.address_usage import PAGE, AddressUsage, Span, Usage
+from polydbg.engine.modules import Module
+from polydbg.memory.ranges import ADDRESS_LIMIT, MappedMemory
+from polydbg.targets.target import ThreadInfo
+
+if TYPE_CHECKING:
+    from polydbg.engine.session import System
+
+MEM_COMMIT = 0x1000
+MEM_RESERVE = 0x2000
+MEM_FREE = 0x10000
+MEM_PRIVATE = 0x20000
+MEM_MAPPED = 0x40000
+MEM_IMAGE = 0x1000000
+
+PAGE_NOACCESS = 0x1
+PAGE_GUARD = 0x100
+
+_READABLE = 0x2 | 0x4 | 0x8 | 0x20 | 0x40 | 0x80
+_WRITABLE = 0x4 | 0x8 | 0x40 | 0x80
+_EXECUTABLE = 0x10 | 0x20 | 0x40 | 0x80
+
+_SECTION_EXECUTE = 0x20000000
+_SECTION_READ = 0x40000000
+_SECTION_WRITE = 0x80000000
+
+_POLL_EVERY = 0x1000
+
+
+class Source(Enum):
+    """Where a region's facts come from."""
+
+    SYSTEM = "memory information of the dump"
+    MEMORY = "memory that the dump holds"
+    USAGE = "modules and thread blocks"
+
+
+class Region(msgspec.Struct, frozen=True):
+    """Addresses from *base* on, *size* bytes, alike in all that is said of them.
+
+    *what* stands in brackets behind the usage (``~0; 1a2c.2b40``, ``Handle: 240000``, a module's
+    name). *thread* is the one whose stack or block this is, *heap* the handle of a heap.
+    """
+
+    base: int
+    size: int
+    usage: Usage
+    source: Source
+    state: int | None = None
+    protect: int | None = None
+    type: int | None = None
+    allocation_base: int | None = None
+    allocation_protect: int | None = None
+    what: str = ""
+    module: Module | None = None
+    thread: ThreadInfo | None = None
+    heap: int | None = None
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+    @property
+    def is_free(self) -> bool:
+        return self.state == MEM_FREE
+
+    @property
+    def is_guard(self) -> bool:
+        """Whether the first access raises STATUS_GUARD_PAGE_VIOLATION or grows a stack."""
+        return bool((self.protect or 0) & PAGE_GUARD)
+
+    @property
+    def starts_allocation(self) -> bool:
+        """Whether WinDbg would mark it with ``+``: the first region of its allocation."""
+        return self.is_free or self.allocation_base is None or self.allocation_base == self.base
+
+
+def _allows(region: Region, bits: int) -> bool | None:
+    """Tell whether committed pages of *region* allow one of the accesses, guard pages none."""
+    if region.state in (MEM_FREE, MEM_RESERVE):
+        return False
+    if region.protect is None:
+        return None
+    return bool(region.protect & bits) and not region.is_guard
+
+
+class AddressMap:
+    """The regions of one system, by address."""
+
+    def __init__(self, system: System, poll: Callable[[], None] = lambda: None) -> None:
+        """Take the map of *system*; *poll* is called while it is made, and may raise."""
+        self._system = system
+        self._listed = system.target.regions()
+        self.usage = AddressUsage(system)
+        self.regions: list[Region] = list(self._build(poll))
+        self._starts = [region.base for region in self.regions]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the dump has the system's list, so that what is not in the map is free."""
+        return bool(self._listed)
+
+    def at(self, address: int) -> Region | None:
+        """Return the region of *address*; ``None`` where a partial map does not know."""
+        index = bisect_right(self._starts, address) - 1
+        if index >= 0 and address < self.regions[index].end:
+            return self.regions[index]
+        if not self.is_whole or address < 0:
+            return None
+        if index + 1 >= len(self.regions):  # past what the list speaks of
+            return None
+        start = self.regions[index].end if index >= 0 else 0
+        return _free(start, self._starts[index + 1] - start)
+
+    def can_read(self, address: int) -> bool | None:
+        """Tell whether *address* could be read, ``None`` when it is not known."""
+        return self._can(address, _READABLE, _SECTION_READ)
+
+    def can_write(self, address: int) -> bool | None:
+        """Tell whether *address* could be written (copy-on-write counts), ``None``: not known."""
+        return self._can(address, _WRITABLE, _SECTION_WRITE)
+
+    def can_execute(self, address: int) -> bool | None:
+        """Tell whether *address* holds code that may run, ``None`` when it is not known."""
+        return self._can(address, _EXECUTABLE, _SECTION_EXECUTE)
+
+    def is_mapped(self, address: int) -> bool | None:
+        """Tell whether memory was committed at *address*, ``None`` when it is not known."""
+        region = self.at(address)
+        return None if region is None or region.state is None else region.state == MEM_COMMIT
+
+    def stack_of(self, address: int) -> ThreadInfo | None:
+        """Return the thread whose stack holds *address*; guard and reserved pages belong to it."""
+        region = self.at(address)
+        return region.thread if region is not None and region.usage is Usage.STACK else None
+
+    def is_past_stack(self, address: int) -> bool:
+        """Tell whether *address* lies in a stack's guard pages or what is reserved below them:
+        where a stack overflow ends."""
+        region = self.at(address)
+        if region is None or region.usage is not Usage.STACK:
+            return False
+        if region.source is Source.SYSTEM:
+            return region.is_guard or region.protect in (None, PAGE_NOACCESS)
+        span = self.usage.at(address)
+        return (
+            span is not None and span.committed_from is not None and address < span.committed_from
+        )
+
+    def _can(self, address: int, bits: int, section_bit: int) -> bool | None:
+        region = self.at(address)
+        if region is None:
+            return None
+        answer = _allows(region, bits)
+        if answer is None and region.module is not None:
+            return self._section_allows(region.module, address, section_bit)
+        return answer
+
+    def _section_allows(self, module: Module, address: int, bit: int) -> bool | None:
+        """Return what the image's section table says: the first protection of these pages."""
+        image = self._system.modules.image(module)
+        if image is None:
+            return None
+        try:
+            section = image.section_at(address - module.base)
+        except DebuggerError:
+            return None
+        if section is None:  # the headers are mapped read-only
+            return bit == _SECTION_READ
+        return bool(section.characteristics & bit)
+
+    def _build(self, poll: Callable[[], None]) -> Iterator[Region]:
+        found = self._whole() if self._listed else self._partial()
+        for count, region in enumerate(found):
+            if count % _POLL_EVERY == 0:
+                poll()
+            yield region
+
+    def _whole(self) -> Iterator[Region]:
+        """Yield the system's regions, cut where their usage changes."""
+        pieces = list(self._listed_pieces())
+        self._note_stacks(pieces)
+        for piece in pieces:
+            if piece.is_free:
+                yield piece
+            else:
+                yield from _joined(self._split(piece))
+
+    def _partial(self) -> Iterator[Region]:
+        """Yield what is known to be used, and the further memory in the dump."""
+        return heapq.merge(self._used(), self._dumped(), key=lambda region: region.base)
+
+    def _listed_pieces(self) -> Iterator[Region]:
+        """Yield the system's regions, ascending; of overlapping ones the earlier base wins."""
+        at = 0
+        for item in sorted(self._listed, key=lambda region: region.base):
+            start, end = max(item.base, at), min(item.end, ADDRESS_LIMIT)
+            if start >= end:
+                continue
+            at = end
+            if item.state == MEM_FREE:
+                yield _free(start, end - start)
+                continue
+            yield Region(
+                start,
+                end - start,
+                Usage.UNKNOWN,
+                Source.SYSTEM,
+                item.state,
+                item.protect if item.state == MEM_COMMIT else None,
+                item.type,
+                item.allocation_base,
+                item.allocation_protect,
+            )
+
+    def _note_stacks(self, pieces: list[Region]) -> None:
+        """Note whose stack an allocation is: more of it than what the thread block bounds."""
+        starts = [piece.base for piece in pieces]
+        for span in self.usage.spans:
+            index = bisect_right(starts, span.start) - 1
+            if span.usage is Usage.STACK and index >= 0:
+                base = pieces[index].allocation_base
+                if base is not None and span.start < pieces[index].end:
+                    self.usage.allocations.setdefault(base, span)
+
+    def _used(self) -> Iterator[Region]:
+        """Yield the spans as regions; a stack's committed part stands by itself."""
+        for span in self.usage.spans:
+            committed = span.usage in (Usage.STACK, Usage.TEB, Usage.PEB, Usage.OTHER)
+            state = MEM_COMMIT if committed else None
+            limit = min(max(span.committed_from or span.start, span.start), span.end)
+            if span.start < limit:
+                yield _region(span, span.start, limit, None)
+            if limit < span.end:
+                yield _region(span, limit, span.end, state)
+
+    def _dumped(self) -> Iterator[Region]:
+        """Yield the memory in the dump that no span covers, in whole pages, neighbours joined."""
+        for start, end in self._dumped_pages():
+            at = start
+            for span in self.usage.overlapping(start, end):
+                if at < span.start:
+                    yield _stored(at, span.start)
+                at = span.end
+            if at < end:
+                yield _stored(at, end)
+
+    def _dumped_pages(self) -> Iterator[tuple[int, int]]:
+        memory = self._system.target.memory
+        if not isinstance(memory, MappedMemory):
+            return
+        start = end = 0
+        for item in memory.ranges():
+            first = item.start & -PAGE
+            if first > end:
+                if start < end:
+                    yield start, end
+                start = first
+            end = (item.end + PAGE - 1) & -PAGE
+        if start < end:
+            yield start, end
+
+    def _split(self, piece: Region) -> Iterator[Region]:
+        """Yield *piece* cut where its usage changes."""
+        at = piece.base
+        for span in self.usage.overlapping(piece.base, piece.end):
+            low, high = max(span.start, piece.base), min(span.end, piece.end)
+            if at < low:
+                yield self._by_allocation(piece, at, low)
+            yield _part(piece, low, high, span)
+            at = high
+        if at < piece.end:
+            yield self._by_allocation(piece, at, piece.end)
+
+    def _by_allocation(self, piece: Region, start: int, end: int) -> Region:
+        """Return a part that no span covers: its allocation may tell what it is."""
+        base = piece.allocation_base
+        span = self.usage.allocations.get(base) if base is not None else None
+        if piece.type == MEM_IMAGE:
+            span = Span(start, end, Usage.IMAGE)
+        return _part(piece, start, end, span)
+
+
+def _free(start: int, size: int) -> Region:
+    return Region(start, size, Usage.FREE, Source.SYSTEM, MEM_FREE, PAGE_NOACCESS, None, None, None)
+
+
+def _stored(start: int, end: int) -> Region:
+    return Region(start, end - start, Usage.UNKNOWN, Source.MEMORY, MEM_COMMIT)
+
+
+def _region(span: Span, start: int, end: int, state: int | None) -> Region:
+    """Return the addresses from *start* up to *end* of a span of a partial map."""
+    kind = MEM_IMAGE if span.usage is Usage.IMAGE else MEM_PRIVATE
+    base = span.start if span.usage in (Usage.IMAGE, Usage.STACK, Usage.HEAP) else None
+    piece = Region(start, end - start, Usage.UNKNOWN, Source.USAGE, state, None, kind, base)
+    return _part(piece, start, end, span)
+
+
+def _part(piece: Region, start: int, end: int, span: Span | None) -> Region:
+    """Return the addresses from *start* up to *end* of *piece*, used as *span* says."""
+    if span is None:
+        return msgspec.structs.replace(piece, base=start, size=end - start)
+    return msgspec.structs.replace(
+        piece,
+        base=start,
+        size=end - start,
+        usage=span.usage,
+        what=span.what,
+        module=span.module,
+        thread=span.thread,
+        heap=span.heap,
+    )
+
+
+def _joined(parts: Iterable[Region]) -> Iterator[Region]:
+    """Yield neighbouring parts of one piece, those of the same usage as one."""
+    last: Region | None = None
+    for part in parts:
+        if last is not None and (last.usage, last.what) == (part.usage, part.what):
+            last = msgspec.structs.replace(last, size=last.size + part.size)
+            continue
+        if last is not None:
+            yield last
+        last = part
+    if last is not None:
+        yield last
