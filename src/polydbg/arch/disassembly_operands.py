@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from polydbg.arch.registers import AMD64_PARTS
+from polydbg.arch.registers import AMD64_PARTS, sub_register
 
 if TYPE_CHECKING:
     from polydbg.arch.disassembly import Disassembler, Instruction
@@ -132,7 +132,7 @@ def _linear(segment: str, offset: int, registers: Mapping[str, int]) -> int | No
 def register_value(name: str, registers: Mapping[str, int]) -> int | None:
     """Return the value of a register or of a part of one (``r8d`` from ``r8``), None if missing."""
     value = registers.get(name)
-    if value is None and (part := AMD64_PARTS.get(name)) is not None:
+    if value is None and (part := sub_register(name, registers)) is not None:
         parent = registers.get(part.parent)
         value = None if parent is None else part.extract(parent)
     return value

@@ -57,6 +57,18 @@ def _amd64_parts() -> dict[str, SubRegister]:
 AMD64_PARTS = _amd64_parts()
 """Sub-registers by name: ``eax ax al ah``, ``esi si sil``, ``r8d r8w r8b``, ``eip ip``."""
 
+X86_PARTS = {
+    name: SubRegister(f"e{part.parent[1:]}", part.shift, part.bits)
+    for name, part in AMD64_PARTS.items()
+    if part.bits < 32 and not part.parent[1].isdigit() and name not in ("sil", "dil", "spl", "bpl")
+}
+"""Sub-registers of x86 by name: ``ax al ah``, ``si``, ``ip``."""
+
+
+def sub_register(name: str, registers: Mapping[str, int]) -> SubRegister | None:
+    """Return the part called *name* of the registers that *registers* are of: x86 or x64."""
+    return (X86_PARTS if "eip" in registers else AMD64_PARTS).get(name)
+
 
 class Flag(msgspec.Struct, frozen=True):
     """A field of the flags register; the words are None where the display prints a number."""

@@ -31,6 +31,7 @@ INDEX = {
     "!mapped_file": "refused",
     "!peb": "refused",
     "!runaway": "refused",
+    "!sw": "target_info",
     "!sym": "symbol_path",
     "!teb": "refused",
     "!tls": "refused",

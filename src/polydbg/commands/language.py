@@ -22,7 +22,8 @@ MAX_LINE = 64 * 1024
 MAX_NESTING = 32
 
 _META = re.compile(r"\.[A-Za-z_]+[+-]?")
-_EXTENSION = re.compile(r"!(?:(?:ext|exts|uext|ntsdexts|kdexts|dbghelp)\.)?([A-Za-z_]\w*)", re.I)
+_EXTENSIONS = "ext|exts|uext|ntsdexts|kdexts|dbghelp|wow64exts"
+_EXTENSION = re.compile(rf"!(?:(?:{_EXTENSIONS})\.)?([A-Za-z_]\w*)", re.I)
 _SAY_IT_THEMSELVES = ("!sym", ".reload")  # what to do about files that were not found
 _LISTING = re.compile(r"(d[a-zA-Z]{0,2}|u[bufr]?|ls)(?:[\s/@].*)?$")
 _FIXED_ALIAS = re.compile(r"\$u([0-9])(?![0-9])", re.I)

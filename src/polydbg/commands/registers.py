@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from polydbg.arch.registers import AMD64_PARTS, FLAGS
+from polydbg.arch.registers import AMD64_PARTS, FLAGS, X86_PARTS, sub_register
 from polydbg.base.errors import CommandError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
@@ -143,13 +143,14 @@ def _assign(ctx: CommandContext, cursor: Cursor, name: str) -> None:
     if system.overlay is None or system.thread is None:
         raise cursor.error("Bad register error", hint=READ_ONLY_HINT)
     current = dict(system.scope_registers())
-    parent = AMD64_PARTS[lower].parent if lower in AMD64_PARTS else lower
+    part = sub_register(lower, current)
+    parent = part.parent if part is not None else lower
     if parent not in current:
         raise cursor.error("Bad register error")
     start = cursor.text.rfind("=", 0, cursor.position) + 1
     value = ctx.evaluate(cursor.text[start : cursor.position])
-    if lower in AMD64_PARTS:
-        value = AMD64_PARTS[lower].insert(current[parent], value)
+    if part is not None:
+        value = part.insert(current[parent], value)
     if system.scope.context is not None:
         system.scope.context = {**current, parent: value}
     else:
@@ -167,10 +168,10 @@ def _value_of(
             raise _bad_register(cursor)
         return RegisterValue(name=lower, value=value, shown=f"{lower}={value:016x}")
     value = register_value(registers, lower)
-    known = value is not None or lower in _ALL_NAMES
-    if not known:
+    machine = ctx.system.machine
+    if value is None and lower not in _NAMES.get(machine, ()):
         raise _bad_register(cursor)
-    shown = _shown(lower, value, view)
+    shown = _shown(lower, value, view, sub_register(lower, registers) is not None, machine)
     return RegisterValue(name=lower, value=value, shown=f"{lower}={shown}")
 
 
@@ -180,25 +181,38 @@ def _bad_register(cursor: Cursor) -> CommandError:
     return cursor.error("Bad register error")
 
 
-_WHOLE_NAMES = (
-    "rax rbx rcx rdx rsi rdi rsp rbp rip r8 r9 r10 r11 r12 r13 r14 r15 efl cs ds es fs gs ss "
-    "dr0 dr1 dr2 dr3 dr6 dr7 mxcsr fpcw fpsw fptw"
-)
-_ALL_NAMES = frozenset(
-    [
-        *_WHOLE_NAMES.split(),
-        *AMD64_PARTS,
-        *FLAGS,
-        *(f"{prefix}{i}" for prefix in ("xmm", "ymm") for i in range(16)),
-        *(f"st{i}" for i in range(8)),
-    ]
-)
+_OTHER_NAMES = "efl cs ds es fs gs ss dr0 dr1 dr2 dr3 dr6 dr7 mxcsr fpcw fpsw fptw"
+
+
+def _names(general: str, parts: Iterable[str], vectors: int) -> frozenset[str]:
+    """Return the names of all registers; *vectors* is how many XMM and YMM ones there are."""
+    return frozenset(
+        [
+            *general.split(),
+            *_OTHER_NAMES.split(),
+            *parts,
+            *FLAGS,
+            *(f"{prefix}{i}" for prefix in ("xmm", "ymm") for i in range(vectors)),
+            *(f"st{i}" for i in range(8)),
+        ]
+    )
+
+
+_NAMES = {
+    "amd64": _names(
+        "rax rbx rcx rdx rsi rdi rsp rbp rip r8 r9 r10 r11 r12 r13 r14 r15", AMD64_PARTS, 16
+    ),
+    "x86": _names("eax ebx ecx edx esi edi esp ebp eip", X86_PARTS, 8),
+}
+"""What ``r NAME`` knows even where a context does not hold it."""
 
 _DIGITS = {"efl": 8, "mxcsr": 8} | dict.fromkeys(("cs", "ds", "es", "fs", "gs", "ss"), 4)
 
 
-def _shown(name: str, value: int | None, view: re.Match[str] | None) -> str:
-    if name in AMD64_PARTS or name in FLAGS:
+def _shown(
+    name: str, value: int | None, view: re.Match[str] | None, is_part: bool, machine: str
+) -> str:
+    if is_part or name in FLAGS:
         return "?" if value is None else f"{value:x}"
     size = 16 if name.startswith("xmm") else 32 if name.startswith("ymm") else 8
     if view or size > 8:
@@ -206,7 +220,7 @@ def _shown(name: str, value: int | None, view: re.Match[str] | None) -> str:
             return "?"
         count, kind = (view.group(1), view.group(2)) if view else ("4", "f")
         return _elements(value, size, kind, int(count) if count else None)
-    return hex_or_unknown(value, _DIGITS.get(name, 16))
+    return hex_or_unknown(value, _DIGITS.get(name, 16 if "64" in machine else 8))
 
 
 def _elements(value: int, size: int, kind: str, count: int | None) -> str:

@@ -93,6 +93,15 @@ def disassembler(arch: str) -> Disassembler:
     return _DISASSEMBLERS[arch]
 
 
+def code_disassembler(system: System, address: int) -> Disassembler:
+    """Return the disassembler for the code at *address*: in a 64-bit dump of a 32-bit process
+    that of its module's image, whatever the effective machine.
+
+    :raises UnsupportedOperation: there is none.
+    """
+    return disassembler(system.machine_at(address))
+
+
 def symbolizer(system: System) -> Symbolizer:
     """Return a function that names addresses; those outside every module stay bare (``None``)."""
 
@@ -147,7 +156,7 @@ def instruction_at(
 ) -> InstructionRow:
     """Return the instruction at *address*; with *registers* its effective address is shown."""
     data = system.memory.read_some(address, LONGEST_INSTRUCTION)
-    decoder = disassembler(system.machine)
+    decoder = code_disassembler(system, address)
     names = symbolizer(system)
     found = decoder.decode_one(data, address, names) if data else None
     if found is None:

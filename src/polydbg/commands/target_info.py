@@ -13,6 +13,7 @@ from polydbg.commands.output import Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.times import duration_text, session_time_text
 from polydbg.engine.session import System
+from polydbg.targets.dump_file import shown_path
 from polydbg.targets.target import SystemInfo
 
 _MACHINE_WORDS = {
@@ -175,7 +176,8 @@ def version(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if ctx.session.has_target:
         yield from vertarget(ctx, cursor)
         target = ctx.system.target
-        yield Text(value=f"{target.kind_short}: {sanitise_line(target.path)}")
+        path = sanitise_line(shown_path(target.path, target.member))
+        yield Text(value=f"{target.kind_short}: {path}")
     yield Text(value=f"polydbg {__version__}")
 
 
@@ -192,18 +194,54 @@ def time_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 
 @command(
     ".effmach",
-    summary="Show the effective machine.",
-    syntax=".effmach",
-    example=".effmach",
+    summary="Show or choose the processor that registers, stacks and code are shown for.",
+    syntax=".effmach [. | # | x86 | amd64 | arm | arm64]",
+    example=".effmach x86    the 32-bit side of a WOW64 dump; . is the dump's own, # the event's",
     family="target_info",
 )
 def effective_machine(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
-    word = cursor.word()
-    arch = ctx.system.machine
-    if word and word.lower() not in (".", "#", arch, "x64" if arch == "amd64" else arch):
+    word = cursor.word().lower()
+    if word:
+        _choose_machine(ctx.system, word)
+    machine = ctx.system.machine
+    yield Text(value=f"Effective machine: {_EFFECTIVE.get(machine, machine)}")
+
+
+def _choose_machine(system: System, word: str) -> None:
+    """Make the machine that *word* means the effective one. :raises CommandError: none is."""
+    special = {".": system.target.arch, "#": system.event_machine, "x64": "amd64"}
+    machine = special.get(word, word)
+    if machine not in system.machines:
+        if machine not in _EFFECTIVE:
+            raise CommandError(
+                f"Unknown machine '{word}'",
+                identifier="target.unknown-machine",
+                hint=f"this dump has {', '.join(system.machines)}",
+            )
         raise CommandError(
-            f"this dump's threads have no {word} registers",
+            f"this dump's threads have no {machine} registers",
             identifier="target.unsupported",
-            hint="32-bit contexts of 64-bit dumps come with a later version",
+            hint="a 64-bit dump of a 32-bit process (WOW64) has x86 and amd64; "
+            f"this one has {', '.join(system.machines)}",
         )
-    yield Text(value=f"Effective machine: {_EFFECTIVE.get(arch, arch)}")
+    system.select_machine(machine)
+
+
+@command(
+    "!sw",
+    summary="Change between the 64-bit and the 32-bit side of a WOW64 dump.",
+    syntax="!wow64exts.sw",
+    example="!sw; k    the other stack of the same thread",
+    family="target_info",
+)
+def switch_side(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    system = ctx.system
+    if not system.is_wow64:
+        raise CommandError(
+            "this is no 64-bit dump of a 32-bit process",
+            identifier="target.unsupported",
+            hint=f"it has one machine, {system.machine}",
+        )
+    is_guest = system.machine == system.target.arch
+    system.select_machine("x86" if is_guest else system.target.arch)
+    yield Text(value=f"Switched to {'Guest (WoW)' if is_guest else 'Host'} mode")

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from polydbg.arch.registers import (
-    AMD64_PARTS,
     FLAGS,
     PROGRAM_COUNTERS,
     STACK_POINTERS,
     program_counter,
+    sub_register,
 )
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.line_search import address_of_line, search_groups
@@ -128,7 +128,7 @@ def register_value(registers: Mapping[str, int], name: str) -> int | None:
     value = registers.get(name)
     if value is not None:
         return value
-    if part := AMD64_PARTS.get(name):
+    if part := sub_register(name, registers):
         whole = registers.get(part.parent)
         return None if whole is None else part.extract(whole)
     if flag := FLAGS.get(name):
