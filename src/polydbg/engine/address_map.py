@@ -151,13 +151,13 @@ class AddressMap:
     def stack_of(self, address: int) -> ThreadInfo | None:
         """Return the thread whose stack holds *address*; guard and reserved pages belong to it."""
         region = self.at(address)
-        return region.thread if region is not None and region.usage is Usage.STACK else None
+        return region.thread if region is not None and region.usage.is_stack else None
 
     def is_past_stack(self, address: int) -> bool:
         """Tell whether *address* lies in a stack's guard pages or what is reserved below them:
         where a stack overflow ends."""
         region = self.at(address)
-        if region is None or region.usage is not Usage.STACK:
+        if region is None or not region.usage.is_stack:
             return False
         if region.source is Source.SYSTEM:
             return region.is_guard or region.protect in (None, PAGE_NOACCESS)
@@ -237,7 +237,7 @@ class AddressMap:
         starts = [piece.base for piece in pieces]
         for span in self.usage.spans:
             index = bisect_right(starts, span.start) - 1
-            if span.usage is Usage.STACK and index >= 0:
+            if span.usage.is_stack and index >= 0:
                 base = pieces[index].allocation_base
                 if base is not None and span.start < pieces[index].end:
                     self.usage.allocations.setdefault(base, span)
@@ -245,7 +245,7 @@ class AddressMap:
     def _used(self) -> Iterator[Region]:
         """Yield the spans as regions; a stack's committed part stands by itself."""
         for span in self.usage.spans:
-            committed = span.usage in (Usage.STACK, Usage.TEB, Usage.PEB, Usage.OTHER)
+            committed = span.usage not in (Usage.IMAGE, Usage.HEAP)
             state = MEM_COMMIT if committed else None
             limit = min(max(span.committed_from or span.start, span.start), span.end)
             if span.start < limit:
@@ -311,7 +311,8 @@ def _stored(start: int, end: int) -> Region:
 def _region(span: Span, start: int, end: int, state: int | None) -> Region:
     """Return the addresses from *start* up to *end* of a span of a partial map."""
     kind = MEM_IMAGE if span.usage is Usage.IMAGE else MEM_PRIVATE
-    base = span.start if span.usage in (Usage.IMAGE, Usage.STACK, Usage.HEAP) else None
+    alone = span.usage.is_stack or span.usage in (Usage.IMAGE, Usage.HEAP)
+    base = span.start if alone else None
     piece = Region(start, end - start, Usage.UNKNOWN, Source.USAGE, state, None, kind, base)
     return _part(piece, start, end, span)
 

@@ -1,20 +1,22 @@
 """Who uses which addresses: thread stacks, thread and process blocks, heaps, modules, known pages.
 
 What a block of the system says is read from the target's memory; what is not there gives no span.
-Facts: NT_TIB of winnt.h; the further fields of TEB, PEB and the heap's segments are those of
-Microsoft's public symbols of ntdll (Windows 7 to 11).
+Offsets are those of the public symbols of ntdll (Windows 7 to 11), as in
+:mod:`polydbg.engine.windows_process`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from polydbg.engine.modules import Module
+from polydbg.engine.structure import Field, Structure
+from polydbg.engine.windows_process import Peb, Teb, other_teb
 from polydbg.memory.space import AddressSpace
 from polydbg.targets.minidump import USER_SHARED_DATA
 from polydbg.targets.target import UNKNOWN_PROCESS_ID, ThreadInfo
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 PAGE = 0x1000
 _MAX_STACK = 1 << 30
-_MAX_HEAPS = 256
 _MAX_SEGMENTS = 64
 _HEAP_SEGMENT_SIGNATURE = 0xFFEEFFEE
 
@@ -36,10 +37,17 @@ class Usage(Enum):
     UNKNOWN = "<unknown>"
     IMAGE = "Image"
     STACK = "Stack"
+    STACK32 = "Stack32"
     TEB = "TEB"
+    TEB32 = "TEB32"
     PEB = "PEB"
+    PEB32 = "PEB32"
     HEAP = "Heap"
     OTHER = "Other"
+
+    @property
+    def is_stack(self) -> bool:
+        return self in (Usage.STACK, Usage.STACK32)
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -59,69 +67,47 @@ class Span(msgspec.Struct, frozen=True):
     committed_from: int | None = None
 
 
-class _Layout(msgspec.Struct, frozen=True):
-    """Offsets of the fields that are read, for pointers of *pointer* bytes."""
+class _SharedPages(Structure):
+    """What the process block points to beyond what :class:`Peb` has."""
 
-    pointer: int
-    teb_size: int
-    stack_base: int
-    stack_limit: int
-    deallocation_stack: int
-    teb_peb: int
-    peb_process_heap: int
-    peb_heap_count: int
-    peb_heaps: int
-    peb_others: tuple[tuple[int, str], ...]
-    segment_signature: int
-    segment_link: int
-    segment_base: int
-    segment_pages: int
+    api_set_map = Field(0x68, 0x38)
+    read_only_shared_memory = Field(0x88, 0x4C)
+    code_page_data = Field(0xA0, 0x58)
+    activation_context_data = Field(0x2F8, 0x1F8)
+    system_activation_context_data = Field(0x308, 0x200)
+
+    def named(self) -> Iterator[tuple[int | None, str]]:
+        yield self.api_set_map, "API Set Map"
+        yield self.read_only_shared_memory, "Read Only Shared Memory"
+        yield self.code_page_data, "NLS Tables"
+        yield self.activation_context_data, "Activation Context Data"
+        yield self.system_activation_context_data, "Activation Context Data"
 
 
-_WIDE = _Layout(
-    pointer=8,
-    teb_size=0x2000,
-    stack_base=0x8,
-    stack_limit=0x10,
-    deallocation_stack=0x1478,
-    teb_peb=0x60,
-    peb_process_heap=0x30,
-    peb_heap_count=0xE8,
-    peb_heaps=0xF0,
-    peb_others=(
-        (0x68, "API Set Map"),
-        (0x88, "Read Only Shared Memory"),
-        (0xA0, "NLS Tables"),
-        (0x2F8, "Activation Context Data"),
-        (0x308, "Activation Context Data"),
-    ),
-    segment_signature=0x10,
-    segment_link=0x18,
-    segment_base=0x30,
-    segment_pages=0x38,
-)
-_NARROW = _Layout(
-    pointer=4,
-    teb_size=0x1000,
-    stack_base=0x4,
-    stack_limit=0x8,
-    deallocation_stack=0xE0C,
-    teb_peb=0x30,
-    peb_process_heap=0x18,
-    peb_heap_count=0x88,
-    peb_heaps=0x90,
-    peb_others=(
-        (0x38, "API Set Map"),
-        (0x4C, "Read Only Shared Memory"),
-        (0x58, "NLS Tables"),
-        (0x1F8, "Activation Context Data"),
-        (0x200, "Activation Context Data"),
-    ),
-    segment_signature=0x8,
-    segment_link=0x10,
-    segment_base=0x1C,
-    segment_pages=0x20,
-)
+class _HeapSegment(Structure):
+    """``HEAP_SEGMENT`` of an NT heap, whose first one is the heap itself."""
+
+    signature = Field(0x10, 0x08, 4)
+    next_link = Field(0x18, 0x10)
+    base = Field(0x30, 0x1C)
+    pages = Field(0x38, 0x20, 4)
+
+    def segments(self) -> Iterator[tuple[int, int]]:
+        """Yield start and end of the heap's segments that are in memory, its own first.
+
+        The links form a ring that also passes the list's head inside the heap, which bears no
+        signature and is passed over.
+        """
+        offset = _HeapSegment.next_link.offset(self.pointer_size)
+        segment = self
+        for _ in range(_MAX_SEGMENTS):
+            base, pages = segment.base, segment.pages
+            if segment.signature == _HEAP_SEGMENT_SIGNATURE and base and pages:
+                yield base, base + pages * PAGE
+            link = segment.next_link
+            if not link or link - offset == self.address:
+                return
+            segment = _HeapSegment(self.memory, link - offset, self.pointer_size)
 
 
 class AddressUsage:
@@ -134,7 +120,6 @@ class AddressUsage:
     def __init__(self, system: System) -> None:
         self._system = system
         self._memory: AddressSpace = system.target.memory
-        self._layout = _WIDE if system.target.pointer_size == 8 else _NARROW
         self.allocations: dict[int, Span] = {}
         self.spans: list[Span] = []
         self._starts: list[int] = []
@@ -178,38 +163,52 @@ class AddressUsage:
             self.spans.insert(index, msgspec.structs.replace(span, start=start, end=end))
 
     def _add_windows_blocks(self) -> None:
-        layout = self._layout
-        threads = self._system.threads
-        peb = 0
-        for thread in threads:
-            if thread.teb:
-                peb = peb or self._pointer(thread.teb + layout.teb_peb)
-                end = thread.teb + layout.teb_size
-                self._add(Span(thread.teb, end, Usage.TEB, self._name(thread), thread=thread))
-        if peb:
-            self._add(Span(peb, peb + PAGE, Usage.PEB, self._process()))
-        self._add_all(self._stacks())
+        blocks = list(self._blocks())
+        for thread, block in blocks:
+            size = 0x2000 if block.pointer_size == 8 else PAGE
+            usage = Usage.TEB if self._is_native(block) else Usage.TEB32
+            span = Span(block.address, block.address + size, usage, self._name(thread))
+            self._add(msgspec.structs.replace(span, thread=thread))
+        process_blocks: dict[int, Peb] = {}
+        for _, block in blocks:
+            address = block.peb
+            if address and address not in process_blocks and len(process_blocks) < 2:
+                process_blocks[address] = Peb(self._memory, address, block.pointer_size)
+        for peb in process_blocks.values():
+            usage = Usage.PEB if self._is_native(peb) else Usage.PEB32
+            self._add(Span(peb.address, peb.address + PAGE, usage, self._process()))
+        self._add_all(self._stacks(blocks))
         shared = Span(USER_SHARED_DATA, USER_SHARED_DATA + PAGE, Usage.OTHER, "User Shared Data")
         self._add(shared)
-        self.allocations[USER_SHARED_DATA] = shared
-        if peb:
+        for peb in process_blocks.values():
             self._add_all(self._heaps(peb))
-            for offset, what in layout.peb_others:
-                if base := self._pointer(peb + offset):
+            for base, what in _SharedPages(self._memory, peb.address, peb.pointer_size).named():
+                if base:
                     self.allocations.setdefault(base, Span(base, base + 1, Usage.OTHER, what))
 
-    def _stacks(self) -> Iterator[Span]:
-        """Yield the stacks as the thread blocks bound them, else what the dump has of them."""
-        layout = self._layout
+    def _blocks(self) -> Iterator[tuple[ThreadInfo, Teb]]:
+        """Yield each thread's block, then a WOW64 thread's other one."""
         for thread in self._system.threads:
-            teb = thread.teb or 0
-            top = self._pointer(teb + layout.stack_base) if teb else 0
-            limit = self._pointer(teb + layout.stack_limit) if teb else 0
-            bottom = self._pointer(teb + layout.deallocation_stack) if teb else 0
+            if thread.teb:
+                block = Teb(self._memory, thread.teb, self._system.target.pointer_size)
+                yield thread, block
+                other = other_teb(block)
+                if other is not None:
+                    yield thread, other
+
+    def _is_native(self, block: Structure) -> bool:
+        return block.pointer_size == self._system.target.pointer_size
+
+    def _stacks(self, blocks: Sequence[tuple[ThreadInfo, Teb]]) -> Iterator[Span]:
+        """Yield the stacks as the thread blocks bound them, else what the dump has of them."""
+        for thread, block in blocks:
+            top, limit = block.stack_base or 0, block.stack_limit or 0
+            bottom = block.deallocation_stack or 0
             if not bottom or bottom > limit:
                 bottom = limit
             if bottom and bottom < top <= bottom + _MAX_STACK:
-                yield Span(bottom, top, Usage.STACK, self._name(thread), None, thread, None, limit)
+                usage = Usage.STACK if self._is_native(block) else Usage.STACK32
+                yield Span(bottom, top, usage, self._name(thread), None, thread, None, limit)
         yield from self._dumped_stacks()
 
     def _dumped_stacks(self) -> Iterator[Span]:
@@ -219,41 +218,16 @@ class AddressUsage:
                 end = (thread.stack_base + thread.stack_size + PAGE - 1) & -PAGE
                 yield Span(start, end, Usage.STACK, self._name(thread), None, thread, None, start)
 
-    def _heaps(self, peb: int) -> Iterator[Span]:
-        layout = self._layout
-        count = min(self._number(peb + layout.peb_heap_count), _MAX_HEAPS)
-        array = self._pointer(peb + layout.peb_heaps)
-        bases = [self._pointer(peb + layout.peb_process_heap)]
-        if array:
-            bases += [self._pointer(array + index * layout.pointer) for index in range(count)]
-        for heap in dict.fromkeys(bases):
+    def _heaps(self, peb: Peb) -> Iterator[Span]:
+        for heap in dict.fromkeys([peb.process_heap or 0, *peb.heaps()]):
             if not heap:
                 continue
             what = f"Handle: {heap:x}"
             self.allocations[heap] = Span(heap, heap + 1, Usage.HEAP, what, heap=heap)
-            for start, end in self._segments(heap):
+            for start, end in _HeapSegment(self._memory, heap, peb.pointer_size).segments():
                 span = Span(start, end, Usage.HEAP, what, heap=heap)
                 self.allocations.setdefault(start, span)
                 yield span
-
-    def _segments(self, heap: int) -> Iterator[tuple[int, int]]:
-        """Yield the segments of an NT heap that are in memory; the heap itself begins the first.
-
-        Their links form a ring that also passes the list's head inside the heap, which bears no
-        signature and is passed over.
-        """
-        layout = self._layout
-        link = first = heap + layout.segment_link
-        for _ in range(_MAX_SEGMENTS):
-            segment = link - layout.segment_link
-            if self._number(segment + layout.segment_signature) == _HEAP_SEGMENT_SIGNATURE:
-                base = self._pointer(segment + layout.segment_base)
-                pages = self._number(segment + layout.segment_pages)
-                if base and pages:
-                    yield base, base + pages * PAGE
-            link = self._pointer(link)
-            if not link or link == first:
-                return
 
     def _modules(self) -> Iterator[Span]:
         for module in self._system.modules.modules:
@@ -266,12 +240,3 @@ class AddressUsage:
     def _process(self) -> str:
         ident = self._system.target.process_id
         return f"{UNKNOWN_PROCESS_ID if ident is None else ident:x}"
-
-    def _pointer(self, address: int) -> int:
-        """Return a pointer of the target, 0 where it is not in memory."""
-        data = self._memory.read_some(address, self._layout.pointer)
-        return int.from_bytes(data, "little") if len(data) == self._layout.pointer else 0
-
-    def _number(self, address: int) -> int:
-        data = self._memory.read_some(address, 4)
-        return int.from_bytes(data, "little") if len(data) == 4 else 0
