@@ -18,6 +18,7 @@ from polydbg.engine.cause import likely_cause
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.session import System, expand_dump_arguments
 from polydbg.symbols.store.trail import Trail
+from polydbg.targets.dump_file import shown_path
 
 _MAX_NOTICES = 2
 
@@ -25,11 +26,13 @@ _MAX_NOTICES = 2
 class FirstScreen(ShownItem, frozen=True):
     """What is said on opening, at most twelve lines of text.
 
-    *cause* is a guess and says so; *missing* names what would make answers better, with the step;
-    *notes* is what was noticed about the file itself.
+    *member* is the way to the dump in the archive *path*, or empty; *cause* is a guess and says so;
+    *missing* names what would make answers better, with the step; *notes* is what was
+    noticed about the file itself.
     """
 
     path: str
+    member: str
     kind: str
     os: str
     session_time: str
@@ -54,7 +57,8 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
     if registers is None:
         registers = system.thread_registers(system.thread) if system.thread else {}
     frame = next(ctx.session.stack(system, registers, 1, ctx.cancel), None)
-    lines = [f"Loading Dump File [{sanitise_line(target.path)}]", target.kind_line]
+    path = shown_path(target.path, target.member)
+    lines = [f"Loading Dump File [{sanitise_line(path)}]", target.kind_line]
     lines += [f"Comment: '{sanitise_line(c)[:200]}'" for c in target.system().comments[:1]]
     about = description(system)
     when = times(system, with_cpu=False)
@@ -85,6 +89,7 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
     lines.append("Next: .ecxr; k for the crash stack, ~*k for all threads, .help for commands")
     return FirstScreen(
         path=target.path,
+        member=target.member,
         kind=target.kind_line,
         os=about.os,
         session_time=when.session_time,
@@ -130,26 +135,39 @@ def _symbols_missing(module: Module) -> str:
 
 @command(
     ".opendump",
-    summary="Open another dump beside those that are open.",
-    syntax=".opendump file",
-    example=".opendump other.dmp; ||1s",
+    summary="Open another dump, or the dump in an archive, beside those that are open.",
+    syntax='.opendump [/c "member"] [file]',
+    example='.opendump other.dmp; ||1s; .opendump /c "second.dmp" both.zip',
     family="dumps",
 )
 def open_dump(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    # /c picks a member; without a file the archive opened last is meant.
+    member = ""
     if cursor.match(r"\s*/c\b"):
-        raise CommandError(
-            "members of archives are not opened by this version",
-            identifier="dump.archive-unsupported",
-            hint="unpack the archive and open the file",
-        )
+        member = cursor.string_or_word()
+        if not member:
+            raise CommandError("Non-empty string required", identifier="command.argument-missing")
     path = cursor.string_or_word()
+    if not path and member:
+        path = _last_archive(ctx)
     if not path:
         raise CommandError("Non-empty string required", identifier="command.argument-missing")
     for name in expand_dump_arguments([path]):
-        system = ctx.session.open_dump(name)
+        system = ctx.session.open_dump(name, member, ctx.cancel, ctx.progress)
         yield first_screen(ctx, system)
         if len(ctx.session.systems) > 1:
             yield Notice(
                 identifier="session.opened-beside",
                 value=f"opened as system {system.ordinal}; ||{system.ordinal}s makes it current",
             )
+
+
+def _last_archive(ctx: CommandContext) -> str:
+    for system in reversed(ctx.session.systems):
+        if system.target.member:
+            return system.target.path
+    raise CommandError(
+        "no archive is open",
+        identifier="command.argument-missing",
+        hint='name it: .opendump /c "MEMBER" ARCHIVE',
+    )

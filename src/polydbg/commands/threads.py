@@ -12,6 +12,7 @@ from polydbg.commands.output import Hex, Item, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import stop_display
 from polydbg.engine.session import System
+from polydbg.targets.dump_file import shown_path
 from polydbg.targets.target import UNKNOWN_PROCESS_ID, ThreadInfo
 
 _LIVE_ONLY = "fumn"
@@ -269,7 +270,7 @@ def systems(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             ordinal=system.ordinal,
             marker=marker,
             kind=system.target.kind_short,
-            path=sanitise_line(system.target.path),
+            path=sanitise_line(shown_path(system.target.path, system.target.member)),
         )
 
 

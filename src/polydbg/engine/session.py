@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -187,14 +187,23 @@ class Session:
     def select_system(self, ordinal: int) -> None:
         self._current = self.system(ordinal).ordinal
 
-    def open_dump(self, path: str) -> System:
+    def open_dump(
+        self,
+        path: str,
+        member: str = "",
+        cancel: CancelToken | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> System:
         """Open one dump file as a further system and make the first one current.
 
+        *member* picks one of several dumps of an archive; *progress* hears of its unpacking.
+
         :raises DebuggerError: the file cannot be opened or read.
+        :raises Cancelled: the user asked to stop meanwhile.
         """
         from polydbg.targets.open import open_target
 
-        target = open_target(path)
+        target = open_target(path, member, cancel, progress)
         memory = SystemMemory(target.memory)
         loader = ModuleLoader(
             load_symbols=lambda m: self.files.load_symbols(m, modules, target.path),

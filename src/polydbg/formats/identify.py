@@ -50,12 +50,14 @@ _MAGICS: tuple[tuple[bytes, FileClass, str], ...] = (
     (b"RSTR", FileClass.OTHER_DUMP, "a Windows hibernation file"),
     (b"MSCF", FileClass.CONTAINER, "a CAB archive"),
     (b"PK\3\4", FileClass.CONTAINER, "a ZIP archive"),
+    (b"PK\5\6", FileClass.CONTAINER, "an empty ZIP archive"),
     (b"\x1f\x8b", FileClass.CONTAINER, "a gzip file"),
     (b"\xfd7zXZ\0", FileClass.CONTAINER, "an xz file"),
     (b"\x28\xb5\x2f\xfd", FileClass.CONTAINER, "a zstd file"),
     (b"\x04\x22\x4d\x18", FileClass.CONTAINER, "an lz4 file"),
     (b"BZh", FileClass.CONTAINER, "a bzip2 file"),
     (b"7z\xbc\xaf\x27\x1c", FileClass.CONTAINER, "a 7z archive"),
+    (b"Rar!\x1a\x07", FileClass.CONTAINER, "a RAR archive"),
     (b"ProblemType:", FileClass.CONTAINER, "an apport report"),
     (b"Microsoft C/C++ MSF 7.00", FileClass.OTHER, "a PDB (symbols, not a dump)"),
     (b"MODULE ", FileClass.OTHER, "a Breakpad symbol file"),
@@ -91,6 +93,8 @@ def identify(head: bytes) -> FileKind | None:
 def _by_content(head: bytes) -> FileKind | None:
     if not head:
         return FileKind(FileClass.OTHER, "an empty file")
+    if head[257:262] == b"ustar":
+        return FileKind(FileClass.CONTAINER, "a tar archive")
     if not any(head):
         return FileKind(FileClass.OTHER, "all zero at its start: an unfinished or sparse copy?")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -12,7 +10,7 @@ from pathlib import PureWindowsPath
 from polydbg.arch.registers import program_counter
 from polydbg.base.errors import FormatError, TargetError
 from polydbg.base.warnings import Warning
-from polydbg.formats.identify import HEAD_SIZE, FileClass, identify
+from polydbg.formats.identify import HEAD_SIZE
 from polydbg.formats.minidump.header import WITH_FULL_MEMORY
 from polydbg.formats.minidump.memory import Region
 from polydbg.formats.minidump.process import FixedFileInfo, Module, Thread
@@ -20,6 +18,7 @@ from polydbg.formats.minidump.streams import Minidump
 from polydbg.formats.minidump.system import SystemInfoRecord
 from polydbg.memory.ranges import RangeMap
 from polydbg.memory.space import Buffer
+from polydbg.targets.dump_file import DumpFile, map_file, refusal
 from polydbg.targets.target import (
     BREAKPOINT_CODE,
     TICKS_PER_SECOND,
@@ -44,15 +43,23 @@ _NOT_IN_NAMES = re.compile(r"\W")
 class MinidumpTarget:
     """A user-mode minidump. Build it with :func:`open_minidump`, or over a buffer in tests."""
 
-    def __init__(self, buffer: Buffer, path: str = "", *, arch: str | None = None) -> None:
-        """Take a minidump in *buffer*; *arch* is believed over what the file says.
+    def __init__(
+        self,
+        buffer: Buffer,
+        path: str = "",
+        *,
+        arch: str | None = None,
+        file: DumpFile | None = None,
+    ) -> None:
+        """Take a minidump in *buffer*; *arch* is believed over what the file says. *file* owns the
+        buffer, where it is not the caller's.
 
         :raises FormatError: not a minidump, or a damaged header.
         :raises TargetError: no SystemInfo stream and nothing else tells the architecture.
         """
         self.path = path
         self.dump = Minidump(buffer)
-        self._buffer = buffer
+        self._file = file or DumpFile(path, buffer)
         self._arch = arch or self._known_arch()
 
     def _known_arch(self) -> str:
@@ -68,6 +75,10 @@ class MinidumpTarget:
                 "dump.no-system-info", f"no system information: taken for {dump.arch} by a context"
             )
         return dump.arch
+
+    @property
+    def member(self) -> str:
+        return self._file.member
 
     @property
     def kind_line(self) -> str:
@@ -309,12 +320,11 @@ class MinidumpTarget:
         )
 
     def warnings(self) -> Sequence[Warning]:
-        return tuple(self.dump.warnings)
+        return (*self._file.warnings, *self.dump.warnings)
 
     def close(self) -> None:
         """Give up the mapping."""
-        if isinstance(self._buffer, mmap.mmap):
-            self._buffer.close()
+        self._file.close()
 
 
 def module_name(image_path: str) -> str:
@@ -364,8 +374,9 @@ def _uptime(created: int | None, dumped: int | None) -> int | None:
     return (dumped - created) * TICKS_PER_SECOND
 
 
-def open_minidump(path: str, *, arch: str | None = None) -> MinidumpTarget:
-    """Open a minidump without reading more of it than its header and directory.
+def open_minidump(source: str | DumpFile, *, arch: str | None = None) -> MinidumpTarget:
+    """Open the minidump at a path, or in a file opened before, without reading more of it than its
+    header and directory.
 
     *arch* overrides the architecture that the file states.
 
@@ -373,65 +384,14 @@ def open_minidump(path: str, *, arch: str | None = None) -> MinidumpTarget:
         ``dump.unsupported-format`` (a dump or archive of a kind that is not opened),
         ``dump.bad-version``, ``dump.truncated`` (no header), ``dump.no-system-info``.
     """
-    buffer = _map(path)
+    file = map_file(source) if isinstance(source, str) else source
     try:
-        return MinidumpTarget(buffer, path, arch=arch)
+        return MinidumpTarget(file.buffer, file.path, arch=arch, file=file)
     except (FormatError, TargetError) as error:
-        head = bytes(buffer[:HEAD_SIZE])
-        if isinstance(buffer, mmap.mmap):
-            buffer.close()
+        head = bytes(file.buffer[:HEAD_SIZE])
+        file.close()
         if error.identifier == "dump.unknown-format":
-            raise _refusal(path, head) from None
+            raise refusal(file.shown, head) from None
         raise TargetError(
-            f"{path}: {error.message}", hint=error.hint, identifier=error.identifier
+            f"{file.shown}: {error.message}", hint=error.hint, identifier=error.identifier
         ) from error
-
-
-def _map(path: str) -> Buffer:
-    try:
-        with open(path, "rb") as file:
-            try:
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError:  # an empty file cannot be mapped
-                return b""
-    except FileNotFoundError as error:
-        raise TargetError(
-            f"{path}: {error.strerror}",
-            hint=_missing_hint(path),
-            identifier="dump.not-found",
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise TargetError(
-            f"{path}: {reason}",
-            hint="the file must be a regular file that you may read",
-            identifier="dump.access",
-        ) from error
-
-
-def _missing_hint(path: str) -> str:
-    """Return what to do about a path that leads nowhere; a relative one says from where."""
-    if os.path.isabs(path):
-        return "check the path"
-    try:
-        return f"check the path; it begins at {os.getcwd()}"
-    except OSError:  # the current folder itself is gone
-        return "check the path"
-
-
-def _refusal(path: str, head: bytes) -> TargetError:
-    kind = identify(head)
-    if kind is not None and kind.file_class in (FileClass.OTHER_DUMP, FileClass.CONTAINER):
-        unpack = kind.file_class is FileClass.CONTAINER
-        return TargetError(
-            f"{path}: this is {kind.name}, which is not yet opened by this version",
-            hint="unpack it and open the dump inside" if unpack else "only minidumps are opened",
-            identifier="dump.unsupported-format",
-        )
-    guess = f"; looks like {kind.name}" if kind is not None else ""
-    shown = head[:16].hex(" ") or "nothing"
-    return TargetError(
-        f"{path}: not a dump: starts with {shown}{guess}",
-        hint="a minidump starts with 4d 44 4d 50 (MDMP)",
-        identifier="dump.unknown-format",
-    )

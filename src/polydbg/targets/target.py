@@ -182,8 +182,20 @@ class SystemInfo(msgspec.Struct, frozen=True):
     dump_flags: int = 0
 
 
+class RegionFile(msgspec.Struct, frozen=True):
+    """What Linux's ``maps`` says of a region: *permissions* as in ``r-xp``, the mapped file with
+    the region's *offset* in it, or the kernel's name in brackets (``[heap]``), or ``""``."""
+
+    permissions: str
+    path: str
+    offset: int
+
+
 class MemoryRegion(msgspec.Struct, frozen=True):
-    """A region of ``VirtualQuery``, raw ``MEMORY_BASIC_INFORMATION`` numbers."""
+    """A region of ``VirtualQuery``, raw ``MEMORY_BASIC_INFORMATION`` numbers.
+
+    *file* is there for regions of Linux, whose numbers are put into those of Windows.
+    """
 
     base: int
     allocation_base: int
@@ -192,6 +204,7 @@ class MemoryRegion(msgspec.Struct, frozen=True):
     state: int
     protect: int
     type: int
+    file: RegionFile | None = None
 
     @property
     def end(self) -> int:
@@ -225,7 +238,12 @@ class Target(Protocol):
 
     @property
     def path(self) -> str:
-        """Return the path as the user gave it."""
+        """Return the path as the user gave it: of the archive, for a dump inside one."""
+        ...
+
+    @property
+    def member(self) -> str:
+        """Return the way to the dump inside the archive at :attr:`path`, ``""`` without one."""
         ...
 
     @property
