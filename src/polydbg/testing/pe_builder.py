@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 TEXT_RVA = 0x1000
 DATA_RVA = 0x4000
-_MACHINES = {"amd64": 0x8664, "x86": 0x14C, "arm64": 0xAA64}
+_MACHINES = {"amd64": 0x8664, "x86": 0x14C, "arm64": 0xAA64, "arm": 0x1C4}
 
 
 def u16(*values: int) -> bytes:
@@ -68,6 +68,7 @@ class PeBuilder:
     checksum: int = 0x1234
     characteristics: int = 0x22
     functions: list[tuple[int, int, int]] = field(default_factory=list)
+    arm_rows: list[tuple[int, int]] = field(default_factory=list)
     directories: dict[int, tuple[int, int]] = field(default_factory=dict)
     _data: bytearray = field(default_factory=bytearray)
 
@@ -139,10 +140,13 @@ class PeBuilder:
         if self.functions:
             rows = b"".join(u32(*row) for row in sorted(self.functions))
             self.directories[3] = (self.add(rows), len(rows))
+        if self.arm_rows:
+            rows = b"".join(u32(*row) for row in sorted(self.arm_rows))
+            self.directories[3] = (self.add(rows), len(rows))
         text = self.text + bytes(-len(self.text) % 0x200)
         data = bytes(self._data) + bytes(-len(self._data) % 0x200)
         size = DATA_RVA + (len(data) + 0xFFF & ~0xFFF)
-        is_64 = self.machine != "x86"
+        is_64 = self.machine not in ("x86", "arm")
         optional = self._optional(is_64, size)
         out = b"MZ" + bytes(58) + u32(0x80) + bytes(64)
         out += b"PE\0\0" + u16(_MACHINES[self.machine], 2) + u32(self.timestamp, 0, 0)
