@@ -84,6 +84,11 @@ def is_wildcard(pattern: str) -> bool:
     return any(char in _SPECIAL or char == "\\" for char in pattern)
 
 
+def escape_wildcards(name: str) -> str:
+    """Return the pattern that matches just *name*, but for case and leading underscores."""
+    return "".join("\\" + char if char in _SPECIAL else char for char in name)
+
+
 def literals_of(pattern: str) -> list[str]:
     """Return runs of characters that every match contains, in order: to find candidates by."""
     runs: list[str] = []

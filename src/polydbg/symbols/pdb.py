@@ -15,6 +15,7 @@ from pathlib import Path
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
 from polydbg.base.identifiers import DebugId
+from polydbg.base.wildcards import escape_wildcards
 from polydbg.formats.pdb.inlines import InlineRange, Site
 from polydbg.formats.pdb.lines import ModuleLines, Row
 from polydbg.formats.pdb.module import CodeViewSymbol, parameter_types
@@ -50,11 +51,6 @@ def open_pdb(path: Path | str) -> PdbSource:
     except BaseException:
         mapped.close()
         raise
-
-
-def _escape(name: str) -> str:
-    """Return the wildcard pattern that matches just *name*."""
-    return "".join("\\" + char if char in "#?[]*+" else char for char in name)
 
 
 class PdbSource:
@@ -343,7 +339,7 @@ class PdbSource:
             return found
         # Names of C++ publics are hashed in their decorated form: look for them.
         folded = None
-        for symbol in self._names.matching(_escape(name), CancelToken()):
+        for symbol in self._names.matching(escape_wildcards(name), CancelToken()):
             if symbol.name == name:
                 return symbol
             if folded is None and symbol.name.lower() == name.lower():

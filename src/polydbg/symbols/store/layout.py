@@ -1,8 +1,9 @@
 """How symbol stores lay out files on disk, and the protocol of everything that can be asked.
 
-Flat stores hold ``NAME/KEY/NAME``; with ``index2.txt`` in the root, ``na/NAME/KEY/NAME``. The key
-folder holds the file, or its compressed form with the last letter of the name replaced by ``_``, or
-``file.ptr``, a text that says where the file is. Source:
+Flat stores hold ``NAME/KEY/NAME`` (Breakpad's files: ``NAME/KEY/NAME.sym``); with ``index2.txt``
+in the root, ``na/NAME/KEY/NAME``. The key folder holds the file, or its compressed form with the
+last letter of the name replaced by ``_``, or ``file.ptr``, a text that says where the file is.
+Source:
 https://learn.microsoft.com/windows-hardware/drivers/debugger/symbol-storage-format
 """
 
@@ -53,7 +54,7 @@ class HttpStore:
 
     def probe(self, name: str, key: str, kind: FileKind, trail: Trail) -> Path | None:
         trail.add(
-            f"{self.url}/{name}/{key}/{name}",
+            f"{self.url}/{name}/{key}/{kind.file_name(name)}",
             Outcome.NOT_ASKED,
             "servers over HTTP are not asked by this version",
         )
@@ -82,17 +83,17 @@ class LocalStore:
         for tiers in self._tiers(name):
             folder = self._directories.descend(str(self.root), *tiers, name, key)
             if folder is not None:
-                found = self._in_folder(folder, name, trail)
+                found = self._in_folder(folder, kind.file_name(name), trail)
                 if found is not None:
                     return found
-        trail.add(self.root / name / key / name, Outcome.MISSING)
+        trail.add(self.root / name / key / kind.file_name(name), Outcome.MISSING)
         return None
 
-    def target(self, name: str, key: str) -> Path:
+    def target(self, name: str, key: str, file_name: str) -> Path:
         """Return where a new file belongs, in the spelling of folders that exist already."""
         path = str(self.root)
         tiers = self._tiers(name)[0]
-        for part in (*tiers, name, key, name):
+        for part in (*tiers, name, key, file_name):
             path = self._directories.find(path, part) or os.path.join(path, part)
         return Path(path)
 

@@ -100,6 +100,7 @@ class _Search:
     ) -> None:
         self._wanted = wanted
         self._name = name
+        self._file = wanted.kind.file_name(name)
         self._path = path
         self._directories = path.directories
         self._verify = verify
@@ -150,9 +151,9 @@ class _Search:
             self._trail.add(element.text, outcome, problem or "no such directory")
             return None
         for folders in self._folders():
-            found = self._directories.descend(str(root), *folders, self._name)
+            found = self._directories.descend(str(root), *folders, self._file)
             if found is None:
-                self._trail.add(root.joinpath(*folders, self._name), Outcome.MISSING)
+                self._trail.add(root.joinpath(*folders, self._file), Outcome.MISSING)
             elif not os.path.isdir(found) and self._accept(Path(found), element.text):
                 return self._share(Path(found), self._caches)
         store = LocalStore(root, self._directories)
@@ -160,6 +161,9 @@ class _Search:
 
     def _folders(self) -> Iterable[tuple[str, ...]]:
         extension = os.path.splitext(base_name(self._wanted.image_name))[1][1:]
+        if self._wanted.kind is FileKind.BREAKPAD:
+            yield ()
+            return
         if self._wanted.kind is FileKind.IMAGE:
             extension = os.path.splitext(self._name)[1][1:]
         extensions: Sequence[str] = _EXTENSIONS
@@ -195,7 +199,7 @@ class _Search:
         for store in stores:
             found = store.probe(self._name, key, self._wanted.kind, self._trail)
             if found is not None:
-                if is_packed(found) and not is_packed(Path(self._name)):
+                if is_packed(found) and not is_packed(Path(self._file)):
                     ready = self._expand(found, key, nearer, element)
                 elif self._accept(found, element.text):
                     ready = self._share(found, nearer)
@@ -231,7 +235,7 @@ class _Search:
             self._trail.add(place, Outcome.UNREADABLE, error.strerror or str(error))
             return None
         except DebuggerError as error:
-            other = error.identifier.startswith("pdb.")
+            other = error.identifier.startswith(("pdb.", "breakpad."))
             outcome = Outcome.OTHER_FORMAT if other else Outcome.DAMAGED
             self._trail.add(place, outcome, error.message)
             return None
@@ -255,7 +259,7 @@ class _Search:
         if self._wanted.key is None:
             return found
         for store in reversed(nearer):
-            found = self._copy(store, found, self._name) or found
+            found = self._copy(store, found, self._file) or found
         return found
 
     def _copy(self, store: LocalStore, source: Path, name: str) -> Path | None:
@@ -285,7 +289,13 @@ class _Search:
         for index, target in enumerate(targets):
             try:
                 ready = expand_into(
-                    target, packed, key, self._name, self._acceptor(packed), self._cancel
+                    target,
+                    packed,
+                    self._name,
+                    key,
+                    self._file,
+                    self._acceptor(packed),
+                    self._cancel,
                 )
             except FormatError as error:
                 unsupported = isinstance(error, CompressionError)
@@ -316,9 +326,9 @@ class _Search:
         if isinstance(extra, Path):
             path = extra
             if path.is_dir():
-                found = self._directories.find(str(path), self._name)
+                found = self._directories.find(str(path), self._file)
                 if found is None:
-                    self._trail.add(path / self._name, Outcome.MISSING)
+                    self._trail.add(path / self._file, Outcome.MISSING)
                     return None
                 path = Path(found)
         else:

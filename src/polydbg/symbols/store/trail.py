@@ -17,10 +17,18 @@ class FileKind(enum.Enum):
 
     PDB = "pdb"
     IMAGE = "image"
+    BREAKPAD = "breakpad"
 
     @property
     def words(self) -> str:
-        return "symbol file" if self is FileKind.PDB else "image"
+        return "image" if self is FileKind.IMAGE else "symbol file"
+
+    def file_name(self, name: str) -> str:
+        """Return what the file is called whose folder in a store is *name*: Breakpad's files are
+        text about another debug file, ``app.sym`` in ``app.pdb``, ``libc.so.6.sym``."""
+        if self is not FileKind.BREAKPAD:
+            return name
+        return (name[:-4] if name.lower().endswith(".pdb") else name) + ".sym"
 
 
 class Outcome(enum.Enum):
@@ -68,7 +76,8 @@ _GIVE_IMAGE = "Give the image: .exepath+ DIR, then .reload; or -i DIR on the com
 class Wanted(msgspec.Struct, frozen=True):
     """One file of one build.
 
-    *name* may carry directories of either kind; only its last component is used. *key* is the
+    *name* may carry directories of either kind; only its last component is used; it is the name of
+    the debug file, for a Breakpad file of the one that it is about. *key* is the
     store key (:attr:`DebugId.key`, :attr:`CodeId.key`), ``None`` when the dump does not know it;
     *id_text* is the id for people. *extra_paths* are tried last: a :class:`~pathlib.Path` is
     trusted (a file, or a directory such as that of the image), a ``str`` was recorded by a linker
@@ -174,11 +183,12 @@ class Trail:
         return [sanitise_line(line) for line in advice]
 
     def _where_to_put(self, wanted: Wanted) -> str:
-        command = ".sympath" if wanted.kind is FileKind.PDB else ".exepath"
-        name = base_name(wanted.name)
+        command = ".exepath" if wanted.kind is FileKind.IMAGE else ".sympath"
+        folder = base_name(wanted.name)
+        name = wanted.kind.file_name(folder)
         if not self.elements:
             return f"No search path is set: {command} DIR, where DIR holds {name}."
-        in_store = f", or STORE/{name}/{wanted.key}/{name}" if wanted.key else ""
+        in_store = f", or STORE/{folder}/{wanted.key}/{name}" if wanted.key else ""
         of_build = f" ({wanted.id_words})" if wanted.key or wanted.id_text else ""
         return (
             f"Put {name}{of_build} into a directory of the search path{in_store}, "
@@ -234,10 +244,10 @@ def _digits(text: str) -> str:
 def _advice_of_id(entry: TrailEntry, wanted: Wanted) -> str:
     """Tell a wrong age or size (the file is of this build, rewritten) from another build."""
     found, key = _digits(entry.found_id), _digits(wanted.key or "")
-    shared = 32 if wanted.kind is FileKind.PDB else 8
+    shared = 8 if wanted.kind is FileKind.IMAGE else 32
     has = entry.found_id or "another id"
     if len(key) > shared and len(found) > shared and found[:shared] == key[:shared]:
-        if wanted.kind is FileKind.PDB:
+        if wanted.kind is not FileKind.IMAGE:
             return (
                 f"{entry.place} has the right GUID but age {found[shared:]} instead of "
                 f"{key[shared:]} (hex): it was rewritten after linking. Find the copy that was "

@@ -25,7 +25,7 @@ def copy_into(
 
     :raises OSError: the store cannot be written, or the disk is full.
     """
-    destination = store.target(folder, key).with_name(name)
+    destination = store.target(folder, key, name)
     with open(source, "rb") as stream:
         chunks = iter(lambda: stream.read(_CHUNK), b"")
         size = os.fstat(stream.fileno()).st_size
@@ -35,19 +35,21 @@ def copy_into(
 def expand_into(
     store: LocalStore,
     source: Path,
+    folder: str,
     key: str,
     name: str,
     accept: Callable[[Path], bool],
     cancel: CancelToken | None,
 ) -> Path | None:
-    """Expand the compressed *source* into *store*; ``None`` when *accept* refuses the result.
+    """Expand the compressed *source* to *name* in the folder ``folder/key`` of *store*; ``None``
+    when *accept* refuses the result.
 
     *accept* sees the file under its temporary name and must not keep it open.
 
     :raises OSError: the store cannot be written, or the disk is full.
     :raises FormatError: *source* is damaged or cannot be expanded.
     """
-    destination = store.target(name, key)
+    destination = store.target(folder, key, name)
     with open(source, "rb") as stream:
         blocks = expand_first(stream, os.fstat(stream.fileno()).st_size, MAX_EXPANDED)
         return _write(store, destination, blocks, cancel, accept)
