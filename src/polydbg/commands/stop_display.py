@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from polydbg.arch.disassembly import (
-    ARCHITECTURES,
     LONGEST_INSTRUCTION,
     Disassembler,
     Instruction,
@@ -16,11 +15,12 @@ from polydbg.arch.disassembly import (
     effective_address_suffix,
 )
 from polydbg.arch.registers import program_counter
-from polydbg.base.errors import MemoryReadError, UnsupportedOperation
+from polydbg.base.errors import MemoryReadError
 from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.registers_text import block_lines
+from polydbg.engine.code import disassembler
 from polydbg.engine.session import System
 from polydbg.engine.settings import Settings
 from polydbg.engine.stack import inlined_place
@@ -73,24 +73,6 @@ class RowStyle(msgspec.Struct, frozen=True):
             columns=24 if "ignore_output_width" in options else 16,
             lines=settings.lines and (lines or "source_line" in options),
         )
-
-
-_DISASSEMBLERS: dict[str, Disassembler] = {}
-
-
-def disassembler(arch: str) -> Disassembler:
-    """Return the one disassembler of *arch*.
-
-    :raises UnsupportedOperation: there is none.
-    """
-    if arch not in _DISASSEMBLERS:
-        if arch not in ARCHITECTURES:
-            raise UnsupportedOperation(
-                f"code of {arch} is not decoded by this version",
-                hint="amd64, x86 and arm64 are; registers, memory and modules work",
-            )
-        _DISASSEMBLERS[arch] = Disassembler(arch)
-    return _DISASSEMBLERS[arch]
 
 
 def code_disassembler(system: System, address: int) -> Disassembler:
@@ -197,6 +179,15 @@ def stop_display(ctx: CommandContext, registers: Mapping[str, int]) -> Iterator[
     if place.module or place.unloaded:
         yield SymbolLine(address=pc, name=place.text, file="", line=0, shown=f"{shown}:")
     yield instruction_at(system, pc, registers, RowStyle.of(ctx.session.settings))
+
+
+def selection_display(ctx: CommandContext) -> Iterator[Item]:
+    """Yield what choosing a thread shows: only x86 has its registers there (all transcripts)."""
+    registers = ctx.system.scope_registers()
+    if ctx.system.machine == "x86":
+        yield from registers_and_instruction(ctx, registers)
+    else:
+        yield from stop_display(ctx, registers)
 
 
 def registers_and_instruction(

@@ -7,17 +7,37 @@ from collections.abc import Iterator
 import msgspec
 
 from polydbg.arch.disassembly import (
+    ARCHITECTURES,
     LONGEST_INSTRUCTION,
     UNDECODABLE,
     Disassembler,
     Instruction,
     Symbolizer,
 )
+from polydbg.base.errors import UnsupportedOperation
 from polydbg.memory.space import AddressSpace
 
 _FIRST_READ, _READ = 0x80, 0x1000
 _MAX_HOLES = 64
 _FAR_ANCHOR = 1 << 14  # bytes that can be decoded in a few hundredths of a second
+
+
+_DISASSEMBLERS: dict[str, Disassembler] = {}
+
+
+def disassembler(arch: str) -> Disassembler:
+    """Return the one disassembler of *arch*.
+
+    :raises UnsupportedOperation: there is none.
+    """
+    if arch not in _DISASSEMBLERS:
+        if arch not in ARCHITECTURES:
+            raise UnsupportedOperation(
+                f"code of {arch} is not decoded by this version",
+                hint="amd64, x86 and arm64 are; registers, memory and modules work",
+            )
+        _DISASSEMBLERS[arch] = Disassembler(arch)
+    return _DISASSEMBLERS[arch]
 
 
 class CodeView(msgspec.Struct, eq=False):

@@ -297,6 +297,11 @@ class PeImage:
         )
         return version.parse_version(data) if data is not None else None
 
+    @property
+    def is_managed(self) -> bool:
+        """Return whether it is an image of .NET: it has a CLI header."""
+        return bool(self.directories[header.DIRECTORY_CLI])
+
     # -- unwind tables ---------------------------------------------------------------------
 
     @property
