@@ -18,7 +18,10 @@ from polydbg.formats.minidump.streams import Minidump
 from polydbg.formats.minidump.system import SystemInfoRecord
 from polydbg.memory.ranges import RangeMap
 from polydbg.memory.space import Buffer
+from polydbg.targets.crash_report import CrashReport
 from polydbg.targets.dump_file import DumpFile, map_file, refusal
+from polydbg.targets.linux_regions import linux_regions
+from polydbg.targets.process_files import ProcessFiles
 from polydbg.targets.target import (
     BREAKPOINT_CODE,
     TICKS_PER_SECOND,
@@ -37,6 +40,16 @@ from polydbg.targets.target import (
 USER_SHARED_DATA = 0x7FFE0000
 """Where Windows maps KUSER_SHARED_DATA in every process; +8 is the interrupt time in ticks."""
 
+_FILE_STREAMS = {
+    "cpuinfo": 0x47670003,
+    "status": 0x47670004,
+    "lsb-release": 0x47670005,
+    "cmdline": 0x47670006,
+    "environ": 0x47670007,
+    "auxv": 0x47670008,
+    "maps": 0x47670009,
+    "limits": 0x4D7A0003,
+}
 _NOT_IN_NAMES = re.compile(r"\W")
 
 
@@ -112,7 +125,19 @@ class MinidumpTarget:
     @property
     def process_id(self) -> int | None:
         misc = self.dump.misc_info
-        return misc.process_id if misc is not None else None
+        if misc is not None and misc.process_id is not None:
+            return misc.process_id
+        return self.process_files.process_id
+
+    @cached_property
+    def process_files(self) -> ProcessFiles:
+        """Return the copies of Linux's files about the process."""
+        return ProcessFiles(lambda name: self.dump.raw(_FILE_STREAMS[name]), self.pointer_size)
+
+    @property
+    def crash_report(self) -> CrashReport:
+        """Return what Breakpad, Crashpad or Mozilla's writer added."""
+        return self.dump
 
     def threads(self) -> Sequence[ThreadInfo]:
         return self._threads
@@ -215,7 +240,8 @@ class MinidumpTarget:
         return {}
 
     def event(self) -> DumpEvent | None:
-        """Return the stored exception, else a made-up breakpoint on the first thread."""
+        """Return the stored exception, else a made-up breakpoint: on the thread that asked
+        Breakpad for the dump, mostly on the first."""
         stored = self.dump.exception
         if stored is not None:
             record = ExceptionRecord(
@@ -229,10 +255,12 @@ class MinidumpTarget:
         threads = self.threads()
         if not threads:
             return None
-        registers = self.registers(threads[0])
-        address = program_counter(registers) or 0
+        breakpad = self.dump.breakpad_info
+        asked = breakpad.requesting_thread_id if breakpad is not None else None
+        thread = next((thread for thread in threads if thread.id == asked), threads[0])
+        address = program_counter(self.registers(thread)) or 0
         record = ExceptionRecord(BREAKPOINT_CODE, 0, 0, address, ())
-        return DumpEvent(threads[0].id, record, is_stored=False)
+        return DumpEvent(thread.id, record, is_stored=False)
 
     def exception_registers(self) -> Mapping[str, int] | None:
         stored = self.dump.exception
@@ -303,6 +331,9 @@ class MinidumpTarget:
 
     @cached_property
     def _regions(self) -> tuple[MemoryRegion, ...]:
+        if maps := self.process_files.maps:  # they say more than a MemoryInfoList made of them
+            images = frozenset(module.image_path for module in self.modules())
+            return tuple(linux_regions(maps, images))
         return tuple(_region(item) for item in self.dump.regions)
 
     def handles(self) -> Sequence[HandleInfo]:

@@ -286,3 +286,8 @@ class Minidump:
     @cached_property
     def boot_arguments(self) -> str | None:
         return self._parse(0x4D7A0002, foreign.parse_boot_arguments)
+
+    @property
+    def soft_errors(self) -> str | None:
+        """Return what Mozilla's writer could not do, as JSON."""
+        return self.text(0x4D7A0004)
