@@ -17,6 +17,7 @@ class FileClass(enum.Enum):
     """What one can do with a file."""
 
     MINIDUMP = "minidump"
+    USER_DUMP = "legacy user dump"
     OTHER_DUMP = "dump"
     CONTAINER = "container"
     IMAGE = "image"
@@ -36,8 +37,8 @@ _MAGICS: tuple[tuple[bytes, FileClass, str], ...] = (
     (b"PAGEDU64", FileClass.OTHER_DUMP, "a 64-bit Windows kernel dump"),
     (b"PAGEDUMP", FileClass.OTHER_DUMP, "a 32-bit Windows kernel dump"),
     (b"PAGEPAGE", FileClass.OTHER_DUMP, "an unfinished Windows kernel dump"),
-    (b"USERDU64", FileClass.OTHER_DUMP, "a legacy 64-bit user dump"),
-    (b"USERDUMP", FileClass.OTHER_DUMP, "a legacy 32-bit user dump"),
+    (b"USERDU64", FileClass.USER_DUMP, "a legacy 64-bit user dump"),
+    (b"USERDUMP", FileClass.USER_DUMP, "a legacy 32-bit user dump"),
     (b"KDUMP   ", FileClass.OTHER_DUMP, "a compressed Linux kernel dump (kdump)"),
     (b"DISKDUMP", FileClass.OTHER_DUMP, "a compressed Linux kernel dump (diskdump)"),
     (b"makedumpfile\0", FileClass.OTHER_DUMP, "a flattened Linux kernel dump"),

@@ -38,7 +38,7 @@ MAX_HEADS = 256
 Progress = Callable[[str, int, int], None]
 
 _DUMP_NAMES = (".dmp", ".mdmp", ".hdmp", ".kdmp")
-_DUMPS = (FileClass.MINIDUMP, FileClass.OTHER_DUMP)
+_DUMPS = (FileClass.MINIDUMP, FileClass.USER_DUMP, FileClass.OTHER_DUMP)
 _PACKED_NAMES = (".gz", ".xz", ".bz2", ".zst", ".zip", ".cab", ".tar")
 _NAMES_SHOWN = 8
 

@@ -184,10 +184,7 @@ class MinidumpTarget:
         modules = []
         for module in self.dump.modules:
             base = self._pointer(module.base)
-            name = module_name(module.name)
-            if name.lower() in taken:
-                name = f"{name}_{base:x}"
-            taken.add(name.lower())
+            name = unique_name(module.name, base, taken)
             modules.append(self._module(module, name, base))
         return tuple(modules)
 
@@ -356,6 +353,16 @@ class MinidumpTarget:
     def close(self) -> None:
         """Give up the mapping."""
         self._file.close()
+
+
+def unique_name(image_path: str, base: int, taken: set[str]) -> str:
+    """Return the name of the module at *base* and add it to those *taken* (in lower case); a
+    second module of one name gets its base behind it."""
+    name = module_name(image_path)
+    if name.lower() in taken:
+        name = f"{name}_{base:x}"
+    taken.add(name.lower())
+    return name
 
 
 def module_name(image_path: str) -> str:

@@ -39,6 +39,11 @@ def open_target(
 
 
 def _target(file: DumpFile) -> Target:
+    kind = identify(bytes(file.buffer[:HEAD_SIZE]))
+    if kind is not None and kind.file_class is FileClass.USER_DUMP:
+        from polydbg.targets.userdump import open_userdump
+
+        return open_userdump(file)
     from polydbg.targets.minidump import open_minidump
 
     return open_minidump(file)
