@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from polydbg.arch.registers import program_counter, stack_pointer
-from polydbg.base.errors import CommandError, DebuggerError
+from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
@@ -15,8 +17,9 @@ from polydbg.commands.memory_text import hex_cell
 from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
+from polydbg.engine.memory_view import read_pointer
 from polydbg.engine.session import System
-from polydbg.engine.stack import StackFrame
+from polydbg.engine.stack import StackFrame, win_frame_at
 
 _LETTERS = "bcpPvnfLMdD"
 _LAST_CONTEXT = "  *** Stack trace for last set context - .thread/.cxr resets it"
@@ -24,16 +27,21 @@ _NO_UNWIND = "WARNING: Stack unwind information not available. Following frames 
 _NO_MODULE = "WARNING: Frame IP not in any known module. Following frames may be wrong."
 _DASHES = "--------`--------"
 _UNWOUND = ("amd64", "x86")
+_HAS_EBP_FRAME = re.compile(r"\$T0 \$ebp =")
 
 
 class FrameRow(ShownItem, frozen=True):
-    """A row of ``k``. *arguments* are the four home-space values (often stale), ``None`` absent.
+    """A row of ``k``. *arguments* are the four home-space values (often stale), three words of the
+    stack for x86, ``None`` absent.
 
-    *memory* is the distance to the frame above in bytes; *trust* says how the frame was found.
+    *frame_base* is what the first column of the stack of this processor shows: the stack pointer,
+    for x86 ChildEBP. *memory* is the distance to the frame above in bytes; *trust* says how the
+    frame was found; *layout* is what ``kv`` says of an x86 function's frame.
     """
 
     number: int
     child_sp: Hex
+    frame_base: Hex
     return_address: Hex
     call_site: str
     displacement: Hex
@@ -45,13 +53,20 @@ class FrameRow(ShownItem, frozen=True):
     is_guess: bool
     arguments: tuple[Hex | None, ...]
     memory: int | None
+    layout: str
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """Which columns the letters after ``k`` ask for."""
+    """Which columns the letters after ``k`` ask for, for the stacks of *machine*."""
 
     letters: str
     lines: bool = True
+    machine: str = "amd64"
+
+    @classmethod
+    def of(cls, ctx: CommandContext, letters: str = "") -> Layout:
+        """Return the layout for the effective machine."""
+        return cls(letters, ctx.session.settings.lines, ctx.system.machine)
 
     @property
     def names_only(self) -> bool:
@@ -63,7 +78,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     @property
     def stack_pointer(self) -> bool:
-        return "v" in self.letters or "b" not in self.letters
+        return "v" in self.letters or "b" not in self.letters or self.machine == "x86"
 
     @property
     def memory(self) -> bool:
@@ -76,6 +91,10 @@ class Layout(msgspec.Struct, frozen=True):
     @property
     def heading(self) -> str:
         """Return today's heading, which always numbers the frames."""
+        if self.machine == "x86":
+            return self._x86_heading
+        if "64" not in self.machine:
+            return self._narrow_heading
         if self.names_only:
             return " # Call Site"
         memory = "  Memory  " if self.memory else ""
@@ -85,8 +104,16 @@ class Layout(msgspec.Struct, frozen=True):
         return f" # {memory}{sp}RetAddr               Call Site"
 
     @property
-    def narrow_heading(self) -> str:
-        """Return the heading for addresses of 8 digits."""
+    def _x86_heading(self) -> str:
+        if self.names_only:
+            return " # "
+        memory = "  Memory  " if self.memory else ""
+        arguments = f"{'Args to Child':27}" if self.arguments else ""
+        return f" # {memory}ChildEBP RetAddr      {arguments}"
+
+    @property
+    def _narrow_heading(self) -> str:
+        """Return the heading for other addresses of 8 digits."""
         if self.names_only:
             return " # "
         memory = "  Memory  " if self.memory else ""
@@ -121,9 +148,7 @@ def stack(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         )
     if system.scope.context is not None and not counted:
         yield Heading(value=_LAST_CONTEXT)
-    yield from stack_rows(
-        ctx, system, registers, limit, Layout(letters, ctx.session.settings.lines)
-    )
+    yield from stack_rows(ctx, system, registers, limit, Layout.of(ctx, letters))
 
 
 def _start(
@@ -174,33 +199,71 @@ def stack_rows(
             identifier="stack.architecture",
             value=f"stacks of {system.machine} are not unwound by this version; the top frame:",
         )
-    yield Heading(value=layout.heading if system.pointer_size == 8 else layout.narrow_heading)
+    yield Heading(value=layout.heading)
     previous: int | None = None
     warned = False
     last: StackFrame | None = None
-    for row in ctx.session.stack(system, registers, limit, ctx.cancel):
-        frame = row.frame
-        if frame.trust.is_guess and not warned and not row.place.unloaded:
+    for row, doubtful in _with_doubt(ctx, system, registers, limit):
+        if doubtful and not warned and not row.place.unloaded:
             warned = True
             outside = not row.place.module
             yield Notice(identifier="stack.guessed", value=_NO_MODULE if outside else _NO_UNWIND)
         yield frame_row(system, row, layout, previous)
         if not row.is_inline:
-            previous = frame.sp
+            previous = frame_base(system, row)
         last = row
     if last is not None and last.frame.note and last.number + 1 < limit:
         yield Notice(identifier="stack.ended", value=f"stack ends here: {last.frame.note}")
 
 
+def _with_doubt(
+    ctx: CommandContext, system: System, registers: Mapping[str, int], limit: int
+) -> Iterator[tuple[StackFrame, bool]]:
+    """Yield the rows, each with whether the warning belongs before it.
+
+    What a row of x86 shows (ChildEBP, return address, arguments) all comes from finding its caller,
+    so that the engine warns before the row whose caller is guessed; for others before the guess.
+    """
+    rows = ctx.session.stack(system, registers, limit + 1, ctx.cancel)
+    if system.machine != "x86":
+        yield from ((row, row.trust.is_guess) for row in itertools.islice(rows, limit))
+        return
+    waiting: StackFrame | None = None
+    for row in rows:
+        if waiting is not None:
+            yield waiting, waiting.trust.is_guess or row.trust.is_guess
+        waiting = row
+    if waiting is not None and waiting.number < limit:
+        yield waiting, waiting.trust.is_guess or not waiting.frame.return_address
+
+
+def frame_base(system: System, row: StackFrame) -> int:
+    """Return what the first column shows: the stack pointer, for x86 ChildEBP.
+
+    ChildEBP is where ebp points, or would point, when the function has made its frame: two words
+    below the caller's stack pointer, so that the return address and the arguments lie above it.
+    """
+    frame = row.frame
+    if system.machine != "x86":
+        return frame.sp
+    if frame.caller_sp is not None:
+        return frame.caller_sp - 8
+    pointer = frame.registers.get("ebp", 0)
+    return pointer if pointer >= frame.sp else frame.sp
+
+
 def frame_row(
     system: System, row: StackFrame, layout: Layout, previous: int | None = None
 ) -> FrameRow:
-    """Return the item for one frame; *previous* is the stack pointer of the frame above."""
+    """Return the item for one frame; *previous* is the frame base of the frame above."""
     arguments = _arguments(system, row) if layout.arguments else ()
-    memory = None if previous is None or row.is_inline else row.frame.sp - previous
+    base = frame_base(system, row)
+    memory = None if previous is None or row.is_inline else base - previous
+    described = _frame_layout(system, row) if "v" in layout.letters else ""
     return FrameRow(
         number=row.number,
         child_sp=row.frame.sp,
+        frame_base=base,
         return_address=row.frame.return_address or 0,
         call_site=row.place.base_text,
         displacement=row.place.displacement,
@@ -212,17 +275,34 @@ def frame_row(
         is_guess=row.trust.is_guess,
         arguments=arguments,
         memory=memory,
-        shown=_row_text(row, layout, arguments, memory, system.pointer_size),
+        layout=described,
+        shown=_row_text(row, layout, arguments, (base, memory, described), system.pointer_size),
     )
+
+
+def _frame_layout(system: System, row: StackFrame) -> str:
+    """Return ``(FPO: [2,0,4])``: parameters, locals and saved registers in words, as the debug
+    file of an x86 function has them; ``""`` where it says nothing."""
+    found = win_frame_at(system, row.frame.lookup_pc) if system.machine == "x86" else None
+    if found is None or row.is_inline:
+        return ""
+    record = found[1]
+    if _HAS_EBP_FRAME.match(record.program):
+        return "(FPO: [Non-Fpo])"
+    sizes = (record.parameters_size, record.locals_size, record.saved_size)
+    uses_ebp = "[Uses EBP] " if record.uses_frame_pointer else ""
+    return f"(FPO: {uses_ebp}[{','.join(str(size // 4) for size in sizes)}])"
 
 
 def _row_text(
     row: StackFrame,
     layout: Layout,
     arguments: tuple[int | None, ...],
-    memory: int | None,
+    details: tuple[int, int | None, str],
     size: int,
 ) -> str:
+    base, memory, described = details
+    is_x86 = layout.machine == "x86"
     number = f"{row.number:02x}"
     if layout.names_only:
         return f"{number} {_bare_name(row)}"
@@ -233,15 +313,18 @@ def _row_text(
     dashes = _DASHES if size == 8 else "-" * 8
     return_address = dashes if inline else address_text(row.frame.return_address or 0, size)
     if layout.stack_pointer:
-        parts.append("(Inline Function)" if inline else address_text(row.frame.sp, size))
+        word = "(Inline)" if is_x86 else "(Inline Function)"
+        parts.append(word if inline else address_text(base, size))
     elif inline:
         return_address = "(Inline Function)"
     parts.append(return_address)
     name = row.place.text
     if layout.arguments:
-        shown = [dashes] * 4 if inline else [hex_cell(a, size) for a in arguments]
-        parts[-1] += "     :"
-        parts.append(f"{' '.join(shown)} : ")
+        shown = [dashes] * len(arguments) if inline else [hex_cell(a, size) for a in arguments]
+        parts[-1] += "    " if is_x86 else "     :"
+        parts.append(" ".join(shown) if is_x86 else f"{' '.join(shown)} : ")
+        if described:
+            name += f" {described}"
         if inline and "v" in layout.letters:
             name += f" (Inline Function @ {address_text(row.frame.pc, size)})"
     else:
@@ -260,18 +343,13 @@ def _bare_name(row: StackFrame) -> str:
 
 
 def _arguments(system: System, row: StackFrame) -> tuple[int | None, ...]:
-    """Return the four words of home space above the return address; ``None`` where absent."""
-    if row.is_inline or row.frame.caller_sp is None:
-        return (None,) * 4
-    values: list[int | None] = []
-    for i in range(4):
-        try:
-            size = system.pointer_size
-            data = system.memory.read(row.frame.caller_sp + size * i, size)
-            values.append(int.from_bytes(data, "little"))
-        except DebuggerError:
-            values.append(None)
-    return tuple(values)
+    """Return the words above the return address: four of home space, for x86 three of the
+    arguments; ``None`` where absent."""
+    count, size = (3 if system.machine == "x86" else 4), system.pointer_size
+    start = frame_base(system, row) + 8 if system.machine == "x86" else row.frame.caller_sp
+    if row.is_inline or start is None:
+        return (None,) * count
+    return tuple(read_pointer(system.memory, start + size * i, size) for i in range(count))
 
 
 def _raw_words(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
@@ -317,10 +395,10 @@ def _choose(
             value=f"Cannot find frame {number:#x}, previous scope unchanged",
         )
         if current is not None:
-            yield frame_row(system, current, Layout("", ctx.session.settings.lines))
+            yield frame_row(system, current, Layout.of(ctx))
         return
     system.scope.frame = number
-    yield frame_row(system, chosen, Layout("", ctx.session.settings.lines))
+    yield frame_row(system, chosen, Layout.of(ctx))
     if set_context:
         system.scope.context = dict(chosen.registers)
         system.scope.frame = 0

@@ -10,7 +10,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Hex, Item, Text
 from polydbg.commands.registry import command
-from polydbg.commands.stop_display import stop_display
+from polydbg.commands.stop_display import selection_display
 from polydbg.engine.session import System
 from polydbg.targets.dump_file import shown_path
 from polydbg.targets.target import UNKNOWN_PROCESS_ID, ThreadInfo
@@ -198,7 +198,7 @@ def _apply(
         if not chosen:
             raise cursor.error("Illegal thread error")
         system.select_thread(chosen[-1])
-        yield from stop_display(ctx, system.scope_registers())
+        yield from selection_display(ctx)
         return
     if cursor.match(rf"\s*[{_LIVE_ONLY}]\s*(?=;|$)"):
         raise cursor.error(
@@ -237,7 +237,7 @@ def processes(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         cursor.position = len(cursor.text)
         raise cursor.error("Illegal process error", hint="a user dump holds one process, 0")
     if number and cursor.match(r"s(?=[\s;]|$)"):
-        yield from stop_display(ctx, system.scope_registers())
+        yield from selection_display(ctx)
         return
     image = system.target.modules()[0].image_path if system.target.modules() else "?NoImage?"
     yield ProcessRow(ordinal=0, id=process_id(system), marker=".", image=sanitise_line(image))

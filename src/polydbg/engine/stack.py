@@ -51,6 +51,7 @@ class _UnwindView:
     """What the unwinder may ask of a system."""
 
     def __init__(self, system: System) -> None:
+        self._system = system
         self._modules = system.modules
         self._images_tell_frames = system.machine == "amd64"
         self.memory: AddressSpace = system.memory
@@ -98,15 +99,20 @@ class _UnwindView:
             return None
 
     def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
-        module = self._modules.at(address)
-        source = self._modules.symbols(module) if module is not None else None
-        if module is None or source is None:
-            return None
-        try:
-            frame = source.win_frame_at(address - module.base)
-        except DebuggerError:
-            return None
-        return (module.base, frame) if frame is not None else None
+        return win_frame_at(self._system, address)
+
+
+def win_frame_at(system: System, address: int) -> tuple[int, WinFrame] | None:
+    """Return the module's base and the x86 frame layout that its symbols have at *address*."""
+    module = system.modules.at(address)
+    source = system.modules.symbols(module) if module is not None else None
+    if module is None or source is None:
+        return None
+    try:
+        frame = source.win_frame_at(address - module.base)
+    except DebuggerError:
+        return None
+    return (module.base, frame) if frame is not None else None
 
 
 def walk_stack(
