@@ -92,6 +92,9 @@ class Machine:
     def win_frame_at(self, address: int) -> None:
         return None
 
+    def function_at(self, address: int) -> None:
+        return None
+
     def is_data(self, address: int) -> bool:
         return False
 

@@ -101,6 +101,20 @@ class _UnwindView:
     def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
         return win_frame_at(self._system, address)
 
+    def function_at(self, address: int) -> tuple[int, int] | None:
+        module = self._modules.at(address)
+        source = self._modules.symbols(module) if module is not None else None
+        if module is None or source is None:
+            return None
+        rva = address - module.base
+        try:
+            symbol = source.symbol_at(rva)
+        except DebuggerError:
+            return None
+        if symbol is None or not symbol.is_code or not symbol.rva <= rva < symbol.rva + symbol.size:
+            return None
+        return module.base + symbol.rva, symbol.size
+
 
 def win_frame_at(system: System, address: int) -> tuple[int, WinFrame] | None:
     """Return the module's base and the x86 frame layout that its symbols have at *address*."""

@@ -6,19 +6,52 @@ from polydbg.base.errors import DebuggerError
 from polydbg.unwind.method import UnwindContext
 
 _LONGEST = 7
+_MAX_JUMPS = 3
+
+
+def code_at(context: UnwindContext, address: int, size: int) -> bytes:
+    """Return up to *size* bytes of code from *address*, from the image or from memory."""
+    found = context.image_at(address)
+    try:
+        if found is not None:
+            base, image = found
+            return image.space.read_some(address - base, size)
+        return context.memory.read_some(address, size)
+    except DebuggerError:
+        return b""
 
 
 def code_before(context: UnwindContext, address: int) -> bytes:
     """Return up to seven bytes of code before *address*, from the image or from memory."""
-    found = context.image_at(address)
     start = max(0, address - _LONGEST)
-    try:
-        if found is not None:
-            base, image = found
-            return image.read(start - base, address - start)
-        return context.memory.read(start, address - start)
-    except DebuggerError:
-        return b""
+    code = code_at(context, start, address - start)
+    return code if len(code) == address - start else b""
+
+
+def may_return_to(context: UnwindContext, address: int) -> bool:
+    """Return whether *address* can be a return address: behind a call, where its code is at hand,
+    else in known code that the symbols do not call data."""
+    if not context.is_code(address):
+        return False
+    code = code_before(context, address)
+    return ends_with_call(code) if code else not context.is_data(address)
+
+
+def calls(context: UnwindContext, address: int, function: int) -> bool | None:
+    """Return whether the direct call before a return address goes to *function*, by jumps that
+    linkers put between if need be; ``None`` for other calls and code not at hand."""
+    code = code_before(context, address)
+    if code[-5:-4] != b"\xe8":
+        return None
+    target = address + int.from_bytes(code[-4:], "little", signed=True)
+    for _ in range(_MAX_JUMPS):
+        if target == function:
+            return True
+        jump = code_at(context, target, 5)
+        if jump[:1] != b"\xe9" or len(jump) < 5:
+            return False
+        target += 5 + int.from_bytes(jump[1:], "little", signed=True)
+    return False
 
 
 def ends_with_call(code: bytes) -> bool:

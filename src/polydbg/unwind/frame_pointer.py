@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polydbg.base.errors import MemoryReadError
-from polydbg.unwind.calls import code_before, ends_with_call
+from polydbg.unwind.calls import may_return_to
 from polydbg.unwind.frames import FrameTrust
 from polydbg.unwind.method import Callee, Caller, UnwindContext
 
@@ -26,11 +26,8 @@ class FramePointer:
         address = int.from_bytes(data[names.size :], "little")
         if outer and outer <= pointer:
             return None
-        if not context.is_code(address):
-            return None
         # Without the module's code the chain itself, rising through the stack, is the evidence.
-        code = code_before(context, address)
-        if not ends_with_call(code) if code else context.is_data(address):
+        if not may_return_to(context, address):
             return None
         registers = {names.pc: address, names.sp: pointer + names.size * 2, names.fp: outer}
         return Caller(registers, FrameTrust.FRAME_POINTER)

@@ -15,6 +15,7 @@ class FrameTrust(enum.Enum):
     UNWIND_INFO = "unwind info"  # the callee's unwind tables
     CFI = "call frame info"  # the callee's rules in a symbol file (STACK CFI, .eh_frame)
     FRAME_DATA = "frame data"  # the x86 callee's layout in a symbol file (FPO, STACK WIN)
+    INSTRUCTIONS = "instructions"  # the x86 callee's own prolog or epilog, decoded
     LEAF = "leaf"  # the callee is a leaf: an image with tables has none for it
     WILD_CALL = "wild call"  # the callee is no known code: the return address was on top
     FRAME_POINTER = "frame pointer"  # the callee's frame pointer looked sane

@@ -26,6 +26,12 @@ class UnwindContext(Protocol):
     @property
     def memory(self) -> AddressSpace: ...
 
+    @property
+    def address_mask(self) -> int:
+        """Return the bits of a pointer that are its address where the dump says so, else 0: the
+        others may be a pointer authentication code (ARM64)."""
+        ...
+
     def image_at(self, address: int) -> tuple[int, PeImage] | None:
         """Return base and image of the module at *address*, ``None`` when there is none, or
         neither its file nor its headers are at hand."""
@@ -49,27 +55,62 @@ class UnwindContext(Protocol):
         """Return the module's base and the x86 frame layout that its symbols have there."""
         ...
 
+    def function_at(self, address: int) -> tuple[int, int] | None:
+        """Return start and size in bytes of the function that the symbols have at *address*,
+        ``None`` where they have none or do not know its size."""
+        ...
+
 
 class Convention(msgspec.Struct, frozen=True):
-    """Names of the registers that every method needs, and the width of a pointer in bytes."""
+    """Names of the registers that every method needs, and the width of a pointer in bytes.
+
+    *lr* is the register that calls leave the return address in, ``""`` where they push it.
+    """
 
     pc: str
     sp: str
     fp: str
     size: int
+    machine: str
+    lr: str = ""
 
 
-AMD64 = Convention("rip", "rsp", "rbp", 8)
-X86 = Convention("eip", "esp", "ebp", 4)
+AMD64 = Convention("rip", "rsp", "rbp", 8, "amd64")
+X86 = Convention("eip", "esp", "ebp", 4, "x86")
+ARM64 = Convention("pc", "sp", "fp", 8, "arm64", "lr")
+ARM = Convention("pc", "sp", "r11", 4, "arm", "lr")
+
+_ADDRESS_BITS = 48
+_SIGN_BIT = 55  # of an ARM64 address: which half of the address space it is in
+
+
+def code_address(context: UnwindContext, convention: Convention, value: int) -> int:
+    """Return where a return address leads: without ARM's Thumb bit, and without the pointer
+    authentication code that ARM64 code may have put in its upper bits."""
+    if not convention.lr:
+        return value
+    if convention.size == 4:
+        return value & ~1
+    mask = context.address_mask
+    if not mask & 1:
+        mask = (1 << _ADDRESS_BITS) - 1
+    if value >> _SIGN_BIT & 1:
+        return value | ~mask & 0xFFFFFFFFFFFFFFFF
+    return value & mask
 
 
 class Callee(msgspec.Struct, frozen=True):
-    """The frame whose caller is wanted. *is_first* for the thread's own registers."""
+    """The frame whose caller is wanted. *is_first* for the thread's own registers.
+
+    *arguments_size* is how many bytes on top of its stack are arguments of the function that it
+    called, as far as a method said so (x86 only: frame layouts do not count them).
+    """
 
     registers: Mapping[str, int]
     is_return_address: bool
     is_first: bool
     convention: Convention
+    arguments_size: int = 0
 
     @property
     def pc(self) -> int:
@@ -87,11 +128,13 @@ class Callee(msgspec.Struct, frozen=True):
 
 class Caller(msgspec.Struct, frozen=True):
     """The caller's registers, unknown ones absent. *machine_frame*: it did not call, but was
-    interrupted, so its pc is exact and all that was saved of it is in *registers*."""
+    interrupted, so its pc is exact and all that was saved of it is in *registers*.
+    *arguments_size* as in :class:`Callee`."""
 
     registers: Mapping[str, int]
     trust: FrameTrust
     machine_frame: bool = False
+    arguments_size: int = 0
 
 
 class UnwindMethod(Protocol):

@@ -24,7 +24,7 @@ class PeAmd64:
     def caller_of(self, callee: Callee, context: UnwindContext) -> Caller | None:
         found = context.image_at(callee.lookup_pc)
         if found is None:
-            return self._caller_of_unknown(callee, context)
+            return None
         base, image = found
         if image.machine == "x86":
             # Its stack has words of 4 bytes: what the other methods would find is nonsense.
@@ -64,15 +64,6 @@ class PeAmd64:
                 rules.clear()
             rule = rules[key] = find_rule(image, rva, is_return_address)
         return rule
-
-    def _caller_of_unknown(self, callee: Callee, context: UnwindContext) -> Caller | None:
-        # A call to nowhere left its return address on top; code of no module may have too.
-        if not callee.is_first or context.is_code(callee.pc):
-            return None
-        registers = execute(LEAF_RULE, callee.registers, context.memory)
-        if not context.is_code(registers["rip"]):
-            return None
-        return Caller(registers, FrameTrust.WILD_CALL)
 
 
 def find_rule(image: PeImage, rva: int, is_return_address: bool = False) -> Rule:

@@ -8,6 +8,8 @@ from typing import Final
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import MemoryReadError, UnwindError
 from polydbg.base.text import address_text
+from polydbg.unwind.amd64_rules import PRESERVED as PRESERVED_AMD64
+from polydbg.unwind.cfi import CFI_AMD64, CFI_X86
 from polydbg.unwind.frame_pointer import FramePointer
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.method import (
@@ -22,6 +24,9 @@ from polydbg.unwind.method import (
 )
 from polydbg.unwind.pe_amd64 import PeAmd64
 from polydbg.unwind.scan import StackScan
+from polydbg.unwind.wild_call import WildCall
+from polydbg.unwind.x86_code import PRESERVED as PRESERVED_X86
+from polydbg.unwind.x86_frames import X86Frames
 
 MAX_FRAMES: Final = 4096
 """Longer stacks are endless recursion or damage."""
@@ -29,8 +34,8 @@ MAX_FRAMES: Final = 4096
 NOTHING_FOUND: Final = "no unwind information and no return address on the stack"
 
 _METHODS: dict[Convention, Sequence[UnwindMethod]] = {
-    AMD64: (PeAmd64(), FramePointer(), StackScan()),
-    X86: (FramePointer(), StackScan()),
+    AMD64: (WildCall(PRESERVED_AMD64), PeAmd64(), CFI_AMD64, FramePointer(), StackScan()),
+    X86: (WildCall(PRESERVED_X86), X86Frames(), CFI_X86, FramePointer(), StackScan()),
 }
 
 
@@ -63,7 +68,8 @@ def walk(
             if reason is not None or caller.registers[convention.pc] == 0:
                 return
             trust = caller.trust
-            callee = Callee(caller.registers, not caller.machine_frame, False, convention)
+            called = not caller.machine_frame
+            callee = Callee(caller.registers, called, False, convention, caller.arguments_size)
         else:
             yield _frame(callee, None, trust, note)
             return

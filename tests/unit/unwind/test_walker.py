@@ -46,6 +46,9 @@ class Context:
     def win_frame_at(self, address: int) -> None:
         return None
 
+    def function_at(self, address: int) -> None:
+        return None
+
     def is_data(self, address: int) -> bool:
         return 0x580000 <= address < 0x590000  # what the symbols of that module say
 

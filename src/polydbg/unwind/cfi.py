@@ -1,0 +1,91 @@
+"""Callers by call frame rules of symbol files: ``STACK CFI`` of Breakpad, on every processor.
+
+Source: Breakpad, "Symbol files". The rules give the address of the frame (``.cfa``), the return
+address (``.ra``) and the registers that were saved. A register without a rule was not touched if
+functions must preserve it, and is unknown otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from polydbg.base.errors import UnwindError
+from polydbg.unwind.frames import FrameTrust
+from polydbg.unwind.method import Callee, Caller, UnwindContext
+from polydbg.unwind.postfix import Value, evaluate
+
+_CFA, _RA = ".cfa", ".ra"
+
+
+class CallFrameRules:
+    """Finds the rules of the callee's address and evaluates them."""
+
+    def __init__(self, preserved: frozenset[str], aliases: Mapping[str, str]) -> None:
+        """Take the registers that every system's functions preserve, and what else symbol files
+        call registers (without the ``$`` of x86)."""
+        self._preserved = preserved
+        self._aliases = aliases
+
+    def caller_of(self, callee: Callee, context: UnwindContext) -> Caller | None:
+        found = context.cfi_at(callee.lookup_pc)
+        if found is None:
+            return None
+        names = callee.convention
+        variables = self._variables(callee.registers)
+        variables[_CFA] = self._evaluate(found.rules, _CFA, variables, callee, context)
+        variables[_RA] = self._evaluate(found.rules, _RA, variables, callee, context)
+        registers: dict[str, Value] = {
+            name: value for name, value in callee.registers.items() if name in self._preserved
+        }
+        registers |= {names.sp: variables[_CFA], names.pc: variables[_RA]}
+        for written, rule in found.rules.items():
+            if written not in (_CFA, _RA):
+                value = evaluate(rule, variables, context.memory, names.size)
+                registers[self._name(written)] = value
+        for name in (names.pc, names.sp):
+            value = registers[name]
+            if not isinstance(value, int):
+                raise value
+        known = {name: value for name, value in registers.items() if isinstance(value, int)}
+        return Caller(known, FrameTrust.CFI)
+
+    def _evaluate(
+        self,
+        rules: Mapping[str, str],
+        name: str,
+        variables: Mapping[str, Value],
+        callee: Callee,
+        context: UnwindContext,
+    ) -> Value:
+        if name not in rules:
+            raise UnwindError(f"call frame rules lack {name}")
+        return evaluate(rules[name], variables, context.memory, callee.convention.size)
+
+    def _name(self, written: str) -> str:
+        name = written.removeprefix("$")
+        return self._aliases.get(name, name)
+
+    def _variables(self, registers: Mapping[str, int]) -> dict[str, Value]:
+        """Return the registers by every name that rules may use."""
+        variables: dict[str, Value] = {}
+        for name, value in registers.items():
+            variables[name] = variables[f"${name}"] = value
+        for alias, name in self._aliases.items():
+            if name in registers:
+                variables[alias] = registers[name]
+        return variables
+
+
+CFI_AMD64: Final = CallFrameRules(
+    frozenset(("rbx", "rbp", "r12", "r13", "r14", "r15")),  # rsi and rdi: Windows only
+    {},
+)
+CFI_X86: Final = CallFrameRules(frozenset(("ebx", "ebp", "esi", "edi")), {})
+CFI_ARM64: Final = CallFrameRules(
+    frozenset((*(f"x{number}" for number in range(19, 29)), "fp")), {"x29": "fp", "x30": "lr"}
+)
+CFI_ARM: Final = CallFrameRules(
+    frozenset(f"r{number}" for number in range(4, 12)),
+    {"fp": "r11", "ip": "r12", "r13": "sp", "r14": "lr", "r15": "pc"},
+)

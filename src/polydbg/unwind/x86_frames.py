@@ -1,0 +1,276 @@
+"""Callers of x86 functions by their layouts (frame data, FPO) and their own code.
+
+x86 has no unwind tables: symbols say how a function's frame looks once its prolog is done, and the
+bytes of prolog and epilog say the rest. Sources: Breakpad, "Symbol files" (``STACK WIN``);
+Windows SDK, ``FPO_DATA``.
+
+Layouts that count from esp do not know what the function has pushed for a call that it is making.
+So the slot that they name must hold a return address, best one whose call leads to this very
+function; if it does not, the words above it are searched, and what is found is a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from polydbg.base.errors import MemoryReadError, UnwindError
+from polydbg.base.text import address_text
+from polydbg.symbols.frame_info import WinFrame
+from polydbg.unwind.calls import calls, code_at, may_return_to
+from polydbg.unwind.frames import FrameTrust
+from polydbg.unwind.method import Callee, Caller, UnwindContext
+from polydbg.unwind.postfix import Value, run_program
+from polydbg.unwind.x86_code import (
+    MAX_EPILOG,
+    MAX_PROLOG,
+    PRESERVED,
+    Prolog,
+    decode_epilog,
+    decode_prolog,
+)
+
+_MASK: Final = 0xFFFFFFFF
+_SEARCHED_WORDS: Final = 8
+"""How far above its slot a return address is searched: pushed arguments, alignment of locals."""
+
+_NUMBERED: Final = {"$20": "$ebx", "$21": "$esp", "$22": "$ebp", "$23": "$esi", "$24": "$edi"}
+"""Registers as frame data of Microsoft's compilers names them: by CodeView number."""
+
+
+class _Slot(msgspec.Struct, frozen=True):
+    """Where the return address lies, and whether that is sure."""
+
+    address: int
+    is_sure: bool
+
+
+class _Position(msgspec.Struct, frozen=True):
+    """Where in its layout's code the callee stands.
+
+    *prolog* is what was executed of a function's prolog, when that tells everything, else ``None``.
+    *pushed* is how many bytes the layout does not count yet. *is_sure* says that the layout holds.
+    """
+
+    prolog: Prolog | None = None
+    pushed: int = 0
+    is_sure: bool = True
+
+
+class X86Frames:
+    """Finds the layout of the callee, else decodes its code."""
+
+    def caller_of(self, callee: Callee, context: UnwindContext) -> Caller | None:
+        found = context.win_frame_at(callee.lookup_pc)
+        layout = found[1] if found is not None else None
+        if not callee.is_return_address:
+            caller = _from_epilog(callee, context, layout)
+            if caller is not None:
+                return caller
+        if found is None:
+            return _from_code(callee, context)
+        start = found[0] + found[1].rva
+        position = _position(callee, context, start, found[1])
+        if position.prolog is not None:
+            caller = _from_prolog(callee, context, position.prolog, FrameTrust.FRAME_DATA)
+            if caller is not None:
+                return msgspec.structs.replace(caller, arguments_size=found[1].parameters_size)
+        if found[1].program:
+            return _from_program(callee, context, found[1], position)
+        return _from_sizes(callee, context, start, found[1], position)
+
+
+def _position(callee: Callee, context: UnwindContext, start: int, layout: WinFrame) -> _Position:
+    """Return where the callee stands; a call lies behind the prolog."""
+    offset = callee.pc - start
+    if callee.is_return_address or offset >= layout.prolog_size:
+        return _Position()
+    code = code_at(context, start, layout.prolog_size)
+    done = decode_prolog(code[:offset])
+    known = len(code) == layout.prolog_size or offset == 0
+    if _begins_function(context, start, layout, code):
+        if known and done.is_whole:
+            return _Position(prolog=done)
+        return _Position(is_sure=done.frame_depth is not None)
+    # A later record of the function: it describes the frame as it is at its start.
+    if "$ebp" in layout.program.split()[:2]:
+        return _Position()
+    return _Position(pushed=done.depth, is_sure=known and done.is_whole)
+
+
+def _begins_function(context: UnwindContext, start: int, layout: WinFrame, prolog: bytes) -> bool:
+    function = context.function_at(start)
+    if function is not None:
+        return function[0] == start
+    whole = decode_prolog(prolog)
+    return whole.frame_depth is not None or whole.depth == layout.locals_size + layout.saved_size
+
+
+def _from_epilog(callee: Callee, context: UnwindContext, layout: WinFrame | None) -> Caller | None:
+    """Return the caller when the next instructions are the end of a function."""
+
+    def leaves(distance: int) -> bool:
+        function = context.function_at(callee.pc)
+        target = callee.pc + distance
+        return function is not None and not function[0] <= target < sum(function)
+
+    epilog = decode_epilog(code_at(context, callee.pc, MAX_EPILOG), leaves)
+    if epilog is None:
+        return None
+    places = {"eip": (epilog.base, epilog.offset)}
+    places |= {name: (base, offset) for name, base, offset in epilog.restored}
+    registers = {name: value for name, value in callee.registers.items() if name in PRESERVED}
+    for name, (base, offset) in places.items():
+        if base not in callee.registers:
+            return None
+        registers[name] = _word(context, callee.registers[base] + offset)
+    if registers["eip"] and not may_return_to(context, registers["eip"]):
+        return None
+    kept = {name: registers[name] for name in registers if name in PRESERVED or name == "eip"}
+    kept["esp"] = callee.registers[epilog.base] + epilog.offset + 4 & _MASK
+    size = layout.parameters_size if layout is not None else epilog.arguments_size
+    return Caller(kept, FrameTrust.INSTRUCTIONS, arguments_size=size)
+
+
+def _from_code(callee: Callee, context: UnwindContext) -> Caller | None:
+    """Return the caller by the prolog of a function that has no layout."""
+    function = context.function_at(callee.lookup_pc)
+    if function is None:
+        return None
+    size = callee.pc - function[0]
+    code = code_at(context, function[0], min(size, MAX_PROLOG))
+    prolog = decode_prolog(code)
+    is_exact = not callee.is_return_address and prolog.is_whole and len(code) == size
+    if not is_exact and not prolog.is_standard:
+        return None
+    caller = _from_prolog(callee, context, prolog, FrameTrust.INSTRUCTIONS)
+    if caller is None or is_exact:
+        return caller
+    # What the function saved later, or changed without saving, is not known.
+    known = {"eip", "esp", *(name for name, _ in prolog.saved)}
+    registers = {name: value for name, value in caller.registers.items() if name in known}
+    return Caller(registers, caller.trust)
+
+
+def _from_prolog(
+    callee: Callee, context: UnwindContext, prolog: Prolog, trust: FrameTrust
+) -> Caller | None:
+    """Return the caller, ``None`` when the return address is none."""
+    if prolog.frame_depth is None:
+        slot = callee.sp + prolog.depth
+    elif "ebp" in callee.registers:
+        slot = callee.registers["ebp"] + prolog.frame_depth
+    else:
+        return None
+    address = _word(context, slot)
+    if address and not may_return_to(context, address):
+        return None
+    registers = {name: value for name, value in callee.registers.items() if name in PRESERVED}
+    registers |= {name: _word(context, slot - depth) for name, depth in prolog.saved}
+    registers |= {"eip": address, "esp": slot + 4 & _MASK}
+    return Caller(registers, trust)
+
+
+def _from_program(
+    callee: Callee, context: UnwindContext, layout: WinFrame, position: _Position
+) -> Caller:
+    variables: dict[str, Value] = {
+        f"${name}": value
+        for name, value in callee.registers.items()
+        if name in PRESERVED or name in ("eip", "esp")
+    }
+    variables[".cbParams"] = layout.parameters_size
+    variables[".cbLocals"] = layout.locals_size
+    variables[".cbSavedRegs"] = layout.saved_size
+    is_sure = position.is_sure
+    if ".raSearch" in layout.program:
+        slot = _search(callee, context, layout, position.pushed)
+        variables[".raSearch"] = variables[".raSearchStart"] = slot.address
+        is_sure = is_sure and slot.is_sure
+    program = " ".join(_NUMBERED.get(word, word) for word in layout.program.split())
+    run_program(program, variables, context.memory, callee.convention.size)
+    address = _needed(variables, "$eip")
+    if address and not may_return_to(context, address):
+        raise UnwindError(
+            f"frame data leads to {address_text(address, 4)}, which is no return address"
+        )
+    registers = {"eip": address, "esp": _needed(variables, "$esp")}
+    for name in PRESERVED:
+        value = variables.get(f"${name}")
+        if isinstance(value, int):
+            registers[name] = value
+    trust = FrameTrust.FRAME_DATA if is_sure else FrameTrust.SCAN
+    return Caller(registers, trust, arguments_size=layout.parameters_size)
+
+
+def _needed(variables: Mapping[str, Value], name: str) -> int:
+    value = variables.get(name)
+    if value is None:
+        raise UnwindError(f"frame data does not tell {name[1:]}")
+    if not isinstance(value, int):
+        raise value
+    return value
+
+
+def _from_sizes(
+    callee: Callee, context: UnwindContext, start: int, layout: WinFrame, position: _Position
+) -> Caller:
+    """Return the caller by a plain FPO record, which has only sizes."""
+    slot = _search(callee, context, layout, position.pushed)
+    address = _word(context, slot.address)
+    if address and not may_return_to(context, address):
+        raise UnwindError(
+            f"the FPO record leads to {address_text(address, 4)}, which is no return address"
+        )
+    registers = {"eip": address, "esp": slot.address + 4 & _MASK}
+    registers |= _saved_by_sizes(callee, context, start, layout, slot.address)
+    is_sure = position.is_sure and slot.is_sure
+    trust = FrameTrust.FRAME_DATA if is_sure else FrameTrust.SCAN
+    return Caller(registers, trust, arguments_size=layout.parameters_size)
+
+
+def _saved_by_sizes(
+    callee: Callee, context: UnwindContext, start: int, layout: WinFrame, slot: int
+) -> dict[str, int]:
+    """Return the caller's registers: an FPO record tells how many were saved, the prolog which."""
+    kept = {name: value for name, value in callee.registers.items() if name in PRESERVED}
+    if not layout.saved_size:
+        return kept
+    prolog = decode_prolog(code_at(context, start, layout.prolog_size))
+    if len(prolog.saved) * 4 == layout.saved_size:
+        return kept | {name: _word(context, slot - depth) for name, depth in prolog.saved}
+    known = {"ebp": kept["ebp"]} if "ebp" in kept else {}
+    if layout.uses_frame_pointer:
+        # ebx comes first where it is saved, too (Breakpad, "Symbol files").
+        depth = layout.locals_size + (8 if layout.saved_size >= 8 else 4)
+        known["ebp"] = _word(context, slot - depth)
+    return known
+
+
+def _search(callee: Callee, context: UnwindContext, layout: WinFrame, pushed: int) -> _Slot:
+    """Return where the return address lies: in the slot that the sizes name, else above it."""
+    counted = layout.locals_size + layout.saved_size
+    start = callee.sp + callee.arguments_size + counted + pushed & _MASK
+    data = context.memory.read_some(start, _SEARCHED_WORDS * 4)
+    words = [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data) - 3, 4)]
+    if not words:
+        raise MemoryReadError(start)
+    function = context.function_at(callee.lookup_pc)
+    likely: int | None = None
+    for number, word in enumerate(words):
+        if not may_return_to(context, word):
+            continue
+        leads_here = calls(context, word, function[0]) if function is not None else None
+        if leads_here or (number == 0 and leads_here is None):
+            return _Slot(start + number * 4, number == 0)
+        if likely is None:
+            likely = start + number * 4
+    if likely is None:
+        return _Slot(start, words[0] == 0)  # 0 ends the stack
+    return _Slot(likely, False)
+
+
+def _word(context: UnwindContext, address: int) -> int:
+    return int.from_bytes(context.memory.read(address & _MASK, 4), "little")
