@@ -20,6 +20,11 @@ class DebugId(msgspec.Struct, frozen=True):
         return cls(text, age)
 
     @property
+    def is_null(self) -> bool:
+        """Tell whether the GUID is all zeros: what writers store where they have none."""
+        return not self.guid.strip("0")
+
+    @property
     def key(self) -> str:
         """Return the symbol-store key: GUID digits, then the age in hex without leading zeros."""
         return f"{self.guid}{self.age:X}"

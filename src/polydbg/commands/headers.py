@@ -16,7 +16,7 @@ from polydbg.commands.headers_text import (
     header_lines,
     section_lines,
 )
-from polydbg.commands.modules import is_reproducible
+from polydbg.commands.modules import identity_fields, is_reproducible
 from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.times import stamp_text
@@ -27,6 +27,7 @@ from polydbg.formats.pdb.dbi import NO_STREAM
 from polydbg.formats.pe.debug import DEBUG_TYPE_CODEVIEW, DebugEntry
 from polydbg.formats.pe.header import DIRECTORY_DEBUG
 from polydbg.images.pe import PeImage
+from polydbg.symbols.breakpad import BreakpadSource
 from polydbg.symbols.pdb import PdbSource
 
 _PAGE = 0x1000
@@ -157,6 +158,7 @@ def _lmi_fields(system: System, module: Module) -> Iterator[tuple[str, str]]:
     yield "Time Stamp", _stamp(image, info.timestamp)
     yield "Size", f"{info.size:x}"
     yield "CheckSum", f"{info.checksum:x}"
+    yield from identity_fields(info)
     if image is not None:
         yield "Characteristics", f"{image.characteristics:x}  "
         if rows := _debug_rows(image):
@@ -226,12 +228,17 @@ def _symbol_type(module: Module) -> str:
         )
         where = "image path" if beside else "symbol search path"
         return f"PDB      - Symbols loaded successfully from {where}."
+    if isinstance(module.symbols, BreakpadSource):
+        return "BREAKPAD - Symbols loaded successfully from symbol search path."
     if module.symbols is not None:
         return "EXPORT   - PDB not found"
     return "NONE     - PDB not found"
 
 
 def _load_report(module: Module) -> str:
+    if isinstance(module.symbols, BreakpadSource):
+        is_private = module.symbols.status.startswith("private")
+        return "private symbols & lines" if is_private else "public symbols "
     if not isinstance(module.symbols, PdbSource):
         return "export symbols" if module.symbols is not None else "no symbols loaded"
     words = "private symbols & lines" if module.symbols.status.startswith("private") else ""

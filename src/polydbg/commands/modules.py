@@ -16,7 +16,7 @@ from polydbg.commands.times import stamp_text
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.session import System
 from polydbg.images.pe import PeImage
-from polydbg.targets.target import UnloadedModuleInfo, VersionRecord
+from polydbg.targets.target import ModuleInfo, UnloadedModuleInfo, VersionRecord
 
 _CLUSTER = re.compile(r"(?:1m|sm|[Dolvukeifnptc])*")
 _OS_NAMES = {
@@ -201,8 +201,17 @@ def _row(system: System, module: Module, letters: set[str]) -> str:
         return f"{head}{name} {image}"
     if "c" in letters:
         return f"{head}{name} {module.info.checksum:08x}"
-    status = f"({module.status})"
+    status = f"({module.status})  "
     return f"{head}{name} {module.flag} {status:23}{_symbol_file(module)}"
+
+
+def identity_fields(info: ModuleInfo) -> list[tuple[str, str]]:
+    """Return what ties an ELF or Mach-O module to its files: the build id as the image has it, and
+    the id that Breakpad makes of it, or of the UUID, and names folders of symbol stores by."""
+    if info.is_pe:
+        return []
+    fields = [("Build ID", info.build_id.hex())] if info.build_id else []
+    return fields + ([("Debug ID", info.debug_id.key)] if info.debug_id is not None else [])
 
 
 def stamp_words(system: System, module: Module) -> str:
@@ -242,6 +251,7 @@ def _details(system: System, module: Module, browse: bool) -> ModuleDetails:
         ("CheckSum:", f"{info.checksum:08X}"),
         ("ImageSize:", f"{info.size:08X}"),
     ]
+    wide += [(f"{label}:", value) for label, value in identity_fields(info)]
     if info.version is not None and any(info.version.file_version):
         wide += _version_fields(info.version)
     wide += _version_strings(loaded)

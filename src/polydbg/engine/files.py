@@ -1,4 +1,7 @@
-"""Finds the files of modules: the PDB, the image; keeps the trail of where it looked.
+"""Finds the files of modules: symbols, the image; keeps the trail of where it looked.
+
+A Windows module's symbols are those of its PDB, without one those of a Breakpad file; of ELF and
+Mach-O modules Breakpad files are all that is read.
 
 An image comes first: its headers say which PDB belongs to it where the dump does not, its unwind
 tables carry x64 stacks, and its folder is one more place for the PDB. Beside the paths of the
@@ -18,11 +21,13 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, TargetError
 from polydbg.base.identifiers import DebugId
 from polydbg.base.text import sanitise_line
+from polydbg.engine.breakpad_files import add_second_search, breakpad_wanted, open_matching
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
 from polydbg.engine.settings import LOAD_ANYTHING, Settings
 from polydbg.engine.source_view import SourceView
 from polydbg.images.image import CodeViewRecord
 from polydbg.images.pe import PeImage
+from polydbg.symbols.breakpad import BreakpadSource
 from polydbg.symbols.exports import ExportSource
 from polydbg.symbols.pdb import PdbSource, open_pdb
 from polydbg.symbols.store import (
@@ -50,7 +55,6 @@ _LACKING = frozenset(
     )
 )
 """Notices of files that are not there."""
-_ELF_RECORD = "BpEL"
 
 Notify = Callable[[str, str], None]
 
@@ -110,16 +114,13 @@ class FileFinder:
         image = modules.image(module)
         record = _record(module.info, image)
         trail = Trail()
-        source, mismatched = self._open_pdb(module, record, image, dump_path, trail)
         module.pdb_key = record.debug_id
         module.symbol_trail = trail
-        module.mismatched = mismatched
-        if _is_foreign(module.info):
-            module.state = SymbolState.NONE
-            name = sanitise_line(module.info.file_name)
-            self.notify("symbols.dwarf", f"{name}: DWARF symbols are not read by this version")
+        if not module.info.is_pe:
+            self._load_foreign(module, record, dump_path, trail)
             self._trace(module)
             return
+        source, module.mismatched = self._open_any(module, record, image, dump_path, trail)
         if image is None and module.info not in self._warned:
             self._warned.add(module.info)
             self.notify(
@@ -135,6 +136,20 @@ class FileFinder:
         else:
             self._without_pdb(module, image, trail)
         self._trace(module)
+
+    def _load_foreign(self, module: Module, record: _Record, dump_path: str, trail: Trail) -> None:
+        """Fill the symbols of an ELF or Mach-O module: Breakpad's, else none."""
+        name = sanitise_line(module.info.file_name)
+        source, module.mismatched = self._open_breakpad(module, record, dump_path, trail)
+        if source is not None:
+            module.symbols = source
+            module.state = SymbolState.LOADED
+            self._say_mismatched(module)
+            return
+        module.state = SymbolState.NONE
+        detail = "DWARF symbols are not read by this version"
+        trail.add(f"symbols in {module.info.file_name}", Outcome.NOT_ASKED, detail)
+        self.notify("symbols.dwarf", f"{name}: no Breakpad symbol file was found; {detail}")
 
     def take_missing(self) -> str:
         """Return the name of the first module whose files were not found since the last call,
@@ -198,7 +213,11 @@ class FileFinder:
             self.notify("symbols.unverified", f"*** WARNING: Unable to verify timestamp for {name}")
         elif image is not None and not module.info.checksum:
             self.notify("symbols.unverified", f"*** WARNING: Unable to verify checksum for {name}")
+        self._say_mismatched(module)
+
+    def _say_mismatched(self, module: Module) -> None:
         if module.mismatched:
+            name = sanitise_line(module.info.file_name)
             self.notify(
                 "symbols.mismatched",
                 f"*** WARNING: symbols are of another build, loaded all the same: {name}",
@@ -221,10 +240,7 @@ class FileFinder:
         codeview, image_file = record.codeview, module.image_file
         path = codeview.path if codeview else ""
         stem = os.path.splitext(module.info.file_name)[0]
-        folders = [image_file.parent] if image_file is not None else []
-        folders += [folder for folder in _dump_folder(dump_path) if folder not in folders]
-        searched = {store for e in self._settings.symbol_path.elements for store in e.stores}
-        extra: list[str | Path] = [f for f in folders if str(f) not in searched]
+        extra: list[str | Path] = [*self._other_folders(image_file, dump_path)]
         if path:
             extra.append(path)
         key = codeview.debug_id if codeview else None
@@ -237,6 +253,56 @@ class FileFinder:
             image_name=module.info.file_name,
         )
 
+    def _other_folders(self, image_file: Path | None, dump_path: str) -> list[Path]:
+        """Return the folders of the image and of the dump, where no path element names them."""
+        folders = [image_file.parent] if image_file is not None else []
+        folders += [folder for folder in _dump_folder(dump_path) if folder not in folders]
+        searched = {store for e in self._settings.symbol_path.elements for store in e.stores}
+        return [folder for folder in folders if str(folder) not in searched]
+
+    def _open_any(
+        self,
+        module: Module,
+        record: _Record,
+        image: PeImage | None,
+        dump_path: str,
+        trail: Trail,
+    ) -> tuple[PdbSource | BreakpadSource | None, bool]:
+        """Return the PDB of this build, else its Breakpad file, else what is of another build."""
+        pdb, mismatched = self._open_pdb(module, record, image, dump_path, trail)
+        if pdb is not None and not mismatched:
+            return pdb, False
+        second = Trail()
+        found, other_build = self._open_breakpad(module, record, dump_path, second)
+        path = record.codeview.path if record.codeview else ""
+        add_second_search(trail, second, breakpad_wanted(module.info, None, path, ()))
+        if found is None or (pdb is not None and other_build):
+            return pdb, mismatched
+        if pdb is not None:
+            pdb.close()
+        return found, other_build
+
+    def _open_breakpad(
+        self, module: Module, record: _Record, dump_path: str, trail: Trail
+    ) -> tuple[BreakpadSource | None, bool]:
+        """Return the Breakpad file and whether it is of another build; say what is damaged."""
+        path = record.codeview.path if record.codeview else ""
+        folders = self._other_folders(module.image_file, dump_path)
+        source, mismatched = open_matching(
+            module.info,
+            breakpad_wanted(module.info, record.debug_id, path, folders),
+            record.debug_id,
+            self._settings.symbol_path,
+            trail,
+            load_anything=self._loads_anything(module.info),
+            cancel=self.cancel,
+        )
+        if source is not None:
+            for warning in source.warnings():
+                text = sanitise_line(f"*** WARNING: {source.path}: {warning.message}")
+                self.notify("symbols.damaged-records", text)
+        return source, mismatched
+
     def _open_pdb(
         self,
         module: Module,
@@ -247,11 +313,6 @@ class FileFinder:
     ) -> tuple[PdbSource | None, bool]:
         """Return the PDB, ready for questions, and whether it is of another build."""
         wanted = self.pdb_wanted(module, record, dump_path)
-        if _is_foreign(module.info):
-            trail.begin(wanted, [e.text for e in self._settings.symbol_path.elements])
-            detail = "not a Windows image; DWARF symbols are not read by this version"
-            trail.add(f"symbols of {module.info.file_name}", Outcome.NOT_ASKED, detail)
-            return None, False
         expected = record.debug_id
 
         def verify(path: Path) -> IdCheck:
@@ -301,7 +362,7 @@ class FileFinder:
         info = module.info
         trail = module.image_trail = Trail()
         extra: list[str | Path] = [*_dump_folder(dump_path)]
-        if not _is_foreign(info):
+        if info.is_pe:
             extra.append(info.image_path)
         wanted = Wanted(
             kind=FileKind.IMAGE,
@@ -326,7 +387,7 @@ class FileFinder:
     def unwind_data_missing(self, module: Module) -> None:
         """Say that a stack needed the image of *module*, unless its absence was said already."""
         info = module.info
-        if info in self._warned or module.image_file is not None or _is_foreign(info):
+        if info in self._warned or module.image_file is not None or not info.is_pe:
             return
         self._warned.add(info)
         name = sanitise_line(info.file_name)
@@ -358,12 +419,6 @@ class FileFinder:
                 f" - {path}"
             ),
         )
-
-
-def _is_foreign(info: ModuleInfo) -> bool:
-    """Return whether a module of a Breakpad or Crashpad dump is an ELF or Mach-O file: then its
-    record names no PDB, whatever its signature."""
-    return info.codeview_signature == _ELF_RECORD or info.image_path.startswith("/")
 
 
 def _dump_folder(dump_path: str) -> tuple[Path, ...]:

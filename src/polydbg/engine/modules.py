@@ -73,6 +73,8 @@ class Module(msgspec.Struct, eq=False):
             return "M"
         if self.symbols is not None and self.symbols.status.startswith("export"):
             return " "
+        if not self.info.is_pe:
+            return " "  # ELF and Mach-O images are compared by their ids
         if not self.info.timestamp or (self._image_tried and self._image is None):
             return "T"
         return " " if self.info.checksum else "C"

@@ -96,6 +96,12 @@ class ModuleInfo(msgspec.Struct, frozen=True):
         return self.base + self.size
 
     @property
+    def is_pe(self) -> bool:
+        """Tell whether the module is a Windows image. In dumps of Breakpad and Crashpad it may be
+        an ELF or Mach-O file: then its record names no PDB, whatever its signature."""
+        return self.codeview_signature != "BpEL" and not self.image_path.startswith("/")
+
+    @property
     def code_id(self) -> CodeId:
         """Return the store key of the image: PE timestamp and size."""
         return CodeId(self.timestamp, self.size)

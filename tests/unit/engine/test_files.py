@@ -135,7 +135,7 @@ def test_wrong_age_is_told_from_another_build(open_dump: Open, tmp_path: Path) -
 
 def test_wrong_guid(open_dump: Open, tmp_path: Path, pdb_id: DebugId) -> None:
     put(tmp_path / "s" / "practice.pdb")
-    module = load(open_dump(symbols=str(tmp_path / "s"), guid="0" * 32))
+    module = load(open_dump(symbols=str(tmp_path / "s"), guid="1" * 32))
     assert module.symbol_trail is not None
     entry = next(e for e in module.symbol_trail.entries if e.outcome is Outcome.WRONG_ID)
     assert entry.found_id == pdb_id.key
@@ -322,11 +322,15 @@ def test_files_of_other_systems_are_not_taken_for_pdbs(tmp_path: Path) -> None:
     session.files.notify = lambda identifier, message: notices.append(message)
     module = session.open_dump(str(tmp_path / "x.dmp")).modules.modules[0]
     session.current.modules.symbols(module)
-    assert notices == ["app: DWARF symbols are not read by this version"]
+    assert notices == [
+        "app: no Breakpad symbol file was found; DWARF symbols are not read by this version"
+    ]
     assert session.files.take_missing() == ""
-    assert outcomes(module) == [Outcome.NOT_ASKED]
+    assert outcomes(module) == [Outcome.MISSING, Outcome.NOT_ASKED]
     assert module.symbol_trail is not None
-    assert "DWARF" in module.symbol_trail.advice()[0]
+    advice = module.symbol_trail.advice()
+    assert "DWARF" in advice[0]
+    assert "No search path is set: .sympath DIR, where DIR holds app.sym" in advice[1]
 
 
 def test_a_pdb_of_the_right_name_and_unknown_id(open_dump: Open, tmp_path: Path) -> None:

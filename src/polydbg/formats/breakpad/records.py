@@ -30,7 +30,8 @@ _CFI_WORDS = 4096
 
 
 class ModuleRecord(msgspec.Struct, frozen=True):
-    """``MODULE os cpu id name``: *debug_id* is ``None`` when the id has another form."""
+    """``MODULE os cpu id name``: *debug_id* is ``None`` when the id has another form or is all
+    zeros."""
 
     os: str
     arch: str
@@ -40,7 +41,8 @@ class ModuleRecord(msgspec.Struct, frozen=True):
     @property
     def debug_id(self) -> DebugId | None:
         match = _ID.fullmatch(self.id_text)
-        return DebugId(match[1].upper(), int(match[2], 16)) if match else None
+        found = DebugId(match[1].upper(), int(match[2], 16)) if match else None
+        return None if found is None or found.is_null else found
 
 
 class Row(msgspec.Struct, frozen=True):

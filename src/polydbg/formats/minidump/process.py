@@ -294,15 +294,15 @@ def parse_codeview(view: View, location: Location) -> CodeView | None:
     signature = data[:4]
     if signature == b"RSDS" and len(data) >= 0x18:
         age = int.from_bytes(data[0x14:0x18], "little")
-        return CodeView("RSDS", DebugId.from_guid_bytes(data[4:0x14], age), utf8_text(data[0x18:]))
+        found = DebugId.from_guid_bytes(data[4:0x14], age)
+        return CodeView("RSDS", None if found.is_null else found, utf8_text(data[0x18:]))
     if signature == b"NB10" and len(data) >= 0x10:
         _, stamp, age = struct.unpack_from("<III", data, 4)
         return CodeView("NB10", DebugId(f"{stamp:08X}", age), ansi_text(data[0x10:]))
     if signature == b"LEpB" and len(data) > 4:  # 'BpEL' as a number, stored low byte first
         build_id = data[4:]
-        return CodeView(
-            "BpEL", DebugId.from_guid_bytes(build_id[:16].ljust(16, b"\0"), 0), "", build_id
-        )
+        found = DebugId.from_guid_bytes(build_id[:16].ljust(16, b"\0"), 0)
+        return CodeView("BpEL", None if found.is_null else found, "", build_id)
     return CodeView(signature.decode("latin-1"), None)
 
 
