@@ -3,9 +3,7 @@
 import io
 import multiprocessing
 import os
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from polydbg.symbols.store import (
     Wanted,
     locate,
 )
+from polydbg.testing.cabinet_builder import cabinet
 
 GUID = "3249D99D0C4049318610F4E4FB0B6936"
 KEY = GUID + "1"
@@ -63,39 +62,6 @@ def search(
 
 def outcomes(trail: Trail) -> list[Outcome]:
     return [entry.outcome for entry in trail.entries]
-
-
-def cabinet(data: bytes, *, method: int = 1, length: int | None = None) -> bytes:
-    """Build a cabinet of one file the way makecab does, with checksums."""
-    blocks, window = b"", b""
-    count = 0
-    for at in range(0, len(data), 0x8000):
-        part = data[at : at + 0x8000]
-        packed = part
-        if method == 1:
-            packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=window)
-            packed = b"CK" + packer.compress(part) + packer.flush()
-        window = part
-        sizes = struct.pack("<HH", len(packed), len(part))
-        blocks += struct.pack("<I", slow_checksum(packed, slow_checksum(sizes, 0))) + sizes + packed
-        count += 1
-    name = b"x.pdb\0"
-    data_at = 36 + 8 + 16 + len(name)
-    head = struct.pack(
-        "<4sIIIIIBBHHHHH", b"MSCF", 0, data_at + len(blocks), 0, 44, 0, 3, 1, 1, 1, 0, 0, 0
-    )
-    folder = struct.pack("<IHH", data_at, count, method)
-    entry = struct.pack("<IIHHHH", len(data) if length is None else length, 0, 0, 0, 0, 0)
-    return head + folder + entry + name + blocks
-
-
-def slow_checksum(data: bytes, seed: int) -> int:
-    """The loop of the specification, to judge the fast one."""
-    at = 0
-    while len(data) - at >= 4:
-        seed ^= int.from_bytes(data[at : at + 4], "little")
-        at += 4
-    return seed ^ int.from_bytes(data[at:], "big")
 
 
 @pytest.mark.parametrize(
