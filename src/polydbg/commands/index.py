@@ -1,10 +1,12 @@
 """Which module declares which command: made by ``polydbg docs index``."""
 
 INDEX = {
-    "!address": "refused",
+    "!address": "address",
     "!analyze": "refused",
     "!avrf": "refused",
+    "!breakpad": "crash_reports",
     "!chkimg": "refused",
+    "!crashpad": "crash_reports",
     "!critsec": "refused",
     "!cs": "refused",
     "!dh": "headers",
@@ -25,6 +27,7 @@ INDEX = {
     "!heap": "refused",
     "!htrace": "refused",
     "!igrep": "disassemble",
+    "!linux": "linux_files",
     "!list": "refused",
     "!lmi": "headers",
     "!locks": "refused",
@@ -38,7 +41,7 @@ INDEX = {
     "!token": "refused",
     "!uniqstack": "refused",
     "!vadump": "refused",
-    "!vprot": "refused",
+    "!vprot": "address",
     "#": "disassemble",
     "$$": "control",
     "$$<": "refused",

@@ -110,8 +110,9 @@ def parse_maps(data: bytes) -> tuple[Mapping, ...]:
 
 
 def parse_status(data: bytes) -> dict[str, str]:
-    """Return the fields of ``status`` (``Name``, ``Tgid``, ``VmRSS``, ...) with their text."""
-    return dict(_fields(data, ":"))
+    """Return the fields of ``status`` (``Name``, ``Tgid``, ``VmRSS``, ...) with their text, in
+    which columns are one blank apart."""
+    return {name: " ".join(value.split()) for name, value in _fields(data, ":")}
 
 
 def parse_cpuinfo(data: bytes) -> tuple[dict[str, str], ...]:

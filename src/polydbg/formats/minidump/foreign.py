@@ -20,6 +20,7 @@ MAX_ANNOTATIONS = 20_000
 MAX_VALUE = 0x10000
 MAX_MACOS_STRING = 8192
 MACOS_RECORDS = 20
+ANNOTATION_STRING = 1
 
 
 class BreakpadInfo(msgspec.Struct, frozen=True):
