@@ -364,7 +364,8 @@ def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if module.symbol_trail is not None:
         yield symbol_search(module, module.symbol_trail)
     if module.image_trail is not None:
-        lacks_unwind_data = image is None and system.machine == "amd64"
+        is_x64 = system.machine == "amd64" and module.info.is_pe
+        lacks_unwind_data = image is None and is_x64
         yield image_search(module, module.image_trail, lacks_unwind_data=lacks_unwind_data)
 
 
