@@ -1,8 +1,9 @@
 """Names in Breakpad symbol files: what the function is called, and what its parameters are.
 
 Writers put down what their demangler says: ``main(int, char**)``, ``A::f<int>(int) const``, for
-templates of the Itanium scheme with the type that is returned in front, for Rust and Objective-C
-without parameters. Where the parts cannot be told apart for certain, the name stays whole.
+templates of the Itanium scheme and for what MSVC calls static with the type that is returned in
+front, for Rust and Objective-C without parameters. Where the parts cannot be told apart for
+certain, the name stays whole.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ _SUFFIX = re.compile(
     r"(?: (?:const|volatile|noexcept|&&?|\[clone [^\]]*\]|\(\.[^()]*\))|\[abi:\w+\])+$"
 )
 _OPERATOR = re.compile(r"\boperator(?:\(\)|\[\]|<=>|->\*?|<<=?|>>=?|[<>]=?|,)?")
-_OF_SOMETHING = frozenset(("to", "for", "thunk"))  # "non-virtual thunk to ..."
+# What a name is of, and no type: "non-virtual thunk to ...", "closure #1 () in ..."
+_OF_SOMETHING = frozenset(("to", "for", "thunk", "of", "in", "from", "witness"))
 _OPEN = "<([{`"
 _CLOSE = ">)]}'"
 _MAX_NAME = 4096
@@ -65,8 +67,8 @@ def _opening(text: str) -> int:
 
 
 def _without_type(head: str) -> str:
-    """Return *head* without the type that a function template of the Itanium scheme returns."""
-    if " " not in head or not head.endswith(">"):
+    """Return *head* without the type that the function returns."""
+    if " " not in head:
         return head
     depth = start = index = 0
     while index < len(head):

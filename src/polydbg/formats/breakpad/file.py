@@ -52,7 +52,9 @@ _BODY_END = re.compile(rb"\n(?:FUNC|PUBLIC|STACK|FILE|INFO|MODULE|INLINE_ORIGIN)
 _BODY_LINE = re.compile(rb"[^\r\n]+")
 _ROW = re.compile(rb"(%s) +(%s) +([0-9]{1,10}) +([0-9]{1,10}) *" % (_HEX, _HEX))
 _KNOWN = re.compile(rb"(?:MODULE|INFO|FILE|FUNC|PUBLIC|INLINE_ORIGIN|STACK (?:CFI|WIN)) ")
+_HIDDEN = frozenset((0xFEEFEE, 0xF00F00))
 _MAX_INFO_LINES = 64
+_MAX_PIECES = 256
 _MAX_BODY = 4 << 20
 _MAX_DELTAS = 100_000
 _MAX_FILES_OF_A_NAME = 256
@@ -212,9 +214,25 @@ class BreakpadFile:
     # -- lines ---------------------------------------------------------------------------------
 
     def body(self, offset: int) -> Body:
-        """Return lines and inlined calls of the ``FUNC`` record at *offset*."""
-        start = _LINE.match(self._data, offset)
-        begin = start.end() if start else offset
+        """Return lines and inlined calls of the ``FUNC`` record at *offset*.
+
+        Of a function that lies in pieces, writers put one record after the other and the lines of
+        them all behind the last.
+        """
+        begin = self._end_of_line(offset)
+        name = self.name_at(offset)
+        for _ in range(_MAX_PIECES):
+            if self._data[begin : begin + 6] != b"\nFUNC " or self.name_at(begin + 1) != name:
+                break
+            begin = self._end_of_line(begin + 1)
+        return self._body_from(begin)
+
+    def _end_of_line(self, offset: int) -> int:
+        line = _LINE.match(self._data, offset)
+        end = line.end() if line else offset
+        return end + 1 if self._data[end : end + 1] == b"\r" else end
+
+    def _body_from(self, begin: int) -> Body:
         limit = min(begin + _MAX_BODY, len(self._data))
         end = _BODY_END.search(self._data, begin, limit)
         if end is None and limit < len(self._data):
@@ -232,8 +250,7 @@ class BreakpadFile:
                 inlines.append(inline)
             elif line.strip():
                 self._damaged += 1
-        rows.sort(key=lambda row: row.start)
-        return Body(tuple(rows), tuple(inlines))
+        return Body(_visible(rows), tuple(inlines))
 
     def rows_of_files(self, numbers: frozenset[int]) -> Iterator[tuple[int, int, int]]:
         """Yield (start, size, line) of every line record of the files *numbers*."""
@@ -293,6 +310,20 @@ class BreakpadFile:
             if record is not None:
                 return record
         return None
+
+
+def _visible(rows: list[Row]) -> tuple[Row, ...]:
+    """Return the rows in the order of their addresses. Rows that PDBs mark as made by the compiler
+    become part of the row before them."""
+    rows.sort(key=lambda row: row.start)
+    seen: list[Row] = []
+    for row in rows:
+        if row.line not in _HIDDEN:
+            seen.append(row)
+        elif seen and seen[-1].start + seen[-1].size == row.start:
+            last = seen.pop()
+            seen.append(Row(last.start, last.size + row.size, last.line, last.file))
+    return tuple(seen)
 
 
 def _match(pattern: re.Pattern[bytes], data: Buffer, offset: int) -> bytes:
