@@ -13,7 +13,9 @@ from polydbg.commands.output import Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.times import duration_text, session_time_text
 from polydbg.engine.session import System
+from polydbg.engine.system_names import system_name
 from polydbg.targets.dump_file import shown_path
+from polydbg.targets.process_files import process_files
 from polydbg.targets.target import SystemInfo
 
 _MACHINE_WORDS = {
@@ -22,6 +24,8 @@ _MACHINE_WORDS = {
     "arm64": "ARM 64-bit (AArch64)",
     "arm": "ARM (NT) Thumb-2",
 }
+_FOREIGN_MACHINES = {"x86": "x86", "arm": "ARM"}
+"""Words of systems that are not Windows, where they differ."""
 _EFFECTIVE = {
     "amd64": "x64 (AMD64)",
     "x86": "x86 compatible (x86)",
@@ -72,8 +76,6 @@ class TargetTimes(ShownItem, frozen=True):
 
 def windows_name(system: SystemInfo) -> str:
     """Return the marketing name of a Windows version as the engine words it."""
-    if system.platform != "windows":
-        return f"{system.platform.capitalize()}"
     version = (system.major, system.minor)
     if version == (10, 0):
         if system.product_type in (2, 3):
@@ -102,7 +104,10 @@ def description(system: System) -> TargetDescription:
     if info.platform == "windows":
         os_line = f"{windows_name(info)} Version {info.build}{pack} {processors} Free {machine}"
     else:
-        os_line = f"{windows_name(info)}{pack} {processors} {machine}"
+        files = process_files(system.target)
+        words = [system_name(info, files.distribution if files is not None else "")]
+        words += [processors] if info.processor_count else []
+        os_line = " ".join([*words, _FOREIGN_MACHINES.get(system.target.arch, machine)])
     lines = [os_line]
     product = _PRODUCTS.get(info.product_type, "") if info.platform == "windows" else ""
     if product:

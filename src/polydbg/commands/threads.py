@@ -13,6 +13,7 @@ from polydbg.commands.registry import command
 from polydbg.commands.stop_display import selection_display
 from polydbg.engine.session import System
 from polydbg.targets.dump_file import shown_path
+from polydbg.targets.process_files import process_files
 from polydbg.targets.target import UNKNOWN_PROCESS_ID, ThreadInfo
 
 _LIVE_ONLY = "fumn"
@@ -239,8 +240,20 @@ def processes(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if number and cursor.match(r"s(?=[\s;]|$)"):
         yield from selection_display(ctx)
         return
-    image = system.target.modules()[0].image_path if system.target.modules() else "?NoImage?"
-    yield ProcessRow(ordinal=0, id=process_id(system), marker=".", image=sanitise_line(image))
+    yield ProcessRow(
+        ordinal=0, id=process_id(system), marker=".", image=sanitise_line(_program(system))
+    )
+
+
+def _program(system: System) -> str:
+    """Return the program's path, or what Linux's files call it where there is no module."""
+    modules = system.target.modules()
+    if modules:
+        return modules[0].image_path
+    files = process_files(system.target)
+    if files is not None and (files.command_line or files.status):
+        return files.command_line[0] if files.command_line else files.status.get("Name", "")
+    return "?NoImage?"
 
 
 @command(
