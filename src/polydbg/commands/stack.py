@@ -26,7 +26,8 @@ _LAST_CONTEXT = "  *** Stack trace for last set context - .thread/.cxr resets it
 _NO_UNWIND = "WARNING: Stack unwind information not available. Following frames may be wrong."
 _NO_MODULE = "WARNING: Frame IP not in any known module. Following frames may be wrong."
 _DASHES = "--------`--------"
-_UNWOUND = ("amd64", "x86")
+_UNWOUND = ("amd64", "x86", "arm64", "arm")
+_POSITIONS = {"amd64": ("rip", "rsp"), "x86": ("eip", "esp")}
 _HAS_EBP_FRAME = re.compile(r"\$T0 \$ebp =")
 
 
@@ -165,7 +166,7 @@ def _start(
             values.append(ctx.expression(cursor))
         if not values:
             raise CommandError("Numeric expression missing from '<EOL>'")
-        pc, sp = ("rip", "rsp") if system.pointer_size == 8 else ("eip", "esp")
+        pc, sp = _POSITIONS.get(system.machine, ("pc", "sp"))
         registers[sp] = values[0]
         if len(values) == 2:
             # "k = Sp Ip" and "k = Sp count" look alike; a count is at most 0xffff.

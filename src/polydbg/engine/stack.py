@@ -15,6 +15,7 @@ from polydbg.images.pe import PeImage
 from polydbg.memory.space import AddressSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite
+from polydbg.targets.crash_report import crash_report
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.walker import walk
 
@@ -53,8 +54,14 @@ class _UnwindView:
     def __init__(self, system: System) -> None:
         self._system = system
         self._modules = system.modules
-        self._images_tell_frames = system.machine == "amd64"
+        self._images_tell_frames = system.machine in ("amd64", "arm64", "arm")
         self.memory: AddressSpace = system.memory
+
+    @property
+    def address_mask(self) -> int:
+        report = crash_report(self._system.target)
+        crashpad = report.crashpad_info if report is not None else None
+        return crashpad.address_mask if crashpad is not None else 0
 
     def image_at(self, address: int) -> tuple[int, PeImage] | None:
         module = self._modules.at(address)
@@ -139,7 +146,7 @@ def walk_stack(
 ) -> Iterator[StackFrame]:
     """Yield at most *limit* rows of the stack that *registers* begin, innermost first."""
     number = 0
-    for frame in walk(_UnwindView(system), registers, limit, cancel):
+    for frame in walk(_UnwindView(system), registers, limit, cancel, system.machine):
         for row in _expand(system, frame, number, inline):
             if number >= limit:
                 return

@@ -2,7 +2,7 @@
 
 Knows what belongs together (headers, debug directory, exports, version, unwind tables) and keeps
 what it has read; the layouts are in :mod:`polydbg.formats.pe`, unwinding in
-:mod:`polydbg.unwind.pe_amd64`.
+:mod:`polydbg.unwind.pe_amd64` and :mod:`polydbg.unwind.pe_arm`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polydbg.base.errors import FormatError, MemoryReadError, TargetError
 from polydbg.base.identifiers import CodeId, DebugId
@@ -18,6 +19,9 @@ from polydbg.formats.pe.resources import version
 from polydbg.images.image import CodeViewRecord, Export, Section
 from polydbg.images.pe_spaces import FileImageSpace, LoadedImageSpace
 from polydbg.memory.space import AddressSpace, Buffer, BufferSpace
+
+if TYPE_CHECKING:
+    from polydbg.formats.pe.arm_unwind import ArmUnwindInfo
 
 _HEADER_ROOM = 0x10000000
 _CACHE_LIMIT = 20_000
@@ -50,6 +54,7 @@ class PeImage:
         self._relocation_blocks: dict[int, tuple[int, int]] | None = None
         self._functions: dict[int, pdata.RuntimeFunction | None] = {}
         self._chains: dict[int, tuple[pdata.UnwindInfo, ...]] = {}
+        self._arm_unwind: dict[int, ArmUnwindInfo | None] = {}
 
     @classmethod
     def from_file(cls, path: str | Path) -> PeImage:
@@ -328,3 +333,15 @@ class PeImage:
             found = pdata.chain_of(self._space, function)
             self._chains[function.unwind_rva] = found
         return found
+
+    def arm_unwind_at(self, rva: int) -> ArmUnwindInfo | None:
+        """Return the unwind information at *rva* (ARM64, ARM), ``None`` for a leaf function."""
+        from polydbg.formats.pe.arm_unwind import find_info
+
+        if rva not in self._arm_unwind:
+            if len(self._arm_unwind) >= _CACHE_LIMIT:
+                self._arm_unwind.clear()
+            self._arm_unwind[rva] = find_info(
+                self._space, self.directories[header.DIRECTORY_EXCEPTION], self.machine, rva
+            )
+        return self._arm_unwind[rva]

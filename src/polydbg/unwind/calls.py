@@ -1,9 +1,10 @@
-"""Whether a word on the stack can be a return address: the x86 and x64 calls before it."""
+"""Whether a word can be a return address: what is before it, and how x86 and x64 call."""
 
 from __future__ import annotations
 
 from polydbg.base.errors import DebuggerError
-from polydbg.unwind.method import UnwindContext
+from polydbg.unwind.arm_calls import ends_with_arm_call
+from polydbg.unwind.method import AMD64, Convention, UnwindContext, code_address
 
 _LONGEST = 7
 _MAX_JUMPS = 3
@@ -28,13 +29,21 @@ def code_before(context: UnwindContext, address: int) -> bytes:
     return code if len(code) == address - start else b""
 
 
-def may_return_to(context: UnwindContext, address: int) -> bool:
-    """Return whether *address* can be a return address: behind a call, where its code is at hand,
+def may_return_to(context: UnwindContext, value: int, convention: Convention = AMD64) -> bool:
+    """Return whether *value* can be a return address: behind a call, where its code is at hand,
     else in known code that the symbols do not call data."""
+    address = code_address(context, convention, value)
     if not context.is_code(address):
         return False
     code = code_before(context, address)
-    return ends_with_call(code) if code else not context.is_data(address)
+    return is_behind_call(code, value, convention) if code else not context.is_data(address)
+
+
+def is_behind_call(code: bytes, value: int, convention: Convention) -> bool:
+    """Return whether *code*, which ends at the return address *value*, ends with a call."""
+    if convention.lr:
+        return ends_with_arm_call(code, convention.machine, value)
+    return ends_with_call(code)
 
 
 def calls(context: UnwindContext, address: int, function: int) -> bool | None:

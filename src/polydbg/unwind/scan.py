@@ -6,9 +6,9 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from polydbg.unwind.calls import code_before, ends_with_call
+from polydbg.unwind.calls import code_before, is_behind_call
 from polydbg.unwind.frames import FrameTrust
-from polydbg.unwind.method import Callee, Caller, UnwindContext
+from polydbg.unwind.method import Callee, Caller, UnwindContext, code_address
 
 MAX_WORDS: Final = 1024
 """How far to look, in words: a frame beyond that is as good as lost."""
@@ -25,11 +25,12 @@ class StackScan:
         names = callee.convention
         start = (callee.sp + names.size - 1) // names.size * names.size
         unproven: tuple[int, int] | None = None
-        for address, value in self._words(context, start, names.size):
+        for address, word in self._words(context, start, names.size):
+            value = code_address(context, names, word)
             if not context.is_code(value):
                 continue
             code = code_before(context, value)
-            if ends_with_call(code):
+            if is_behind_call(code, word, names):
                 return self._caller(callee, address, value)
             if not code and unproven is None and not context.is_data(value):
                 unproven = address, value

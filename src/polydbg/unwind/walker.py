@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import MemoryReadError, UnwindError
 from polydbg.base.text import address_text
 from polydbg.unwind.amd64_rules import PRESERVED as PRESERVED_AMD64
-from polydbg.unwind.cfi import CFI_AMD64, CFI_X86
+from polydbg.unwind.arm_frames import ArmFramePointer, LinkRegister
+from polydbg.unwind.cfi import CFI_AMD64, CFI_ARM, CFI_ARM64, CFI_X86
 from polydbg.unwind.frame_pointer import FramePointer
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.method import (
     AMD64,
+    ARM,
+    ARM64,
     X86,
     Callee,
     Caller,
@@ -21,8 +26,10 @@ from polydbg.unwind.method import (
     NotUnwoundError,
     UnwindContext,
     UnwindMethod,
+    code_address,
 )
 from polydbg.unwind.pe_amd64 import PeAmd64
+from polydbg.unwind.pe_arm import PeArm
 from polydbg.unwind.scan import StackScan
 from polydbg.unwind.wild_call import WildCall
 from polydbg.unwind.x86_code import PRESERVED as PRESERVED_X86
@@ -33,9 +40,13 @@ MAX_FRAMES: Final = 4096
 
 NOTHING_FOUND: Final = "no unwind information and no return address on the stack"
 
+_ARM_GUESSES = (LinkRegister(), ArmFramePointer(), LinkRegister(is_last=True), StackScan())
+
 _METHODS: dict[Convention, Sequence[UnwindMethod]] = {
     AMD64: (WildCall(PRESERVED_AMD64), PeAmd64(), CFI_AMD64, FramePointer(), StackScan()),
     X86: (WildCall(PRESERVED_X86), X86Frames(), CFI_X86, FramePointer(), StackScan()),
+    ARM64: (PeArm("arm64"), CFI_ARM64, *_ARM_GUESSES),
+    ARM: (PeArm("arm"), CFI_ARM, *_ARM_GUESSES),
 }
 
 
@@ -44,13 +55,14 @@ def walk(
     registers: Mapping[str, int],
     limit: int,
     cancel: CancelToken | None = None,
+    machine: str = "",
 ) -> Iterator[Frame]:
     """Yield at most *limit* frames, innermost first; the first has *registers* themselves.
 
     *registers* are named in lower case (``rip`` or ``eip``, ...); without pc or sp there is no
     frame. What cannot be unwound ends the walk: the last frame's *note* says why.
     """
-    convention = next((c for c in _METHODS if c.pc in registers and c.sp in registers), None)
+    convention = _convention(registers, machine)
     if convention is None:
         return
     callee = Callee(dict(registers), False, True, convention)
@@ -75,6 +87,16 @@ def walk(
             return
 
 
+def _convention(registers: Mapping[str, int], machine: str) -> Convention | None:
+    """Return the convention of *registers*; *machine* tells those with the same names apart."""
+    for convention in _METHODS:
+        # pc and sp are what most processors call them: then the machine has to say which it is.
+        is_meant = not convention.lr or machine in ("", convention.machine)
+        if is_meant and convention.pc in registers and convention.sp in registers:
+            return convention
+    return None
+
+
 def _caller_of(callee: Callee, context: UnwindContext) -> tuple[Caller | None, str]:
     """Return the caller and a note; without a caller the note says why there is none."""
     note = ""
@@ -90,11 +112,20 @@ def _caller_of(callee: Callee, context: UnwindContext) -> tuple[Caller | None, s
             note = error.message
             continue
         if caller is not None:
-            return caller, note
+            return _at_code_address(caller, callee.convention, context), note
     if not note and not context.memory.read_some(callee.sp, callee.convention.size):
         address = address_text(callee.sp, callee.convention.size)
         note = f"stack memory at {address} is not in the dump"
     return None, note or NOTHING_FOUND
+
+
+def _at_code_address(caller: Caller, names: Convention, context: UnwindContext) -> Caller:
+    """Return *caller* with the address that its pc leads to, see :func:`code_address`."""
+    pc = caller.registers[names.pc]
+    address = code_address(context, names, pc)
+    if address == pc:
+        return caller
+    return msgspec.structs.replace(caller, registers={**caller.registers, names.pc: address})
 
 
 def _reason_to_stop(callee: Callee, caller: Caller, seen: set[tuple[int, int]]) -> str | None:
@@ -103,6 +134,8 @@ def _reason_to_stop(callee: Callee, caller: Caller, seen: set[tuple[int, int]]) 
         return None
     if (pc, sp) in seen:
         return "the stack repeats itself"
+    if sp == callee.sp and callee.convention.lr and not callee.is_return_address:
+        return None  # it has nothing on the stack yet: its return address is in lr
     # An interrupted frame may stand on another stack.
     if sp <= callee.sp and not caller.machine_frame:
         return "the stack pointer does not rise"
