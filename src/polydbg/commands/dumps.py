@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
-from polydbg.base.errors import CommandError
+from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
@@ -14,7 +15,8 @@ from polydbg.commands.registry import command
 from polydbg.commands.stop_display import RowStyle, instruction_at
 from polydbg.commands.target_info import description, times
 from polydbg.commands.threads import process_id
-from polydbg.engine.cause import likely_cause
+from polydbg.engine.analysis import first_verdict
+from polydbg.engine.analysis.model import Confidence
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.session import System, expand_dump_arguments
 from polydbg.symbols.store.trail import Trail
@@ -74,19 +76,23 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
     if frame is not None:
         crash_frame = frame.place.text
         source = f"[{frame.file} @ {frame.line}]" if frame.file else ""
-        instruction = instruction_at(system, frame.frame.pc, registers, RowStyle()).shown
         lines.append(f"{crash_frame} {source}".rstrip() + ":")
-        lines.append(instruction)
+        with contextlib.suppress(DebuggerError):  # code of a processor that is not decoded
+            instruction = instruction_at(system, frame.frame.pc, registers, RowStyle()).shown
+            lines.append(instruction)
     cause = ""
     if event is not None and event.is_stored:
-        cause = likely_cause(system, event.exception, registers)
-        if cause:
-            lines.append(f"Likely cause: {cause}")
+        verdict = first_verdict(system, registers, [frame] if frame else [])
+        if verdict is not None and verdict.confidence is not Confidence.UNKNOWN:
+            cause = sanitise_line(verdict.summary)
+            lines.append(f"Verdict ({verdict.confidence.value}): {cause}")
     missing = _missing(system, frame.frame.pc if frame else None)
     notes = _notes(system)
     shown = [*(f"Note: {note}" for note in notes), *(f"Missing: {each}" for each in missing)]
     lines += shown[: max(0, 11 - len(lines))]
-    lines.append("Next: .ecxr; k for the crash stack, ~*k for all threads, .help for commands")
+    lines.append(
+        "Next: !analyze -v for all evidence, .ecxr; k for the crash stack, .help for commands"
+    )
     return FirstScreen(
         path=target.path,
         member=target.member,
