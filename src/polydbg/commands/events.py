@@ -168,19 +168,19 @@ def context_record(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if cursor.match(r"-1\s*(?=;|$)"):
         yield from exception_context(ctx, cursor)
         return
-    from polydbg.formats.minidump.contexts import parse_context
+    from polydbg.formats.minidump.contexts import has_context, parse_context
 
     address = ctx.expression(cursor)
     machine = system.machine
     data = system.memory.read(address, _CONTEXT_SIZES.get(machine, 0x4D0))
-    registers = parse_context(data, machine)
-    if not registers:
+    if not has_context(data, machine):
         raise CommandError(
             f"no {machine} CONTEXT record at {address_text(address, system.pointer_size)}: "
             "its flags do not name the processor",
             identifier="context.not-one",
             hint=".ecxr uses the one stored with the exception; .exptr ADDRESS finds both records",
         )
+    registers = parse_context(data, machine)
     system.scope.context = registers
     system.scope.frame = 0
     yield from registers_and_instruction(ctx, registers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from polydbg.base.errors import MemoryReadError
 from polydbg.unwind.calls import may_return_to
 from polydbg.unwind.frames import FrameTrust
-from polydbg.unwind.method import Callee, Caller, UnwindContext
+from polydbg.unwind.method import X86, Callee, Caller, UnwindContext
 
 _MAX_DISTANCE = 0x1000000
 
@@ -26,8 +26,11 @@ class FramePointer:
         address = int.from_bytes(data[names.size :], "little")
         if outer and outer <= pointer:
             return None
+        # Threads of x86 begin with a frame that nothing called; elsewhere the register is often
+        # used for something else, and zeros where it points mean nothing.
+        is_first_frame = names is X86 and not outer and not address
         # Without the module's code the chain itself, rising through the stack, is the evidence.
-        if not may_return_to(context, address):
+        if not is_first_frame and not may_return_to(context, address):
             return None
         registers = {names.pc: address, names.sp: pointer + names.size * 2, names.fp: outer}
         return Caller(registers, FrameTrust.FRAME_POINTER)

@@ -76,6 +76,12 @@ def test_stacks_have_child_ebp_and_three_arguments(run32: Callable[[str], list[s
     assert run32(".frame 0") == ["00 0012f010 00401234     app+0x2000"]
 
 
+def test_the_chain_ends_at_the_frame_that_nothing_called(
+    run32: Callable[[str], list[str]],
+) -> None:
+    assert run32("k")[-1] == "02 0012f050 00000000     app+0x5678 (guess)"
+
+
 @pytest.mark.parametrize(
     ("program", "uses_ebp", "shown"),
     [

@@ -196,6 +196,15 @@ def context_layout(data: bytes, arch: str) -> Layout | None:
     return None
 
 
+def has_context(data: bytes, arch: str) -> bool:
+    """Return whether the flags say that *data* is a context record of *arch* and of no other."""
+    layout = context_layout(data, arch)
+    if layout is None:
+        return False
+    flags: int = struct.unpack_from("<I", data, layout.flags_offset)[0]
+    return flags & _ARCH_MASK == layout.arch_flag
+
+
 def guess_architecture(data: bytes) -> str | None:
     """Return the architecture that a context record's size and flags speak for, or ``None``."""
     for arch in ("amd64", "arm64", "x86", "arm"):
