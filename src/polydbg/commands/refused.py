@@ -86,12 +86,10 @@ REFUSED: tuple[tuple[str, str, str, str], ...] = (
 )
 """Name, what it does in a live session, WinDbg's words, what to do instead."""
 
-_ANALYZE = "the first screen guesses the cause with its evidence; .ecxr, then k, show the crash"
 _TYPES = "types are not read; x MODULE!NAME gives a variable's address, db, dd and dps its memory"
 _LOCALS = "types and locals are not read; kb shows arguments, dps @rsp the words of the stack"
 _RAW = "lm, ~ and | show what the dump says of the process; dps ADDRESS shows raw memory"
-_REGION = "lm lists modules, db ADDRESS shows whether memory is there, .imgscan finds images"
-_STACKS = "~*k shows the stack of every thread"
+_REGION = "!address shows the map of the process and !address ADDRESS one region"
 _EACH = "~*COMMAND runs a command in every thread; a script can read --json"
 _SCRIPT = "a script can read --json and send commands to standard input"
 _FILE = "-cf FILE on the command line runs the commands of a file"
@@ -101,20 +99,16 @@ _PRINT = ".echo TEXT prints text, .formats EXPRESSION a number, da and du string
 _ASSEMBLE = ".overlay on lets bytes be edited: eb ADDRESS BYTES"
 
 ABSENT: tuple[tuple[str, str, str], ...] = (
-    ("!analyze", "Analyse the crash.", _ANALYZE),
     ("dv", "Show local variables.", _LOCALS),
     ("dt dtx", "Show a type or a variable by its type.", _TYPES),
     ("dx", "Evaluate an expression of the data model.", _TYPES),
-    ("!peb !teb", "Show the block of a process or thread.", "? @$teb is its address; " + _RAW),
     (
-        "!heap !handle !htrace !token !gflag !tls !dlls !avrf",
+        "!heap !handle !htrace !token !gflag !avrf",
         "Show what a process holds.",
         _RAW,
     ),
-    ("!locks !cs !critsec", "Show critical sections.", _STACKS),
-    ("!address !vprot !vadump !mapped_file", "Show a region of memory.", _REGION),
-    ("!gle", "Show the last error of a thread.", "!error NUMBER explains an error code"),
-    ("!uniqstack !findstack", "Compare the stacks of all threads.", _STACKS),
+    ("!critsec", "Show a critical section.", "!cs ADDRESS shows it"),
+    ("!vadump !mapped_file", "Show a region of memory.", _REGION),
     ("!runaway", "Show the time that threads used.", ".ttime shows it for the current thread"),
     (
         "!for_each_frame !for_each_function !for_each_local !for_each_module "

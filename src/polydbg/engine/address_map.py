@@ -20,7 +20,7 @@ from polydbg.base.errors import DebuggerError
 from polydbg.engine.address_usage import PAGE, AddressUsage, Span, Usage
 from polydbg.engine.modules import Module
 from polydbg.memory.ranges import ADDRESS_LIMIT, MappedMemory
-from polydbg.targets.target import ThreadInfo
+from polydbg.targets.target import RegionFile, ThreadInfo
 
 if TYPE_CHECKING:
     from polydbg.engine.session import System
@@ -44,6 +44,7 @@ _SECTION_READ = 0x40000000
 _SECTION_WRITE = 0x80000000
 
 _POLL_EVERY = 0x1000
+_USER_LIMIT = 1 << 47
 
 
 class Source(Enum):
@@ -57,8 +58,8 @@ class Source(Enum):
 class Region(msgspec.Struct, frozen=True):
     """Addresses from *base* on, *size* bytes, alike in all that is said of them.
 
-    *what* stands in brackets behind the usage (``~0; 1a2c.2b40``, ``Handle: 240000``, a module's
-    name). *thread* is the one whose stack or block this is, *heap* the handle of a heap.
+    *what* stands in brackets behind the usage (``~0; 1a2c.2b40``, ``ID: 0; Handle: ...``, a
+    module's name). *thread* is the one whose stack or block this is, *heap* the handle of a heap.
     """
 
     base: int
@@ -74,6 +75,7 @@ class Region(msgspec.Struct, frozen=True):
     module: Module | None = None
     thread: ThreadInfo | None = None
     heap: int | None = None
+    file: RegionFile | None = None  # Linux's own permissions and file
 
     @property
     def end(self) -> int:
@@ -157,8 +159,13 @@ class AddressMap:
         """Tell whether *address* lies in a stack's guard pages or what is reserved below them:
         where a stack overflow ends."""
         region = self.at(address)
-        if region is None or not region.usage.is_stack:
+        if region is None:
             return False
+        if not region.usage.is_stack:
+            # Linux's guard pages are a mapping of their own below the stack's.
+            above = self.at(region.end)
+            is_guard = region.file is not None and region.protect == PAGE_NOACCESS
+            return is_guard and above is not None and above.usage.is_stack
         if region.source is Source.SYSTEM:
             return region.is_guard or region.protect in (None, PAGE_NOACCESS)
         span = self.usage.at(address)
@@ -216,6 +223,8 @@ class AddressMap:
             start, end = max(item.base, at), min(item.end, ADDRESS_LIMIT)
             if start >= end:
                 continue
+            if at < start <= _USER_LIMIT:  # Linux lists no free addresses
+                yield _free(at, start - at)
             at = end
             if item.state == MEM_FREE:
                 yield _free(start, end - start)
@@ -230,6 +239,7 @@ class AddressMap:
                 item.type,
                 item.allocation_base,
                 item.allocation_protect,
+                file=item.file,
             )
 
     def _note_stacks(self, pieces: list[Region]) -> None:
@@ -244,6 +254,9 @@ class AddressMap:
 
     def _used(self) -> Iterator[Region]:
         """Yield the spans as regions; a stack's committed part stands by itself."""
+        return _joined(self._span_regions())
+
+    def _span_regions(self) -> Iterator[Region]:
         for span in self.usage.spans:
             committed = span.usage not in (Usage.IMAGE, Usage.HEAP)
             state = MEM_COMMIT if committed else None
@@ -296,8 +309,20 @@ class AddressMap:
         base = piece.allocation_base
         span = self.usage.allocations.get(base) if base is not None else None
         if piece.type == MEM_IMAGE:
-            span = Span(start, end, Usage.IMAGE)
+            path = piece.file.path if piece.file is not None else ""
+            span = Span(start, end, Usage.IMAGE, path)
+        elif span is None and piece.file is not None:
+            span = _file_span(piece.file.path, start, end)
         return _part(piece, start, end, span)
+
+
+def _file_span(path: str, start: int, end: int) -> Span | None:
+    """Return what Linux's name of a mapping says of its use."""
+    if path in ("[heap]", "[stack]"):
+        return Span(start, end, Usage.HEAP if path == "[heap]" else Usage.STACK)
+    if path.startswith("["):
+        return Span(start, end, Usage.OTHER, path.strip("[]"))
+    return Span(start, end, Usage.MAPPED_FILE, path) if path else None
 
 
 def _free(start: int, size: int) -> Region:
@@ -334,10 +359,10 @@ def _part(piece: Region, start: int, end: int, span: Span | None) -> Region:
 
 
 def _joined(parts: Iterable[Region]) -> Iterator[Region]:
-    """Yield neighbouring parts of one piece, those of the same usage as one."""
+    """Yield neighbouring parts, those of the same usage and state as one."""
     last: Region | None = None
     for part in parts:
-        if last is not None and (last.usage, last.what) == (part.usage, part.what):
+        if last is not None and _goes_on(last, part):
             last = msgspec.structs.replace(last, size=last.size + part.size)
             continue
         if last is not None:
@@ -345,3 +370,12 @@ def _joined(parts: Iterable[Region]) -> Iterator[Region]:
         last = part
     if last is not None:
         yield last
+
+
+def _goes_on(last: Region, part: Region) -> bool:
+    return (last.end, last.usage, last.what, last.state) == (
+        part.base,
+        part.usage,
+        part.what,
+        part.state,
+    )

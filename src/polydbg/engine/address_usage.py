@@ -43,6 +43,7 @@ class Usage(Enum):
     PEB = "PEB"
     PEB32 = "PEB32"
     HEAP = "Heap"
+    MAPPED_FILE = "MappedFile"
     OTHER = "Other"
 
     @property
@@ -219,10 +220,10 @@ class AddressUsage:
                 yield Span(start, end, Usage.STACK, self._name(thread), None, thread, None, start)
 
     def _heaps(self, peb: Peb) -> Iterator[Span]:
-        for heap in dict.fromkeys([peb.process_heap or 0, *peb.heaps()]):
-            if not heap:
-                continue
-            what = f"Handle: {heap:x}"
+        heaps = dict.fromkeys([peb.process_heap or 0, *peb.heaps()])
+        for number, heap in enumerate(each for each in heaps if each):
+            digits = 2 * peb.pointer_size
+            what = f"ID: {number}; Handle: {heap:0{digits}x}; Type: Segment"
             self.allocations[heap] = Span(heap, heap + 1, Usage.HEAP, what, heap=heap)
             for start, end in _HeapSegment(self._memory, heap, peb.pointer_size).segments():
                 span = Span(start, end, Usage.HEAP, what, heap=heap)

@@ -11,6 +11,7 @@ from polydbg.arch.registers import program_counter
 from polydbg.base.errors import FormatError, TargetError
 from polydbg.base.warnings import Warning
 from polydbg.formats.identify import HEAD_SIZE
+from polydbg.formats.minidump.handles import Handle
 from polydbg.formats.minidump.header import WITH_FULL_MEMORY
 from polydbg.formats.minidump.memory import Region
 from polydbg.formats.minidump.process import FixedFileInfo, Module, Thread
@@ -334,6 +335,10 @@ class MinidumpTarget:
         return tuple(_region(item) for item in self.dump.regions)
 
     def handles(self) -> Sequence[HandleInfo]:
+        return self._handles
+
+    @cached_property
+    def _handles(self) -> tuple[HandleInfo, ...]:
         return tuple(
             HandleInfo(
                 item.handle,
@@ -343,9 +348,17 @@ class MinidumpTarget:
                 item.granted_access,
                 item.handle_count,
                 item.pointer_count,
+                self._object_information(item),
             )
             for item in self.dump.handles
         )
+
+    def _object_information(self, handle: Handle) -> Mapping[str, int]:
+        fields: dict[str, int] = {}
+        if handle.object_info_rva:
+            for item in self.dump.object_information(handle):
+                fields |= item.fields()
+        return fields
 
     def warnings(self) -> Sequence[Warning]:
         return (*self._file.warnings, *self.dump.warnings)

@@ -218,7 +218,14 @@ class MemoryRegion(msgspec.Struct, frozen=True):
 
 
 class HandleInfo(msgspec.Struct, frozen=True):
-    """An open handle as the dump's handle stream has it."""
+    """An open handle as the dump's handle stream has it.
+
+    *information* is what is known of the object itself, by name: ``event_type`` (0 manual, 1 auto
+    reset) and ``event_state``; ``count``, ``limit``, ``abandoned``, ``owned_by_caller``,
+    ``owner_process_id`` and ``owner_thread_id``; ``process_id``, ``parent_process_id``,
+    ``thread_id``, ``exit_status``, ``priority``, ``base_priority``, ``teb``, ``peb``,
+    ``affinity``; ``base``, ``attributes``, ``size`` of a section.
+    """
 
     handle: int
     type_name: str
@@ -227,6 +234,7 @@ class HandleInfo(msgspec.Struct, frozen=True):
     granted_access: int
     handle_count: int
     pointer_count: int
+    information: Mapping[str, int] = {}
 
 
 class Target(Protocol):

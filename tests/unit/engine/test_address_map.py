@@ -134,6 +134,7 @@ def test_overlapping_and_endless_regions_are_cut(
     builder.region((1 << 64) - 0x1000, 1 << 63).region(0x9000, 0)
     found = opened(builder)
     assert [(r.base, r.end) for r in found.regions] == [
+        (0, 0x1000),  # free
         (0x1000, 0x4000),
         (0x4000, 0x5000),
         ((1 << 64) - 0x1000, 1 << 64),

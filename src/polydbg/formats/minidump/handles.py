@@ -55,6 +55,33 @@ class ObjectInformation(msgspec.Struct, frozen=True):
     info_type: int
     data: bytes
 
+    def fields(self) -> dict[str, int]:
+        """Return the numbers in it by name, none where type or length is not known.
+
+        The data are what ``NtQueryEvent``, ``NtQueryInformationThread`` and their like return
+        (``*_BASIC_INFORMATION``), as wide as the process that wrote them: the length tells.
+        """
+        for layout in _OBJECT_LAYOUTS.get(self.info_type, ()):
+            if struct.calcsize(layout[0]) == len(self.data):
+                names = layout[1].split()
+                return dict(zip(names, struct.unpack(layout[0], self.data)))
+        return {}
+
+
+_THREAD_FIELDS = "exit_status teb process_id thread_id affinity priority base_priority"
+_PROCESS_FIELDS = "exit_status peb affinity base_priority process_id parent_process_id"
+_OWNER_FIELDS = "owner_process_id owner_thread_id"
+_SECTION_FIELDS = "base attributes size"
+_OBJECT_LAYOUTS: dict[int, tuple[tuple[str, str], ...]] = {
+    1: (("<i4x4Q2i", _THREAD_FIELDS), ("<i4I2i", _THREAD_FIELDS)),
+    2: (("<i2B2x", "count owned_by_caller abandoned"),),
+    3: (("<2Q", _OWNER_FIELDS), ("<2I", _OWNER_FIELDS)),
+    4: (("<i4x2Qi4x2Q", _PROCESS_FIELDS), ("<i2Ii2I", _PROCESS_FIELDS)),
+    6: (("<Ii", "event_type event_state"),),
+    7: (("<QI4xq", _SECTION_FIELDS), ("<IIq", _SECTION_FIELDS)),
+    8: (("<2i", "count limit"),),
+}
+
 
 class HandleOperation(msgspec.Struct, frozen=True):
     """AVRF_HANDLE_OPERATION: *operation* 1 open, 2 close, 3 bad reference."""
