@@ -158,3 +158,15 @@ def undecorate(name: str) -> str:
     if name.startswith("?"):
         return _undecorate_msvc(name, demanglers[0]) or name
     return _undecorate_itanium(name, demanglers[1]) or _undecorate_c(name)
+
+
+def undecorate_type(name: str) -> str:
+    """Return the type that the name in a TypeDescriptor stands for: ``std::exception`` for
+    ``.?AVexception@std@@``; what is not understood as it is."""
+    demanglers = _demanglers()
+    if demanglers is None or len(name) > _MAX_NAME or not name.startswith("."):
+        return name
+    text = _try(demanglers[0], name)
+    if text is None:
+        return name
+    return _spell(_KEYWORD.sub("", text.removesuffix(" `RTTI Type Descriptor Name'")))

@@ -1,0 +1,144 @@
+"""The typed answer of ``!analyze``: what JSON shows and programs read."""
+
+from __future__ import annotations
+
+from polydbg.base.text import sanitise_line
+from polydbg.commands.context import CommandContext
+from polydbg.commands.output import Hex, Item, ShownItem
+from polydbg.engine.analysis.model import Analysis
+from polydbg.engine.stack import StackFrame
+
+
+class AnalysisFrame(Item, frozen=True):
+    """A frame of the stack of the fault. *name* is ``mod!function+0x12``."""
+
+    number: int
+    pc: Hex
+    child_sp: Hex
+    name: str
+    module: str
+    function: str
+    file: str
+    line: int
+    is_inline: bool
+    trust: str
+    is_guess: bool
+
+    def text(self) -> str:
+        return f"{self.number:02x} {self.name}"
+
+
+class AnalysisItem(ShownItem, frozen=True):
+    """What happened.
+
+    *problem_class* is a stable word; *confidence* ``certain``, ``likely``, ``possible`` or
+    ``unknown``; *access* ``read``, ``write``, ``execute`` or ``""``, with *access_address*, which
+    *address_is_reported* by the system or else taken from the instruction's operands. *bucket*
+    names the failure, by *bucket_rule*; *bucket_hash* is its GUID. *blame* is the number of the
+    frame it is named after. *recursion* is the cycle of calls that used the stack up. *waits*
+    says which thread waits for what, *deadlock* the cycle.
+    """
+
+    problem_class: str
+    summary: str
+    confidence: str
+    evidence: tuple[str, ...]
+    exception_code: Hex | None
+    exception_name: str
+    exception_detail: str
+    exception_address: Hex | None
+    exception_parameters: tuple[Hex, ...]
+    access: str
+    access_address: Hex | None
+    address_is_reported: bool
+    process_name: str
+    process_id: Hex
+    thread_id: Hex | None
+    thread: int | None
+    frames: tuple[AnalysisFrame, ...]
+    is_cut: bool
+    blame: int | None
+    symbol_name: str
+    module_name: str
+    image_name: str
+    file: str
+    line: int
+    recursion: tuple[str, ...]
+    managed_frames: int
+    managed_runtime: str
+    waits: tuple[str, ...]
+    bucket: str
+    bucket_rule: str
+    bucket_hash: str
+
+
+def analysis_frame(row: StackFrame) -> AnalysisFrame:
+    return AnalysisFrame(
+        number=row.number,
+        pc=row.frame.pc,
+        child_sp=row.frame.sp,
+        name=row.place.text,
+        module=row.place.module,
+        function=row.place.symbol,
+        file=row.file,
+        line=row.line,
+        is_inline=row.is_inline,
+        trust=row.trust.name.lower(),
+        is_guess=row.trust.is_guess,
+    )
+
+
+def analysis_item(ctx: CommandContext, analysis: Analysis, shown: str) -> AnalysisItem:
+    """Return the item for *analysis* with its text."""
+    from polydbg.commands.threads import process_id
+
+    fault, record, verdict = analysis.fault, analysis.record, analysis.verdict
+    blamed = analysis.blame.frame if analysis.blame else None
+    return AnalysisItem(
+        problem_class=verdict.problem_class,
+        summary=verdict.summary,
+        confidence=verdict.confidence.value,
+        evidence=verdict.evidence,
+        exception_code=record.code if record else None,
+        exception_name=fault.name,
+        exception_detail=fault.detail,
+        exception_address=record.address if record else None,
+        exception_parameters=record.parameters if record else (),
+        access=fault.access.kind.value if fault.access else "",
+        access_address=fault.access.address if fault.access else None,
+        address_is_reported=fault.access.is_reported if fault.access else False,
+        process_name=process_name(ctx),
+        process_id=process_id(ctx.system),
+        thread_id=analysis.thread.id if analysis.thread else None,
+        thread=analysis.thread.ordinal if analysis.thread else None,
+        frames=tuple(analysis_frame(row) for row in analysis.frames),
+        is_cut=analysis.is_cut,
+        blame=blamed.number if blamed else None,
+        symbol_name=blamed.place.text if blamed else "",
+        module_name=blamed.place.module if blamed else "",
+        image_name=image_name(ctx, blamed) if blamed else "",
+        file=blamed.file if blamed else "",
+        line=blamed.line if blamed else 0,
+        recursion=analysis.recursion.functions if analysis.recursion else (),
+        managed_frames=analysis.managed_frames,
+        managed_runtime=analysis.managed_runtime,
+        waits=analysis.waits,
+        bucket=analysis.bucket,
+        bucket_rule=analysis.bucket_rule,
+        bucket_hash=analysis.bucket_hash,
+        shown=shown,
+    )
+
+
+def process_name(ctx: CommandContext) -> str:
+    """Return the file name of the process's executable, ``""`` when the dump has no modules."""
+    modules = ctx.system.target.modules()
+    return sanitise_line(modules[0].file_name) if modules else ""
+
+
+def image_name(ctx: CommandContext, row: StackFrame) -> str:
+    """Return the file name of the image of a frame."""
+    if row.place.unloaded:
+        return row.place.unloaded
+    module = ctx.system.modules.at(row.frame.lookup_pc)
+    return sanitise_line(module.info.file_name) if module else ""

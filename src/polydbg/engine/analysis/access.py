@@ -1,0 +1,440 @@
+"""Why a memory access failed: from the address, the operands, the map and the modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import msgspec
+
+from polydbg.arch.registers import program_counter, stack_pointer
+from polydbg.base.text import address_text
+from polydbg.engine.address_map import AddressMap
+from polydbg.engine.analysis.model import Access, AccessKind, Confidence, Verdict
+from polydbg.engine.analysis.operands import OperandAccess
+from polydbg.engine.analysis.pointers import (
+    below_null,
+    fill_pattern,
+    is_canonical,
+    is_null,
+    is_of_system,
+    text_in,
+)
+from polydbg.engine.modules import Module
+from polydbg.engine.session import System
+from polydbg.targets.target import ThreadInfo
+
+_VERBS = {
+    AccessKind.READ: "read",
+    AccessKind.WRITE: "write",
+    AccessKind.EXECUTE: "execute",
+    AccessKind.UNKNOWN: "access",
+}
+_PAGE = 0x1000
+_STACK_REACH = 0x10000
+"""How far from the stack pointer one instruction or a probe of a prolog reaches, in bytes."""
+
+
+class Scene:
+    """What is known at the fault. *instruction* is its text, ``""`` when its code is not at hand;
+    *called_from* says how control came to a pc outside all code, ``""`` where nothing does."""
+
+    def __init__(
+        self,
+        system: System,
+        registers: Mapping[str, int],
+        instruction: str,
+        operands: Sequence[OperandAccess],
+        called_from: str = "",
+    ) -> None:
+        self.system = system
+        self.registers = registers
+        self.instruction = instruction
+        self.operands = operands
+        self.called_from = called_from
+
+    @cached_property
+    def map(self) -> AddressMap:
+        """Return the map of the process, made when an explanation first needs it."""
+        return AddressMap(self.system)
+
+    @property
+    def pc(self) -> int:
+        return program_counter(self.registers) or 0
+
+    def address_text(self, address: int) -> str:
+        return address_text(address, self.system.pointer_size)
+
+
+class Located(msgspec.Struct, frozen=True):
+    """An access with its address and the operand that explains it; *is_sure* when the system
+    reports an address that an operand gives as well."""
+
+    access: Access
+    operand: OperandAccess | None
+    is_sure: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> int | None:
+        return self.access.address
+
+
+def locate_access(scene: Scene, access: Access) -> Located:
+    """Return *access* with what the operands add: its address, its direction, its register."""
+    pc = scene.pc
+    if access.kind is AccessKind.EXECUTE or (access.address == pc and not scene.operands):
+        return Located(msgspec.structs.replace(access, kind=AccessKind.EXECUTE), None, True)
+    if access.address is None:
+        return _from_operands(scene, access)
+    kind: AccessKind = access.kind
+    for operand in scene.operands:
+        # The report names the first byte that failed, or the start of what was accessed.
+        if -8 <= access.address - operand.address < max(operand.size, 8):
+            if kind is AccessKind.UNKNOWN:
+                kind = operand.kind
+            found = Access(kind, access.address, True, operand.size)
+            return Located(found, operand, True, _operand_notes(scene, operand))
+    notes: tuple[str, ...] = ()
+    if scene.operands:
+        notes = (
+            f"the operands of `{scene.instruction}` do not give the reported address "
+            f"{scene.address_text(access.address)}",
+        )
+    return Located(access, None, False, notes)
+
+
+def _from_operands(scene: Scene, access: Access) -> Located:
+    """Choose the operand whose access must have failed."""
+    system = scene.system
+    candidates = [o for o in scene.operands if not is_canonical(o.address, system.machine)]
+    where = "non-canonical"
+    if not candidates:
+        candidates = [o for o in scene.operands if is_null(o.address)]
+        where = "null"
+    if not candidates:
+        candidates = [o for o in scene.operands if scene.map.is_mapped(o.address) is False]
+        where = "unmapped"
+    if not candidates:
+        if not scene.instruction and not scene.map.can_execute(scene.pc):
+            found = Access(AccessKind.EXECUTE, scene.pc, False)
+            return Located(found, None, False, ("the code at the fault is not in the dump",))
+        return Located(access, None, False, ("the system does not report the address",))
+    operand = candidates[0]
+    found = Access(operand.kind, operand.address, False, operand.size)
+    notes = (
+        f"the system does not report the address; the {where} operand "
+        f"[{operand.expression}] of the instruction gives it",
+        *_operand_notes(scene, operand),
+    )
+    return Located(found, operand, len(candidates) == 1, notes)
+
+
+def _operand_notes(scene: Scene, operand: OperandAccess) -> tuple[str, ...]:
+    verb = "writes" if operand.kind is AccessKind.WRITE else "reads"
+    register = ""
+    if operand.base:
+        register = f", {operand.base} = {scene.address_text(operand.base_value)}"
+    at = scene.address_text(operand.address)
+    if not operand.base:
+        return (f"`{scene.instruction}` {verb} {at}",)
+    return (f"`{scene.instruction}` {verb} [{operand.expression}] = {at}{register}",)
+
+
+def judge_access(scene: Scene, located: Located) -> Verdict:
+    """Return why the access failed; the most telling explanation that holds."""
+    if located.access.kind is AccessKind.EXECUTE:
+        return _judge_execute(scene, located)
+    address = located.address
+    verb, suffix = _VERBS[located.access.kind], _suffix(located.access.kind)
+    if address is None:
+        return Verdict(
+            f"INVALID_POINTER{suffix}",
+            f"an invalid pointer was used to {verb} memory; its value is not known",
+            Confidence.POSSIBLE,
+            located.notes,
+        )
+    for explain in (_null, _filled, _past_stack, _not_canonical, _of_system, _as_text, _by_map):
+        verdict = explain(scene, located, address)
+        if verdict is not None:
+            return msgspec.structs.replace(verdict, evidence=(*located.notes, *verdict.evidence))
+    return Verdict(
+        f"INVALID_POINTER{suffix}",
+        f"an invalid pointer was used to {verb} {scene.address_text(address)}",
+        Confidence.LIKELY if located.is_sure else Confidence.POSSIBLE,
+        (*located.notes, "the dump does not say what was mapped there"),
+    )
+
+
+def _suffix(kind: AccessKind) -> str:
+    return "" if kind is AccessKind.UNKNOWN else f"_{kind.name}"
+
+
+def _null(scene: Scene, located: Located, address: int) -> Verdict | None:
+    verb, kind = _VERBS[located.access.kind], located.access.kind
+    operand = located.operand
+    size = scene.system.pointer_size
+    wrapped = below_null(address, size)
+    if not is_null(address) and wrapped is None:
+        return None
+    if wrapped is not None:
+        summary = f"a null pointer minus {wrapped:#x} was used to {verb} memory"
+        sure = Confidence.CERTAIN if operand and operand.base_value == 0 else Confidence.LIKELY
+    elif address == 0:
+        summary = f"a null pointer was used to {verb} memory"
+        sure = Confidence.CERTAIN
+    else:
+        summary = (
+            f"a null pointer was used to {verb} memory, {address:#x} bytes into what it "
+            "should point to"
+        )
+        sure = Confidence.CERTAIN if operand and operand.base_value == 0 else Confidence.LIKELY
+    notes: tuple[str, ...] = ()
+    if operand is not None and operand.base and operand.base_value:
+        summary = (
+            f"a pointer that holds the small number {operand.base_value:#x} was used to "
+            f"{verb} address {address:#x}"
+        )
+        notes = (
+            f"{operand.base} is not null itself: a null pointer plus an offset, or a number "
+            "taken for a pointer",
+        )
+        sure = Confidence.LIKELY
+        if wrapped is not None or not is_null(operand.base_value):
+            summary = f"address {scene.address_text(address)}, close to null, was used to {verb}"
+    if not located.access.is_reported and not located.is_sure:
+        sure = Confidence.LIKELY
+    return Verdict(f"NULL_POINTER{_suffix(kind)}", summary, sure, notes)
+
+
+def _filled(scene: Scene, located: Located, address: int) -> Verdict | None:
+    size, operand = scene.system.pointer_size, located.operand
+    verb = _VERBS[located.access.kind]
+    values = [(operand.base, operand.base_value)] if operand and operand.base else []
+    for register, value in [*values, ("", address)]:
+        pattern = fill_pattern(value, size)
+        if pattern is None:
+            continue
+        holder = f"{register} holds" if register else "the address is"
+        what = "freed" if pattern.is_freed else "uninitialised" if pattern.is_fresh else "filled"
+        return Verdict(
+            f"INVALID_POINTER{_suffix(located.access.kind)}_FILL_PATTERN_{pattern.word:08x}",
+            f"a pointer read from {what} memory was used to {verb}",
+            Confidence.LIKELY,
+            (f"{holder} {scene.address_text(value)}: {pattern.meaning}",),
+        )
+    return None
+
+
+def _past_stack(scene: Scene, located: Located, address: int) -> Verdict | None:
+    """Recognise a stack that is used up where the system has no code of its own for it."""
+    sp = stack_pointer(scene.registers)
+    if sp is None or not -_STACK_REACH <= address - sp < _STACK_REACH:
+        return None
+    if scene.map.is_mapped(address):
+        if not scene.map.is_past_stack(address):
+            return None
+    elif scene.map.is_mapped(address) is None and (
+        # A partial map: the stack in the dump must begin just above.
+        scene.system.memory.read_some(address, 1) or not _stack_begins_above(scene, sp)
+    ):
+        return None
+    return Verdict(
+        "STACK_OVERFLOW",
+        "the stack is used up",
+        Confidence.LIKELY,
+        (
+            f"the access at {scene.address_text(address)} lies next to the stack pointer "
+            f"{scene.address_text(sp)}, where the stack's memory ends",
+        ),
+    )
+
+
+def _stack_begins_above(scene: Scene, sp: int) -> bool:
+    thread = scene.system.thread
+    base = thread.stack_base if thread is not None else None
+    return base is not None and -_STACK_REACH < sp - base < _PAGE
+
+
+def _not_canonical(scene: Scene, located: Located, address: int) -> Verdict | None:
+    if is_canonical(address, scene.system.machine):
+        return None
+    verb = _VERBS[located.access.kind]
+    text = _spelled(scene, located, address)
+    evidence = [
+        f"{scene.address_text(address)} is not a canonical address: no x64 process can map it"
+    ]
+    if text:
+        evidence.append(text)
+    return Verdict(
+        f"INVALID_POINTER{_suffix(located.access.kind)}",
+        f"a pointer overwritten with {'text' if text else 'other data'} was used to {verb} memory"
+        if text
+        else f"a wild pointer, no address at all, was used to {verb} memory",
+        Confidence.CERTAIN if located.is_sure and not text else Confidence.LIKELY,
+        tuple(evidence),
+    )
+
+
+def _of_system(scene: Scene, located: Located, address: int) -> Verdict | None:
+    platform = scene.system.target.system().platform
+    if not is_of_system(address, scene.system.pointer_size, platform):
+        return None
+    verb = _VERBS[located.access.kind]
+    return Verdict(
+        f"INVALID_POINTER{_suffix(located.access.kind)}",
+        f"an address of the system was used to {verb} memory: a number that is no pointer",
+        Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
+        (f"{scene.address_text(address)} lies in the part of memory that programs never have",),
+    )
+
+
+def _as_text(scene: Scene, located: Located, address: int) -> Verdict | None:
+    text = _spelled(scene, located, address)
+    if not text:
+        return None
+    verb = _VERBS[located.access.kind]
+    return Verdict(
+        f"INVALID_POINTER{_suffix(located.access.kind)}",
+        f"a pointer that text has overwritten was used to {verb} {scene.address_text(address)}",
+        Confidence.POSSIBLE if scene.system.pointer_size == 4 else Confidence.LIKELY,
+        (text,),
+    )
+
+
+def _spelled(scene: Scene, located: Located, address: int) -> str:
+    """Return evidence that the pointer's bytes are text, ``""`` when they are not."""
+    size, operand = scene.system.pointer_size, located.operand
+    value = operand.base_value if operand and operand.base else address
+    text = text_in(value, size)
+    return f'the bytes of {scene.address_text(value)} spell "{text}"' if text else ""
+
+
+def _by_map(scene: Scene, located: Located, address: int) -> Verdict | None:
+    """Explain by what lies at the address."""
+    system, memory_map = scene.system, scene.map
+    verb, suffix = _VERBS[located.access.kind], _suffix(located.access.kind)
+    at = scene.address_text(address)
+    if gone := system.modules.unloaded_at(address):
+        return Verdict(
+            f"UNLOADED_MODULE{suffix}",
+            f"memory of {gone.name} was used to {verb} after the module was unloaded",
+            Confidence.CERTAIN,
+            (f"{at} lies in the unloaded {gone.name}+{address - gone.base:#x}",),
+        )
+    if located.access.kind is not AccessKind.READ and memory_map.can_write(address) is False:
+        found = _read_only(scene, located, address)
+        if found is not None:
+            return found
+    if memory_map.is_past_stack(address):
+        owner = memory_map.stack_of(address)
+        name = f"thread {owner.ordinal}" if owner else "a thread"
+        return Verdict(
+            f"INVALID_POINTER{suffix}",
+            f"a pointer into the guard pages below the stack of {name} was used to {verb} {at}",
+            Confidence.LIKELY,
+        )
+    if memory_map.is_mapped(address) is False:
+        return Verdict(
+            f"INVALID_POINTER{suffix}",
+            f"an invalid pointer was used to {verb} {at}, where nothing is mapped",
+            Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
+            ("the memory map of the dump has no memory there: freed, or never an address",),
+        )
+    if memory_map.is_mapped(address) and memory_map.can_read(address) is False:
+        return Verdict(
+            f"INVALID_POINTER{suffix}",
+            f"memory without access was used to {verb} {at}",
+            Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
+            ("the memory map says that nobody may read there",),
+        )
+    return None
+
+
+def _read_only(scene: Scene, located: Located, address: int) -> Verdict | None:
+    """Explain a write to what only can be read."""
+    if not scene.map.can_read(address):
+        return None
+    at = scene.address_text(address)
+    module = scene.system.modules.at(address)
+    place = scene.system.modules.place(address)
+    where = f"read-only memory of {module.name}" if module else "read-only memory"
+    evidence = [f"{at} is {place.text}"] if module else []
+    evidence.append("the map allows reading there, not writing")
+    return Verdict(
+        "READ_ONLY_WRITE",
+        f"{where} was written",
+        Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
+        tuple(evidence),
+    )
+
+
+def _judge_execute(scene: Scene, located: Located) -> Verdict:
+    address = located.address if located.address is not None else scene.pc
+    at = scene.address_text(address)
+    system = scene.system
+    notes = located.notes
+    if scene.called_from:
+        notes = (*notes, scene.called_from)
+    if is_null(address):
+        return Verdict(
+            "NULL_POINTER_EXECUTE",
+            "a null function pointer was called",
+            Confidence.CERTAIN if address == 0 else Confidence.LIKELY,
+            notes,
+        )
+    if gone := system.modules.unloaded_at(address):
+        return Verdict(
+            "UNLOADED_MODULE_EXECUTE",
+            f"code of {gone.name} was called after the module was unloaded",
+            Confidence.CERTAIN,
+            (*notes, f"{at} lies in the unloaded {gone.name}+{address - gone.base:#x}"),
+        )
+    if pattern := fill_pattern(address, system.pointer_size):
+        return Verdict(
+            f"INVALID_POINTER_EXECUTE_FILL_PATTERN_{pattern.word:08x}",
+            "a function pointer from memory that holds a fill pattern was called",
+            Confidence.LIKELY,
+            (*notes, f"the address is {at}: {pattern.meaning}"),
+        )
+    module = system.modules.at(address)
+    if module is not None and scene.map.can_execute(address) is not True:
+        return _in_module(scene, module, address, notes)
+    owner = scene.map.stack_of(address) or _stack_holder(system, address)
+    if owner is not None:
+        return Verdict(
+            "SOFTWARE_NX_FAULT",
+            f"the stack of thread {owner.ordinal} was executed",
+            Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
+            (*notes, f"{at} lies in a stack: an overwritten return address or function pointer"),
+        )
+    if text := text_in(address, system.pointer_size):
+        notes = (*notes, f'the bytes of {at} spell "{text}"')
+    if scene.map.is_mapped(address):
+        return Verdict("SOFTWARE_NX_FAULT", f"data at {at} was executed", Confidence.LIKELY, notes)
+    if not is_canonical(address, system.machine):
+        notes = (*notes, f"{at} is not a canonical address")
+    return Verdict(
+        "INVALID_POINTER_EXECUTE",
+        f"control went to {at}, where no code is",
+        Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
+        notes,
+    )
+
+
+def _in_module(scene: Scene, module: Module, address: int, notes: tuple[str, ...]) -> Verdict:
+    place = scene.system.modules.place(address)
+    known = scene.map.can_execute(address) is False
+    return Verdict(
+        "SOFTWARE_NX_FAULT",
+        f"data of {module.name} was executed",
+        Confidence.CERTAIN if known else Confidence.LIKELY,
+        (*notes, f"{scene.address_text(address)} is {place.text}, which is not executable"),
+    )
+
+
+def _stack_holder(system: System, address: int) -> ThreadInfo | None:
+    for thread in system.threads:
+        if thread.stack_base and 0 <= address - thread.stack_base < (thread.stack_size or 0):
+            return thread
+    return None

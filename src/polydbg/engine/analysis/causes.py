@@ -1,0 +1,339 @@
+"""Verdicts on all events but failed memory accesses: what the record, the instruction and the
+names on the stack say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from polydbg.arch.disassembly import Instruction
+from polydbg.arch.disassembly_operands import register_value
+from polydbg.engine.analysis.access import Scene
+from polydbg.engine.analysis.model import Confidence, Fault, FaultKind, Recursion, Verdict
+from polydbg.engine.analysis.runtime import EndReason, end_reason
+from polydbg.engine.analysis.thrown import thrown_object
+from polydbg.engine.stack import StackFrame
+from polydbg.targets.target import ExceptionRecord
+
+_BREAK_INS = ("DbgUiRemoteBreakin", "DbgBreakPoint", "LdrpDoDebuggerBreak", "LdrInitShimEngine")
+_STACK_FAIL_FAST = (0, 2)
+_FAIL_FAST_WORDS = {
+    0: "a function found its stack cookie overwritten: a stack buffer overrun",
+    2: "a function found its stack cookie overwritten: a stack buffer overrun",
+    3: "a doubly linked list was found corrupt",
+    5: "a function got an argument that must not be",
+    7: "the program ended itself with abort",
+    8: "an index was out of range",
+    10: "control flow guard stopped a call to an address that is no function",
+    14: "a reference count was found wrong",
+    25: "a delay-loaded module could not be protected",
+    35: "an exception came where none may come, in a heap",
+    57: "a return address did not match the shadow stack",
+}
+
+
+class Case(msgspec.Struct, frozen=True):
+    """What a verdict may look at. *instruction* is the one at the fault, ``None`` if absent."""
+
+    scene: Scene
+    fault: Fault
+    record: ExceptionRecord
+    frames: Sequence[StackFrame]
+    recursion: Recursion | None
+    instruction: Instruction | None
+
+    @property
+    def where(self) -> str:
+        return self.frames[0].place.text if self.frames else "an unknown place"
+
+
+def judge_event(case: Case) -> Verdict:
+    """Return the verdict on an event that is no failed access."""
+    judge = _JUDGES.get(case.fault.kind, _other)
+    return judge(case)
+
+
+def recursion_verdict(recursion: Recursion, confidence: Confidence) -> Verdict:
+    """Return the verdict on a stack that calls used up."""
+    at_least = "at least " if recursion.is_cut else ""
+    names = " -> ".join(recursion.functions[:6])
+    if len(recursion.functions) > 6:
+        names += f" -> ... ({len(recursion.functions)} functions)"
+    return Verdict(
+        "STACK_OVERFLOW",
+        f"the stack is used up by endless recursion: {names}",
+        confidence,
+        (
+            f"the cycle repeats {at_least}{recursion.repeats} times in the "
+            f"{recursion.frames} frames that were walked",
+        ),
+    )
+
+
+def named_reason(frames: Sequence[StackFrame]) -> tuple[EndReason, StackFrame] | None:
+    """Return why the program ended itself, by the most telling name on the stack."""
+    found: tuple[EndReason, StackFrame] | None = None
+    for row in frames:
+        reason = end_reason(row.place.symbol)
+        if reason is None:
+            continue
+        if found is None or found[0].problem_class == "ABORT":
+            found = reason, row
+    return found
+
+
+def _stack_overflow(case: Case) -> Verdict:
+    if case.recursion is not None:
+        return recursion_verdict(case.recursion, Confidence.CERTAIN)
+    return Verdict(
+        "STACK_OVERFLOW",
+        "the stack is used up",
+        Confidence.CERTAIN,
+        ("the frames that were walked show no cycle: a large frame, or a very long one",),
+    )
+
+
+def _divide(case: Case) -> Verdict:
+    divisor = _divisor(case)
+    text = case.scene.instruction
+    if divisor is None:
+        return Verdict(
+            "INTEGER_DIVIDE_BY_ZERO",
+            "an integer was divided by zero, or the quotient does not fit",
+            Confidence.LIKELY,
+            (f"`{text}`",) if text else (),
+        )
+    name, value = divisor
+    if value == 0:
+        return Verdict(
+            "INTEGER_DIVIDE_BY_ZERO",
+            "an integer was divided by zero",
+            Confidence.CERTAIN,
+            (f"`{text}`: the divisor {name} is 0",),
+        )
+    return Verdict(
+        "INTEGER_DIVIDE_OVERFLOW",
+        "the quotient of a division does not fit",
+        Confidence.CERTAIN,
+        (f"`{text}`: the divisor {name} is {value:#x}, not 0",),
+    )
+
+
+def _divisor(case: Case) -> tuple[str, int] | None:
+    """Return name and value of what an x86 ``div`` or ``idiv`` divides by."""
+    instruction, scene = case.instruction, case.scene
+    if instruction is None or instruction.mnemonic.split()[-1] not in ("div", "idiv"):
+        return None
+    # Some listings spell the dividend out: `idiv eax,ecx`.
+    operand = instruction.operands.rsplit(",", 1)[-1].strip()
+    value = register_value(operand, scene.registers)
+    if value is not None:
+        return operand, value
+    for access in scene.operands:
+        size = access.size or 4
+        data = scene.system.memory.read_some(access.address, size)
+        if len(data) == size:
+            return f"[{access.expression}]", int.from_bytes(data, "little")
+    return None
+
+
+def _illegal(case: Case) -> Verdict:
+    text = case.scene.instruction
+    if not text:
+        return Verdict(
+            "ILLEGAL_INSTRUCTION",
+            "an instruction that the processor does not know was executed",
+            Confidence.LIKELY,
+            ("the code there is not in the dump",),
+        )
+    name = text.split()[0]
+    if name in ("ud2", "ud1", "ud0", "udf", "brk", "bkpt"):
+        reason = named_reason(case.frames[:8])
+        if reason is not None:
+            return _by_name(case, *reason)
+        return Verdict(
+            "ILLEGAL_INSTRUCTION",
+            "a trap that the compiler put into the code was reached: a failed check, or code "
+            "that must not be reached",
+            Confidence.LIKELY,
+            (f"`{text}` at {case.where}",),
+        )
+    if name == "???":
+        words = (
+            "bytes that are no instruction were executed: control went astray, or the code "
+            "was overwritten"
+        )
+    else:
+        words = "the processor refused an instruction: one of a newer processor, or a broken jump"
+    return Verdict(
+        "ILLEGAL_INSTRUCTION", words, Confidence.POSSIBLE, (f"`{text}` at {case.where}",)
+    )
+
+
+def _privileged(case: Case) -> Verdict:
+    text = case.scene.instruction
+    return Verdict(
+        "PRIVILEGED_INSTRUCTION",
+        "an instruction was executed that only the system may execute",
+        Confidence.CERTAIN,
+        (f"`{text}` at {case.where}",) if text else (),
+    )
+
+
+def _breakpoint(case: Case) -> Verdict:
+    reason = named_reason(case.frames)
+    if reason is not None:
+        return _by_name(case, *reason)
+    names = {row.place.symbol for row in case.frames}
+    if case.record.code == 0xC0000420:
+        return Verdict(
+            "ASSERTION",
+            "an assertion of the program failed",
+            Confidence.CERTAIN,
+            (f"the event is an assertion failure at {case.where}",),
+        )
+    if "DbgUiRemoteBreakin" in names:
+        return Verdict(
+            "BREAKPOINT",
+            "a debugger broke in: no crash",
+            Confidence.CERTAIN,
+            ("the thread of the event is the debugger's own (DbgUiRemoteBreakin)",),
+        )
+    text = case.scene.instruction
+    evidence = (f"`{text}` at {case.where}",) if text else (f"at {case.where}",)
+    return Verdict(
+        "BREAKPOINT",
+        "a breakpoint instruction was reached: an assertion, a debugger's break, or a snapshot "
+        "that the program took of itself",
+        Confidence.LIKELY,
+        evidence,
+    )
+
+
+def _abort(case: Case) -> Verdict:
+    reason = named_reason(case.frames)
+    if reason is not None:
+        return _by_name(case, *reason)
+    return Verdict(
+        "ABORT",
+        "the program ended itself",
+        Confidence.LIKELY,
+        ("no function on the stack says why",),
+    )
+
+
+def _by_name(case: Case, reason: EndReason, row: StackFrame) -> Verdict:
+    guessed = any(each.trust.is_guess for each in case.frames[: row.number + 1])
+    evidence = [f"{row.place.base_text} is on the stack"]
+    if guessed:
+        evidence.append("the stack down to it is partly a guess")
+    return Verdict(
+        reason.problem_class,
+        reason.words,
+        Confidence.POSSIBLE if guessed else Confidence.CERTAIN,
+        tuple(evidence),
+    )
+
+
+def _fail_fast(case: Case) -> Verdict:
+    code = case.record.parameters[0] if case.record.parameters else None
+    name = case.fault.detail
+    evidence = [f"fail fast code {code:#x}, {name}"] if code is not None else []
+    suffix = name if name.startswith("FAST_FAIL_") else ""
+    problem = suffix.replace("FAST_FAIL_", "FAIL_FAST_") or "FAIL_FAST"
+    if code == 7 and (reason := named_reason(case.frames)) is not None:
+        words = reason[0].words
+        evidence.append(f"{reason[1].place.base_text} is on the stack")
+    else:
+        words = _FAIL_FAST_WORDS.get(code or 0, "") if code is not None else ""
+        words = words or "the program ended itself (fail fast)"
+    if code in _STACK_FAIL_FAST:
+        problem = "STACK_BUFFER_OVERRUN"
+    return Verdict(problem, words, Confidence.CERTAIN, tuple(evidence))
+
+
+def _cxx(case: Case) -> Verdict:
+    thrown = thrown_object(case.scene.system, case.record)
+    if thrown is None:
+        return Verdict(
+            "CPP_EXCEPTION",
+            "a C++ exception was thrown and not caught",
+            Confidence.CERTAIN,
+            ("the dump does not hold what tells its type",),
+        )
+    what = f', what() is "{thrown.what}"' if thrown.what else ""
+    evidence = [f"the object is at {case.scene.address_text(thrown.object)}"]
+    if len(thrown.types) > 1:
+        evidence.append(f"it can be caught as {', '.join(thrown.types[1:])} too")
+    return Verdict(
+        "CPP_EXCEPTION",
+        f"a C++ exception of type {thrown.types[0]} was thrown and not caught{what}",
+        Confidence.CERTAIN,
+        tuple(evidence),
+    )
+
+
+def _fixed(problem: str, words: str, confidence: Confidence = Confidence.CERTAIN) -> _Judge:
+    def judge(case: Case) -> Verdict:
+        evidence = f"{case.fault.name} {case.fault.detail}".strip()
+        return Verdict(problem, words, confidence, (f"{evidence} at {case.where}",))
+
+    return judge
+
+
+def _other(case: Case) -> Verdict:
+    record = case.record
+    names = {row.place.symbol for row in case.frames[:6]}
+    evidence = []
+    if record.parameters:
+        shown = ", ".join(f"{value:#x}" for value in record.parameters)
+        evidence.append(f"its parameters are {shown}")
+    if "RaiseException" in names or record.code >> 29 & 1:
+        return Verdict(
+            "APPLICATION_FAULT",
+            f"the program raised its own exception {case.fault.name} and nobody handled it",
+            Confidence.CERTAIN if "RaiseException" in names else Confidence.LIKELY,
+            tuple(evidence),
+        )
+    return Verdict(
+        "APPLICATION_FAULT",
+        f"the program stopped with {case.fault.name} {case.fault.detail}".strip(),
+        Confidence.UNKNOWN,
+        tuple(evidence),
+    )
+
+
+_Judge = Callable[[Case], Verdict]
+_JUDGES: dict[FaultKind, _Judge] = {
+    FaultKind.STACK_OVERFLOW: _stack_overflow,
+    FaultKind.DIVIDE: _divide,
+    FaultKind.ILLEGAL: _illegal,
+    FaultKind.PRIVILEGED: _privileged,
+    FaultKind.BREAKPOINT: _breakpoint,
+    FaultKind.ABORT: _abort,
+    FaultKind.FAIL_FAST: _fail_fast,
+    FaultKind.CXX_THROW: _cxx,
+    FaultKind.OVERFLOW: _fixed(
+        "INTEGER_OVERFLOW", "the result of an integer operation did not fit"
+    ),
+    FaultKind.FLOATING_POINT: _fixed("FLOAT_FAULT", "a floating-point operation failed"),
+    FaultKind.MISALIGNED: _fixed("DATATYPE_MISALIGNMENT", "data was accessed at a crooked address"),
+    FaultKind.SINGLE_STEP: _fixed("SINGLE_STEP", "a debugger's step or a data breakpoint"),
+    FaultKind.HEAP_CORRUPTION: _fixed(
+        "HEAP_CORRUPTION",
+        "the heap found its own data overwritten: the damage is older than this stack",
+    ),
+    FaultKind.INVALID_HANDLE: _fixed("INVALID_HANDLE", "a closed or wrong handle was used"),
+    FaultKind.MANAGED: _fixed(
+        "CLR_EXCEPTION", "a managed exception was not caught; managed frames are not decoded"
+    ),
+    FaultKind.DEBUG_OUTPUT: _fixed("DEBUG_EVENT", "an event for a debugger: no crash"),
+    FaultKind.BAD_SYSTEM_CALL: _fixed(
+        "BAD_SYSTEM_CALL", "a system call was refused, by a filter or because there is none"
+    ),
+    FaultKind.TERMINATED: _fixed("TERMINATED", "a signal from outside ended the program"),
+    FaultKind.RESOURCE: _fixed("RESOURCE_LIMIT", "a limit of the system was exceeded"),
+    FaultKind.REQUESTED: _fixed("DUMP_REQUESTED", "the dump was asked for: no crash"),
+}

@@ -1,0 +1,142 @@
+"""What an event is, whatever system it comes from: NTSTATUS codes, signals and Mach exceptions
+reduced to one vocabulary. The codes themselves are never translated into one another.
+
+Sources: winnt.h and ntstatus.h; signal(7) and sigaction(2); mach/exception_types.h.
+"""
+
+from __future__ import annotations
+
+from polydbg.engine.analysis.model import Access, AccessKind, Fault, FaultKind
+from polydbg.engine.exceptions.naming import ExceptionKind, ExceptionWords, describe_event
+from polydbg.engine.exceptions.windows import FAST_FAIL, FAST_FAIL_CODES, REQUESTED_DUMPS
+from polydbg.engine.session import System
+from polydbg.targets.target import DumpEvent, ExceptionRecord, SystemInfo
+
+_ACCESS = {0: AccessKind.READ, 1: AccessKind.WRITE, 8: AccessKind.EXECUTE}
+_NT_KINDS = {
+    0xC0000005: FaultKind.ACCESS,
+    0xC0000006: FaultKind.IN_PAGE,
+    0xC00000FD: FaultKind.STACK_OVERFLOW,
+    0x80000001: FaultKind.GUARD_PAGE,
+    0x80000002: FaultKind.MISALIGNED,
+    0xC0000094: FaultKind.DIVIDE,
+    0xC0000095: FaultKind.OVERFLOW,
+    0xC000001D: FaultKind.ILLEGAL,
+    0xC0000096: FaultKind.PRIVILEGED,
+    0x80000003: FaultKind.BREAKPOINT,
+    0x4000001F: FaultKind.BREAKPOINT,
+    0x80000004: FaultKind.SINGLE_STEP,
+    0x4000001E: FaultKind.SINGLE_STEP,
+    0xC0000409: FaultKind.FAIL_FAST,
+    0xC0000602: FaultKind.FAIL_FAST,
+    0xC0000420: FaultKind.BREAKPOINT,
+    0xC0000374: FaultKind.HEAP_CORRUPTION,
+    0xC0000008: FaultKind.INVALID_HANDLE,
+    0xE06D7363: FaultKind.CXX_THROW,
+    0x20474343: FaultKind.CXX_THROW,  # libgcc's throw
+    0xE0434352: FaultKind.MANAGED,
+    0xE0434F4D: FaultKind.MANAGED,
+    0x406D1388: FaultKind.DEBUG_OUTPUT,
+    0x40010006: FaultKind.DEBUG_OUTPUT,
+    0x4001000A: FaultKind.DEBUG_OUTPUT,
+    0x40010005: FaultKind.TERMINATED,
+    0xCFFFFFFF: FaultKind.HANG,
+    **dict.fromkeys(REQUESTED_DUMPS, FaultKind.REQUESTED),
+    0x40000015: FaultKind.ABORT,  # STATUS_FATAL_APP_EXIT
+    0xC0000417: FaultKind.ABORT,  # STATUS_INVALID_CRUNTIME_PARAMETER
+    **dict.fromkeys(range(0xC000008C, 0xC0000094), FaultKind.FLOATING_POINT),
+}
+_SIGNALS = {
+    "SIGILL": FaultKind.ILLEGAL,
+    "SIGTRAP": FaultKind.BREAKPOINT,
+    "SIGABRT": FaultKind.ABORT,
+    "SIGBUS": FaultKind.ACCESS,
+    "SIGFPE": FaultKind.DIVIDE,
+    "SIGSEGV": FaultKind.ACCESS,
+    "SIGSYS": FaultKind.BAD_SYSTEM_CALL,
+    **dict.fromkeys(("SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGTERM"), FaultKind.TERMINATED),
+    **dict.fromkeys(("SIGXCPU", "SIGXFSZ"), FaultKind.RESOURCE),
+}
+_SI_KERNEL = 0x80
+_SI_USER, _SI_TKILL, _SI_QUEUE = 0, -6, -1
+_FPE_INTDIV, _FPE_INTOVF = 1, 2
+_ILL_PRVOPC, _ILL_PRVREG = 5, 6
+_MACH_KINDS = {
+    1: FaultKind.ACCESS,
+    2: FaultKind.ILLEGAL,
+    3: FaultKind.DIVIDE,
+    6: FaultKind.BREAKPOINT,
+    10: FaultKind.ABORT,
+    11: FaultKind.RESOURCE,
+}
+_EXC_I386_GPFLT = 13  # the code of a general protection fault: no address is reported
+
+
+def fault_of(event: DumpEvent, system: System) -> Fault:
+    """Return what *event* of *system* is, under the system's own name for it."""
+    words = describe_event(event, system)
+    record = event.exception
+    name = words.name or f"{record.code:x}"
+    if words.kind is ExceptionKind.WINDOWS:
+        name = f"{record.code:08x}"
+    if not event.is_stored:
+        return Fault(FaultKind.NONE, name, words.flags_name)
+    if words.kind is ExceptionKind.SIGNAL:
+        return _signal(record, name, words)
+    if words.kind is ExceptionKind.MACH:
+        return _mach(record, system.target.system(), name, words)
+    if words.kind is ExceptionKind.WINDOWS:
+        return _windows(record, name)
+    kind = FaultKind.OTHER if words.is_crash else FaultKind.REQUESTED
+    return Fault(kind, name, words.flags_name)
+
+
+def _windows(record: ExceptionRecord, name: str) -> Fault:
+    detail = ""
+    kind = _NT_KINDS.get(record.code, FaultKind.OTHER)
+    access = None
+    if kind in (FaultKind.ACCESS, FaultKind.IN_PAGE, FaultKind.GUARD_PAGE):
+        access = Access(AccessKind.UNKNOWN, None, False)
+        if len(record.parameters) >= 2:
+            how, address = record.parameters[:2]
+            # -1 stands for an address that the processor did not report.
+            unknown = address in (0xFFFFFFFFFFFFFFFF, 0xFFFFFFFF) and how == 0
+            access = Access(
+                _ACCESS.get(how, AccessKind.UNKNOWN), None if unknown else address, not unknown
+            )
+    if record.code == FAST_FAIL and record.parameters:
+        code = record.parameters[0]
+        detail = FAST_FAIL_CODES.get(code, f"fast fail code {code:#x}")
+    return Fault(kind, name, detail, access)
+
+
+def _signal(record: ExceptionRecord, name: str, words: ExceptionWords) -> Fault:
+    detail = words.flags_name
+    if not words.is_crash:
+        return Fault(FaultKind.REQUESTED, name, detail)
+    kind = _SIGNALS.get(name, FaultKind.OTHER)
+    code = record.flags - (1 << 32) if record.flags >> 31 else record.flags
+    if code in (_SI_TKILL, _SI_QUEUE) and kind in (FaultKind.ACCESS, FaultKind.ILLEGAL):
+        kind = FaultKind.TERMINATED  # sent by a process, no fault of an instruction
+    if kind is FaultKind.DIVIDE and code not in (_SI_USER, _FPE_INTDIV):
+        kind = FaultKind.OVERFLOW if code == _FPE_INTOVF else FaultKind.FLOATING_POINT
+    if kind is FaultKind.ILLEGAL and code in (_ILL_PRVOPC, _ILL_PRVREG):
+        kind = FaultKind.PRIVILEGED
+    access = None
+    if kind is FaultKind.ACCESS:
+        # Old writers leave code and address 0 where they could not tell.
+        unknown = record.address == 0 and code in (_SI_KERNEL, _SI_USER)
+        access = Access(AccessKind.UNKNOWN, None if unknown else record.address, not unknown)
+    return Fault(kind, name, detail, access)
+
+
+def _mach(record: ExceptionRecord, system: SystemInfo, name: str, words: ExceptionWords) -> Fault:
+    detail = words.flags_name
+    kind = _MACH_KINDS.get(record.code, FaultKind.OTHER)
+    if not words.is_crash:
+        kind = FaultKind.REQUESTED
+    access = None
+    if kind is FaultKind.ACCESS:
+        unknown = system.arch in ("amd64", "x86") and record.flags == _EXC_I386_GPFLT
+        access = Access(AccessKind.UNKNOWN, None if unknown else record.address, not unknown)
+    return Fault(kind, name, detail, access)
