@@ -155,9 +155,11 @@ def _lmi_fields(system: System, module: Module) -> Iterator[tuple[str, str]]:
     if image is not None:
         machine = image.header.machine
         yield "Machine Type", f"{machine} ({MACHINES.get(machine, 'unknown')})"
-    yield "Time Stamp", _stamp(image, info.timestamp)
+    if info.is_pe:
+        yield "Time Stamp", _stamp(image, info.timestamp)
     yield "Size", f"{info.size:x}"
-    yield "CheckSum", f"{info.checksum:x}"
+    if info.is_pe:
+        yield "CheckSum", f"{info.checksum:x}"
     yield from identity_fields(info)
     if image is not None:
         yield "Characteristics", f"{image.characteristics:x}  "
@@ -232,7 +234,7 @@ def _symbol_type(module: Module) -> str:
         return "BREAKPAD - Symbols loaded successfully from symbol search path."
     if module.symbols is not None:
         return "EXPORT   - PDB not found"
-    return "NONE     - PDB not found"
+    return f"NONE     - {'PDB' if module.info.is_pe else 'symbol file'} not found"
 
 
 def _load_report(module: Module) -> str:

@@ -206,11 +206,13 @@ def _row(system: System, module: Module, letters: set[str]) -> str:
 
 
 def identity_fields(info: ModuleInfo) -> list[tuple[str, str]]:
-    """Return what ties an ELF or Mach-O module to its files: the build id as the image has it, and
-    the id that Breakpad makes of it, or of the UUID, and names folders of symbol stores by."""
+    """Return what ties an ELF or Mach-O module to its files: the build id or the UUID as the image
+    has it, and the id that Breakpad makes of it and names folders of symbol stores by."""
     if info.is_pe:
         return []
     fields = [("Build ID", info.build_id.hex())] if info.build_id else []
+    if info.image_format == "macho" and info.debug_id is not None:
+        fields.append(("UUID", info.debug_id.braced.strip("{}")))
     return fields + ([("Debug ID", info.debug_id.key)] if info.debug_id is not None else [])
 
 
@@ -246,14 +248,14 @@ def _details(system: System, module: Module, browse: bool) -> ModuleDetails:
         fields.append(("Mapped memory image file:", sanitise_line(str(module.image_file))))
     fields.append(("Image path:", sanitise_line(info.image_path)))
     fields.append(("Image name:", sanitise_line(info.file_name)))
-    wide = [
-        ("Timestamp:", stamp_words(system, module)),
-        ("CheckSum:", f"{info.checksum:08X}"),
-        ("ImageSize:", f"{info.size:08X}"),
-    ]
+    wide = [("ImageSize:", f"{info.size:08X}")]
+    if info.is_pe:
+        stamp = ("Timestamp:", stamp_words(system, module))
+        wide = [stamp, ("CheckSum:", f"{info.checksum:08X}"), *wide]
     wide += [(f"{label}:", value) for label, value in identity_fields(info)]
     if info.version is not None and any(info.version.file_version):
-        wide += _version_fields(info.version)
+        # What follows the first row speaks of Windows' resources alone.
+        wide += _version_fields(info.version)[: None if info.is_pe else 1]
     wide += _version_strings(loaded)
     lines = [f"    {label} {value}" for label, value in fields]
     if browse:

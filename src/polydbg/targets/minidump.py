@@ -14,7 +14,7 @@ from polydbg.formats.identify import HEAD_SIZE
 from polydbg.formats.minidump.handles import Handle
 from polydbg.formats.minidump.header import WITH_FULL_MEMORY
 from polydbg.formats.minidump.memory import Region
-from polydbg.formats.minidump.process import FixedFileInfo, Module, Thread
+from polydbg.formats.minidump.process import CodeView, FixedFileInfo, Module, Thread
 from polydbg.formats.minidump.streams import Minidump
 from polydbg.formats.minidump.system import SystemInfoRecord
 from polydbg.memory.ranges import RangeMap
@@ -50,6 +50,11 @@ _FILE_STREAMS = {
     "auxv": 0x47670008,
     "maps": 0x47670009,
     "limits": 0x4D7A0003,
+}
+_IMAGE_FORMATS = {
+    "macos": "macho",
+    "ios": "macho",
+    **dict.fromkeys(("linux", "android", "fuchsia", "solaris", "nacl", "unix"), "elf"),
 }
 _NOT_IN_NAMES = re.compile(r"\W")
 
@@ -204,7 +209,15 @@ class MinidumpTarget:
             codeview_offset=module.codeview.rva if codeview else None,
             build_id=codeview.build_id if codeview else b"",
             version=_version(module.version),
+            image_format=self._image_format(codeview),
         )
+
+    def _image_format(self, codeview: CodeView | None) -> str:
+        """Return the format of a module: the system's, unless the record is of another."""
+        if codeview is not None and codeview.signature == "BpEL":
+            return "elf"
+        platform = self.dump.system_info.platform if self.dump.system_info else "unknown"
+        return _IMAGE_FORMATS.get(platform, "pe")
 
     def unloaded_modules(self) -> Sequence[UnloadedModuleInfo]:
         return self._unloaded_modules

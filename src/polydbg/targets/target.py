@@ -74,7 +74,8 @@ class ModuleInfo(msgspec.Struct, frozen=True):
     no expression can hold replaced by ``_``; a second module of that name gets ``_`` and its base
     in hex. *timestamp* and *checksum* are those of the PE header, 0 when not known.
     *debug_id* and *pdb_path* come from the CodeView record *codeview_signature* (``RSDS``,
-    ``NB10``, or ``BpEL`` with the raw *build_id* of an ELF file).
+    ``NB10``, or ``BpEL`` with the raw *build_id* of an ELF file). *image_format* is ``pe``, ``elf``
+    or ``macho``: Breakpad and Crashpad give all three the same record.
     """
 
     name: str
@@ -89,6 +90,7 @@ class ModuleInfo(msgspec.Struct, frozen=True):
     codeview_offset: int | None = None  # where the dump file holds the record
     build_id: bytes = b""
     version: VersionRecord | None = None
+    image_format: str = "pe"
 
     @property
     def end(self) -> int:
@@ -97,9 +99,8 @@ class ModuleInfo(msgspec.Struct, frozen=True):
 
     @property
     def is_pe(self) -> bool:
-        """Tell whether the module is a Windows image. In dumps of Breakpad and Crashpad it may be
-        an ELF or Mach-O file: then its record names no PDB, whatever its signature."""
-        return self.codeview_signature != "BpEL" and not self.image_path.startswith("/")
+        """Tell whether the module is a Windows image, whose record names a PDB."""
+        return self.image_format == "pe"
 
     @property
     def code_id(self) -> CodeId:
