@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from polydbg.base.cancel import CancelToken
@@ -274,19 +274,14 @@ class BreakpadSource:
             for number, name in self._file.files_named(bare.encode())
             if path_matches(name, path)
         )
-        best, rvas, ends = 0, set[int](), set[int]()
-        for start, size, at in self._file.rows_of_files(numbers):
-            if at < line or not at or (best and at > best):
-                continue
-            if at != best:
-                best, rvas, ends = at, set(), set()
-            rvas.add(start)
-            ends.add(start + size)
-        if best != line:
-            # The very line, even if what it calls is inlined there, rather than one after it.
-            calls = {start for start, at in self._file.calls_of_files(numbers) if at == line}
-            return sorted(calls or rvas - ends)
-        return sorted(rvas - ends)
+        own, starts = _first_from(line, self._file.rows_of_files(numbers))
+        if own != line:
+            # Code inlined from a nearer line comes first.
+            calls = ((start, 0, at) for start, at in self._file.calls_of_files(numbers))
+            called, inlined = _first_from(line, calls)
+            if called and (not own or called < own):
+                starts = inlined
+        return sorted(starts)
 
     # -- frames --------------------------------------------------------------------------------
 
@@ -309,6 +304,21 @@ class BreakpadSource:
             record.program,
             record.allocates_base_pointer,
         )
+
+
+def _first_from(line: int, rows: Iterable[tuple[int, int, int]]) -> tuple[int, set[int]]:
+    """Return of (start, size, line) the first line at or after *line*, 0 for none, and where its
+    code begins; rows that just continue one another count once."""
+    best, starts, ends = 0, set[int](), set[int]()
+    for start, size, at in rows:
+        if at < line or not at or (best and at > best):
+            continue
+        if at != best:
+            best, starts, ends = at, set(), set()
+        starts.add(start)
+        if size:
+            ends.add(start + size)
+    return best, starts - ends
 
 
 def _row_at(body: Body, rva: int) -> Row | None:
