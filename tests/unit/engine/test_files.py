@@ -314,7 +314,7 @@ def test_added_modules_get_names_of_their_own(open_dump: Open) -> None:
 
 
 def test_files_of_other_systems_are_not_taken_for_pdbs(tmp_path: Path) -> None:
-    builder = MinidumpBuilder().thread(1, amd64_context(rip=BASE))
+    builder = MinidumpBuilder().system(platform=0x8201).thread(1, amd64_context(rip=BASE))
     builder.module(BASE, 0x1000, "/usr/bin/app", codeview=rsds("1" * 32, 0, "app"))
     (tmp_path / "x.dmp").write_bytes(builder.build())
     session = Session()
