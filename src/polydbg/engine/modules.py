@@ -141,9 +141,13 @@ class ModuleMap(msgspec.Struct, eq=False):
 
     def fill(self, infos: Sequence[ModuleInfo]) -> None:
         """Take a list; modules are kept sorted by base, equal bases in list order. What was found
-        for a module that is in the list already stays with it."""
+        for a module that is in the list already stays with it. A module that the list has twice
+        counts once: the loader lists of both sides of a 32-bit process (WOW64) have its program."""
         known = {id(m.info): m for m in self.modules}
-        ordered = sorted(infos, key=lambda i: i.base)
+        unlike: dict[tuple[int, int, str], ModuleInfo] = {}
+        for info in infos:
+            unlike.setdefault((info.base, info.size, info.image_path.lower()), info)
+        ordered = sorted(unlike.values(), key=lambda i: i.base)
         self.modules = [known.get(id(i)) or Module(i) for i in ordered]
         self._starts = [m.base for m in self.modules]
         self._by_name = {}

@@ -26,9 +26,9 @@ class FramePointer:
         address = int.from_bytes(data[names.size :], "little")
         if outer and outer <= pointer:
             return None
-        # Threads of x86 begin with a frame that nothing called; elsewhere the register is often
-        # used for something else, and zeros where it points mean nothing.
-        is_first_frame = names is X86 and not outer and not address
+        # Threads of x86 begin with a frame that nothing called. Where no callee has handed the
+        # register down, it may be used for something else, and zeros mean nothing.
+        is_first_frame = names is X86 and not callee.is_first and not outer and not address
         # Without the module's code the chain itself, rising through the stack, is the evidence.
         if not is_first_frame and not may_return_to(context, address):
             return None
