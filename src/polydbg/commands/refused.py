@@ -103,13 +103,12 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
     ("dt dtx", "Show a type or a variable by its type.", _TYPES),
     ("dx", "Evaluate an expression of the data model.", _TYPES),
     (
-        "!heap !handle !htrace !token !gflag !avrf",
+        "!heap !htrace !token !gflag !avrf",
         "Show what a process holds.",
         _RAW,
     ),
     ("!critsec", "Show a critical section.", "!cs ADDRESS shows it"),
     ("!vadump !mapped_file", "Show a region of memory.", _REGION),
-    ("!runaway", "Show the time that threads used.", ".ttime shows it for the current thread"),
     (
         "!for_each_frame !for_each_function !for_each_local !for_each_module "
         "!for_each_process !for_each_register !for_each_thread",
