@@ -64,8 +64,16 @@ def decode_prolog(code: bytes) -> Prolog:
     return Prolog(depth, tuple(saved.items()), frame_depth, at == len(code))
 
 
+_NO_PUSH = frozenset(
+    # mov edi, edi (room for a patch); mov ebp, esp; xor eax, ebp: two encodings of each
+    bytes.fromhex(code)
+    for code in ("8bff", "89ff", "8bec", "89e5", "33c5", "31e8")
+)
+
+
 def _step_down(rest: bytes) -> tuple[int, int]:
     """Return length and change of the depth of an instruction in a prolog, length 0 for others."""
+    rest = rest.ljust(8, b"\0")  # a length beyond the end stops the caller
     first, second = rest[0], rest[1:2]
     if 0x50 <= first <= 0x57:  # push register
         return 1, 4
@@ -73,11 +81,13 @@ def _step_down(rest: bytes) -> tuple[int, int]:
         return 2, 4
     if first == 0x68:  # push imm32
         return 5, 4
-    if rest[:2] in (b"\x8b\xff", b"\x8b\xec", b"\x89\xe5", b"\x33\xc5", b"\x31\xe8"):
-        return 2, 0  # mov edi, edi; mov ebp, esp; xor eax, ebp
-    if rest[:2] == b"\x83\xec" and len(rest) > 2 and rest[2] < 0x80:  # sub esp, imm8
+    if rest[:2] in _NO_PUSH:
+        return 2, 0
+    if first == 0xFF and 0x70 <= rest[1] <= 0x77 and rest[1] != 0x74:  # push [register + disp8]
+        return 3, 4
+    if rest[:2] == b"\x83\xec" and rest[2] < 0x80:  # sub esp, imm8
         return 3, rest[2]
-    if rest[:2] == b"\x81\xec" and len(rest) > 5 and rest[5] < 0x80:  # sub esp, imm32
+    if rest[:2] == b"\x81\xec" and rest[5] < 0x80:  # sub esp, imm32
         return 6, int.from_bytes(rest[2:6], "little")
     if first in (0xA1, 0xB8):  # mov eax, [address] or imm32
         return 5, 0
@@ -91,13 +101,15 @@ def _step_down(rest: bytes) -> tuple[int, int]:
 class Epilog(msgspec.Struct, frozen=True):
     """How the rest of a function ends: the return address lies at *offset* from the register
     *base* (esp or ebp); *restored* holds registers and where their values lie, in the same terms.
-    *arguments_size* is how many bytes above the return address ``ret n`` takes off.
+    *arguments_size* is how many bytes above the return address ``ret n`` takes off. *is_jump_only*
+    says that nothing but a jump is left, which may as well go to another part of the function.
     """
 
     base: str
     offset: int
     restored: tuple[tuple[str, str, int], ...]
     arguments_size: int
+    is_jump_only: bool
 
 
 def decode_epilog(code: bytes, leaves: Callable[[int], bool]) -> Epilog | None:
@@ -112,10 +124,11 @@ def decode_epilog(code: bytes, leaves: Callable[[int], bool]) -> Epilog | None:
         rest = code[at : at + 8]
         if "ebp" in restored and _takes_esp_from_ebp(rest):
             return None
-        if _is_return(rest) or (released and _is_tail_jump(rest, at, leaves)):
+        is_return = _is_return(rest)
+        if is_return or ((released or at == 0) and _is_tail_jump(rest, at, leaves)):
             places = ((name, *place) for name, place in restored.items())
             popped = int.from_bytes(rest[1:3], "little") if rest[:1] == b"\xc2" else 0
-            return Epilog(base, offset, tuple(places), popped)
+            return Epilog(base, offset, tuple(places), popped, not is_return and not released)
         moved = _moved_stack(rest)
         if moved is not None:
             length, base, offset = moved
@@ -187,7 +200,13 @@ def _is_tail_jump(rest: bytes, at: int, leaves: Callable[[int], bool]) -> bool:
         return leaves(at + 2 + _signed(rest[1:2]))
     if rest[:1] == b"\xe9" and len(rest) >= 5:
         return leaves(at + 5 + _signed(rest[1:5]))
-    return rest[:2] == b"\xff\x25"  # jmp [address]: an import
+    # jmp [address] is an import; jmp register, [register] or [register + n]: behind an epilog.
+    return rest[:1] == b"\xff" and len(rest) >= 2 and _is_plain_jump_operand(rest[1])
+
+
+def _is_plain_jump_operand(modrm: int) -> bool:
+    mode, extension, rm = modrm >> 6, modrm >> 3 & 7, modrm & 7
+    return extension == 4 and (mode == 3 or rm != 4)
 
 
 def _signed(data: bytes) -> int:

@@ -48,14 +48,15 @@ class _Slot(msgspec.Struct, frozen=True):
 
 
 class _Position(msgspec.Struct, frozen=True):
-    """Where in its layout's code the callee stands.
+    """Where in its function the callee stands.
 
-    *prolog* is what was executed of a function's prolog, when that tells everything, else ``None``.
-    *pushed* is how many bytes the layout does not count yet. *is_sure* says that the layout holds.
+    *prolog* is what was executed of the prolog, when that tells everything, else ``None``. *depth*
+    is how many bytes lie between esp and the return address, but for pushed arguments. *is_sure*
+    says that the layout holds here.
     """
 
-    prolog: Prolog | None = None
-    pushed: int = 0
+    prolog: Prolog | None
+    depth: int
     is_sure: bool = True
 
 
@@ -83,29 +84,45 @@ class X86Frames:
 
 
 def _position(callee: Callee, context: UnwindContext, start: int, layout: WinFrame) -> _Position:
-    """Return where the callee stands; a call lies behind the prolog."""
-    offset = callee.pc - start
-    if callee.is_return_address or offset >= layout.prolog_size:
-        return _Position()
-    code = code_at(context, start, layout.prolog_size)
-    done = decode_prolog(code[:offset])
-    known = len(code) == layout.prolog_size or offset == 0
-    if _begins_function(context, start, layout, code):
-        if known and done.is_whole:
-            return _Position(prolog=done)
-        return _Position(is_sure=done.frame_depth is not None)
-    # A later record of the function: it describes the frame as it is at its start.
-    if "$ebp" in layout.program.split()[:2]:
-        return _Position()
-    return _Position(pushed=done.depth, is_sure=known and done.is_whole)
+    """Return where the callee stands in the layout that begins at *start*; a call lies behind its
+    prolog."""
+    counted = layout.locals_size + layout.saved_size
+    end = start + layout.prolog_size
+    is_inside = not callee.is_return_address and callee.pc < end
+    limit = callee.pc if is_inside else end
+    function = context.function_at(callee.lookup_pc)
+    if function is not None:
+        prolog = _prolog_between(context, function[0], limit)
+        if prolog is not None and prolog.is_whole:
+            return _Position(prolog if is_inside else None, prolog.depth)
+    if not is_inside:
+        return _Position(None, counted)
+    whole = _prolog_between(context, start, end)
+    done = _prolog_between(context, start, callee.pc)
+    if done is None:
+        return _Position(None, counted, is_sure=False)
+    if _begins_function(start, layout, function, whole):
+        return _Position(done if done.is_whole else None, counted, done.frame_depth is not None)
+    # A later record of the function describes the frame as it is at the record's start.
+    by_ebp = layout.program.split()[1:2] == ["$ebp"]
+    return _Position(None, counted + done.depth, by_ebp or done.is_whole)
 
 
-def _begins_function(context: UnwindContext, start: int, layout: WinFrame, prolog: bytes) -> bool:
-    function = context.function_at(start)
+def _prolog_between(context: UnwindContext, start: int, end: int) -> Prolog | None:
+    """Return what the code between two addresses does, ``None`` when it is not at hand."""
+    if not 0 <= end - start <= MAX_PROLOG:
+        return None
+    code = code_at(context, start, end - start)
+    return decode_prolog(code) if len(code) == end - start else None
+
+
+def _begins_function(
+    start: int, layout: WinFrame, function: tuple[int, int] | None, prolog: Prolog | None
+) -> bool:
     if function is not None:
         return function[0] == start
-    whole = decode_prolog(prolog)
-    return whole.frame_depth is not None or whole.depth == layout.locals_size + layout.saved_size
+    counted = layout.locals_size + layout.saved_size
+    return prolog is not None and (prolog.frame_depth is not None or prolog.depth == counted)
 
 
 def _from_epilog(callee: Callee, context: UnwindContext, layout: WinFrame | None) -> Caller | None:
@@ -126,12 +143,19 @@ def _from_epilog(callee: Callee, context: UnwindContext, layout: WinFrame | None
         if base not in callee.registers:
             return None
         registers[name] = _word(context, callee.registers[base] + offset)
-    if registers["eip"] and not may_return_to(context, registers["eip"]):
+    trust = FrameTrust.INSTRUCTIONS
+    if epilog.is_jump_only:
+        function = context.function_at(callee.pc)
+        leads_here = calls(context, registers["eip"], function[0]) if function else None
+        if leads_here is False or not may_return_to(context, registers["eip"]):
+            return None
+        trust = FrameTrust.INSTRUCTIONS if leads_here else FrameTrust.SCAN
+    elif registers["eip"] and not may_return_to(context, registers["eip"]):
         return None
     kept = {name: registers[name] for name in registers if name in PRESERVED or name == "eip"}
     kept["esp"] = callee.registers[epilog.base] + epilog.offset + 4 & _MASK
     size = layout.parameters_size if layout is not None else epilog.arguments_size
-    return Caller(kept, FrameTrust.INSTRUCTIONS, arguments_size=size)
+    return Caller(kept, trust, arguments_size=size)
 
 
 def _from_code(callee: Callee, context: UnwindContext) -> Caller | None:
@@ -186,7 +210,7 @@ def _from_program(
     variables[".cbSavedRegs"] = layout.saved_size
     is_sure = position.is_sure
     if ".raSearch" in layout.program:
-        slot = _search(callee, context, layout, position.pushed)
+        slot = _search(callee, context, position.depth)
         variables[".raSearch"] = variables[".raSearchStart"] = slot.address
         is_sure = is_sure and slot.is_sure
     program = " ".join(_NUMBERED.get(word, word) for word in layout.program.split())
@@ -218,7 +242,7 @@ def _from_sizes(
     callee: Callee, context: UnwindContext, start: int, layout: WinFrame, position: _Position
 ) -> Caller:
     """Return the caller by a plain FPO record, which has only sizes."""
-    slot = _search(callee, context, layout, position.pushed)
+    slot = _search(callee, context, position.depth)
     address = _word(context, slot.address)
     if address and not may_return_to(context, address):
         raise UnwindError(
@@ -249,10 +273,9 @@ def _saved_by_sizes(
     return known
 
 
-def _search(callee: Callee, context: UnwindContext, layout: WinFrame, pushed: int) -> _Slot:
+def _search(callee: Callee, context: UnwindContext, depth: int) -> _Slot:
     """Return where the return address lies: in the slot that the sizes name, else above it."""
-    counted = layout.locals_size + layout.saved_size
-    start = callee.sp + callee.arguments_size + counted + pushed & _MASK
+    start = callee.sp + callee.arguments_size + depth & _MASK
     data = context.memory.read_some(start, _SEARCHED_WORDS * 4)
     words = [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data) - 3, 4)]
     if not words:
