@@ -15,7 +15,7 @@ from polydbg.commands.stop_display import registers_and_instruction
 from polydbg.commands.threads import process_id
 from polydbg.commands.times import session_time_text
 from polydbg.engine.exceptions.naming import describe_exception, exception_title
-from polydbg.engine.session import System
+from polydbg.engine.session import Scope, System
 from polydbg.engine.stack import innermost_place
 from polydbg.targets.target import ExceptionRecord
 
@@ -160,8 +160,7 @@ def exception_context(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 def context_record(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     system = ctx.system
     if cursor.at_end:
-        system.scope.context = None
-        system.scope.frame = 0
+        system.scope = Scope()
         yield Text(value="Resetting default scope")
         return
     cursor.skip_blanks()
@@ -181,8 +180,7 @@ def context_record(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             hint=".ecxr uses the one stored with the exception; .exptr ADDRESS finds both records",
         )
     registers = parse_context(data, machine)
-    system.scope.context = registers
-    system.scope.frame = 0
+    system.scope = Scope(registers)
     yield from registers_and_instruction(ctx, registers)
 
 

@@ -18,7 +18,7 @@ from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
 from polydbg.engine.memory_view import read_pointer
-from polydbg.engine.session import System
+from polydbg.engine.session import Scope, System
 from polydbg.engine.stack import StackFrame, win_frame_at
 
 _LETTERS = "bcpPvnfLMdD"
@@ -156,7 +156,7 @@ def _start(
     ctx: CommandContext, cursor: Cursor, system: System
 ) -> tuple[Mapping[str, int], int, bool]:
     """Read ``= sp [ip] [count]`` or a count; return registers to begin at, and the limit."""
-    registers = dict(system.scope_registers())
+    registers: Mapping[str, int] = system.scope_registers()
     limit, counted = ctx.session.settings.stack_limit, False
     cursor.skip_blanks()
     if cursor.take("="):
@@ -167,15 +167,15 @@ def _start(
         if not values:
             raise CommandError("Numeric expression missing from '<EOL>'")
         pc, sp = _POSITIONS.get(system.machine, ("pc", "sp"))
-        registers[sp] = values[0]
+        registers = {**registers, sp: values[0]}
         if len(values) == 2:
             # "k = Sp Ip" and "k = Sp count" look alike; a count is at most 0xffff.
             if values[1] > 0xFFFF:
-                registers[pc] = values[1]
+                registers = {**registers, pc: values[1]}
             else:
                 limit = values[1]
         elif len(values) == 3:
-            registers[pc], limit = values[1], values[2]
+            registers, limit = {**registers, pc: values[1]}, values[2]
     elif not cursor.at_end:
         limit, counted = ctx.expression(cursor), True
     if limit > 0xFFFF:
@@ -401,8 +401,7 @@ def _choose(
     system.scope.frame = number
     yield frame_row(system, chosen, Layout.of(ctx))
     if set_context:
-        system.scope.context = dict(chosen.registers)
-        system.scope.frame = 0
+        system.scope = Scope(dict(chosen.registers), 0, chosen.trust)
     if show_registers or set_context:
         yield from registers_and_instruction(ctx, chosen.registers)
 

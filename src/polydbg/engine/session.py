@@ -27,17 +27,20 @@ from polydbg.engine.stack import StackFrame, walk_stack
 from polydbg.memory.overlay import Overlay
 from polydbg.targets.target import Target, ThreadInfo
 from polydbg.targets.wow64 import is_wow64, narrowed, runs_32_bit_code, x86_registers
+from polydbg.unwind.frames import FrameTrust
 
 
 class Scope(msgspec.Struct, eq=False):
     """The register context and frame that ``r``, ``k`` and names refer to.
 
     *context* is set by ``.cxr``, ``.ecxr`` and ``.frame /c`` and replaces the thread's own
-    registers until reset; *frame* is the number chosen by ``.frame``.
+    registers until reset; *frame* is the number chosen by ``.frame``, *trust* how the frame was
+    found whose registers the context is.
     """
 
     context: Mapping[str, int] | None = None
     frame: int = 0
+    trust: FrameTrust = FrameTrust.CONTEXT
 
 
 class System(msgspec.Struct, eq=False):
@@ -246,8 +249,15 @@ class Session:
         limit: int,
         cancel: CancelToken | None = None,
     ) -> Iterator[StackFrame]:
-        """Yield the stack that *registers* begin, at most *limit* rows, innermost first."""
-        return walk_stack(system, registers, limit, cancel, inline=self.settings.inline)
+        """Yield the stack that *registers* begin, at most *limit* rows, innermost first.
+
+        Those of a guessed frame that ``.frame /c`` chose begin a stack of guesses.
+        """
+        scope = system.scope
+        trust = scope.trust if registers is scope.context else FrameTrust.CONTEXT
+        return walk_stack(
+            system, registers, limit, cancel, inline=self.settings.inline, trust=trust
+        )
 
     def current_frame(self, cancel: CancelToken | None = None) -> StackFrame | None:
         """Return the frame chosen by ``.frame``, or ``None`` without a stack."""

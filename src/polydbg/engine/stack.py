@@ -143,10 +143,12 @@ def walk_stack(
     cancel: CancelToken | None,
     *,
     inline: bool = True,
+    trust: FrameTrust = FrameTrust.CONTEXT,
 ) -> Iterator[StackFrame]:
-    """Yield at most *limit* rows of the stack that *registers* begin, innermost first."""
+    """Yield at most *limit* rows of the stack that *registers* begin, innermost first; *trust* says
+    how the registers themselves were found."""
     number = 0
-    for frame in walk(_UnwindView(system), registers, limit, cancel, system.machine):
+    for frame in walk(_UnwindView(system), registers, limit, cancel, system.machine, trust):
         for row in _expand(system, frame, number, inline):
             if number >= limit:
                 return

@@ -56,8 +56,10 @@ def walk(
     limit: int,
     cancel: CancelToken | None = None,
     machine: str = "",
+    trust: FrameTrust = FrameTrust.CONTEXT,
 ) -> Iterator[Frame]:
-    """Yield at most *limit* frames, innermost first; the first has *registers* themselves.
+    """Yield at most *limit* frames, innermost first; the first has *registers* themselves, which
+    were found as *trust* says.
 
     *registers* are named in lower case (``rip`` or ``eip``, ...); without pc or sp there is no
     frame. What cannot be unwound ends the walk: the last frame's *note* says why.
@@ -66,7 +68,6 @@ def walk(
     if convention is None:
         return
     callee = Callee(dict(registers), False, True, convention)
-    trust = FrameTrust.CONTEXT
     seen: set[tuple[int, int]] = set()
     for _ in range(min(limit, MAX_FRAMES)):
         if cancel is not None:

@@ -82,6 +82,16 @@ def test_the_chain_ends_at_the_frame_that_nothing_called(
     assert run32("k")[-1] == "02 0012f050 00000000     app+0x5678 (guess)"
 
 
+def test_the_registers_of_a_guessed_frame_begin_a_stack_of_guesses(
+    run32: Callable[[str], list[str]],
+) -> None:
+    run32(".frame /c 1")
+    assert run32("k 1")[-1] == "00 0012f030 00405678     app+0x1234 (guess)"
+    assert run32(".frame")[-1].endswith("app+0x1234 (guess)")
+    run32(".cxr")
+    assert run32("k 1")[-1] == "00 0012f010 00401234     app+0x2000"
+
+
 @pytest.mark.parametrize(
     ("program", "uses_ebp", "shown"),
     [
