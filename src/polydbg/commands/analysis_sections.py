@@ -58,11 +58,7 @@ def context_sections(ctx: CommandContext, analysis: Analysis) -> list[str]:
     """Return the registers of the fault with the instruction."""
     if not analysis.registers:
         return []
-    if not analysis.is_stored:
-        head = "CONTEXT:  (of the thread)"
-    else:
-        head = "CONTEXT:  (.ecxr)"
-    lines = [head]
+    lines = ["CONTEXT:  (.ecxr)" if analysis.is_of_event else "CONTEXT:  (of the thread)"]
     lines += [item.text() for item in registers_and_instruction(ctx, analysis.registers)]
     return [*lines, ""]
 
@@ -147,7 +143,7 @@ def tail_sections(ctx: CommandContext, analysis: Analysis) -> list[str]:
         lines += _section("MODULE_NAME", place.module or place.unloaded or "unknown")
         lines += _section("IMAGE_NAME", image_name(ctx, blamed.frame) or "unknown")
     thread = analysis.thread.ordinal if analysis.thread else 0
-    context = " .ecxr ;" if analysis.is_stored else ""
+    context = " .ecxr ;" if analysis.is_of_event else ""
     lines += _section("STACK_COMMAND", f"~{thread}s;{context} kb")
     lines += _section("FAILURE_BUCKET_ID", analysis.bucket)
     lines += _section("BUCKET_RULE", analysis.bucket_rule)

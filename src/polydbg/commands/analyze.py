@@ -22,6 +22,7 @@ from polydbg.engine.analysis.model import Analysis
 
 _STARS = "*" * 79
 _SHORT_STACK = 8
+_SHORT_WAITS = 10
 
 
 class CodeMeaning(ShownItem, frozen=True):
@@ -113,6 +114,11 @@ def _brief_lines(ctx: CommandContext, analysis: Analysis) -> list[str]:
     """Return what fits one screen: where, the top of the stack, the bucket."""
     lines = []
     size = ctx.system.pointer_size
+    if analysis.waits:
+        lines += analysis.waits[:_SHORT_WAITS]
+        if len(analysis.waits) > _SHORT_WAITS:
+            lines.append(f"    ... {len(analysis.waits) - _SHORT_WAITS} more threads")
+        lines.append("")
     for row in analysis.frames[:_SHORT_STACK]:
         source = f" [{row.file} @ {row.line}]" if row.file else ""
         guess = " (guess)" if row.trust.is_guess else ""

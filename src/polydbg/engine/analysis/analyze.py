@@ -71,6 +71,8 @@ def analyze(
         case = _case(system, event, fault, registers, frames, recursion)
         fault, verdict = judge(case)
         skip = _frames_to_skip(case, verdict)
+    if verdict.problem_class != "STACK_OVERFLOW":
+        recursion = None
     blame = choose_blame(system, frames, recursion, skip)
     bucket, rule = _bucket(system, fault, verdict, blame)
     runtime, managed = _managed(system, frames)

@@ -31,7 +31,7 @@ def choose_blame(
     if recursion is not None:
         name = min(recursion.functions)
         for row in frames:
-            if row.place.base_text == name:
+            if name in (row.place.base_text, row.place.text):
                 return Blame(row, _CYCLE)
     for row in frames[skip:]:
         if _is_own(system, row):

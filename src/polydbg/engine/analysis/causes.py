@@ -5,17 +5,23 @@ names on the stack say.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from polydbg.arch.disassembly import Instruction
 from polydbg.arch.disassembly_operands import register_value
+from polydbg.base.error_codes import ntstatus_meaning
 from polydbg.engine.analysis.access import Scene
 from polydbg.engine.analysis.model import Confidence, Fault, FaultKind, Recursion, Verdict
 from polydbg.engine.analysis.runtime import EndReason, end_reason
 from polydbg.engine.analysis.thrown import thrown_object
 from polydbg.engine.stack import StackFrame
+from polydbg.targets.crash_report import CrashReport, crash_report
 from polydbg.targets.target import ExceptionRecord
+
+if TYPE_CHECKING:
+    from polydbg.formats.minidump.foreign import BreakpadAssertion
 
 _BREAK_INS = ("DbgUiRemoteBreakin", "DbgBreakPoint", "LdrpDoDebuggerBreak", "LdrInitShimEngine")
 _STACK_FAIL_FAST = (0, 2)
@@ -32,6 +38,13 @@ _FAIL_FAST_WORDS = {
     35: "an exception came where none may come, in a heap",
     57: "a return address did not match the shadow stack",
 }
+
+
+_ASSERTIONS = {
+    1: ("INVALID_PARAMETER", "a function of the C library got an invalid argument"),
+    2: ("PURE_VIRTUAL_CALL", "a pure virtual function was called"),
+}
+_MAX_MESSAGES = 4
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -51,8 +64,33 @@ class Case(msgspec.Struct, frozen=True):
 
 def judge_event(case: Case) -> Verdict:
     """Return the verdict on an event that is no failed access."""
-    judge = _JUDGES.get(case.fault.kind, _other)
-    return judge(case)
+    report = crash_report(case.scene.system.target)
+    if report is not None and report.assertion is not None:
+        return _reported_assertion(report.assertion)
+    verdict = _JUDGES.get(case.fault.kind, _other)(case)
+    messages = [] if report is None else _messages(report)
+    return msgspec.structs.replace(verdict, evidence=(*verdict.evidence, *messages))
+
+
+def _reported_assertion(record: BreakpadAssertion) -> Verdict:
+    """Return what Breakpad's handler of the C library's failures wrote into the dump."""
+    problem, words = _ASSERTIONS.get(record.kind, ("ASSERTION", "an assertion failed"))
+    parts = [f"the crash reporter recorded: {record.expression or 'no expression'}"]
+    if record.function:
+        parts.append(f"in {record.function}")
+    if record.file:
+        parts.append(f"at {record.file}:{record.line}")
+    return Verdict(problem, words, Confidence.CERTAIN, (" ".join(parts),))
+
+
+def _messages(report: CrashReport) -> list[str]:
+    """Return what libraries of macOS left as their last words."""
+    texts: list[str] = []
+    for record in report.macos_crash_info:
+        for text in (record.message, record.message2):
+            if text and len(texts) < _MAX_MESSAGES:
+                texts.append(f"{record.module_path or 'a library'} says: {text}")
+    return texts
 
 
 def recursion_verdict(recursion: Recursion, confidence: Confidence) -> Verdict:
@@ -297,9 +335,11 @@ def _other(case: Case) -> Verdict:
             Confidence.CERTAIN if "RaiseException" in names else Confidence.LIKELY,
             tuple(evidence),
         )
+    meaning = ntstatus_meaning(record.code).name if len(case.fault.name) == 8 else ""
+    words = f"the program stopped with {case.fault.name} {case.fault.detail or meaning}".strip()
     return Verdict(
         "APPLICATION_FAULT",
-        f"the program stopped with {case.fault.name} {case.fault.detail}".strip(),
+        words,
         Confidence.UNKNOWN,
         tuple(evidence),
     )
@@ -326,6 +366,9 @@ _JUDGES: dict[FaultKind, _Judge] = {
         "the heap found its own data overwritten: the damage is older than this stack",
     ),
     FaultKind.INVALID_HANDLE: _fixed("INVALID_HANDLE", "a closed or wrong handle was used"),
+    FaultKind.OBJECTIVE_C_THROW: _fixed(
+        "OBJC_EXCEPTION", "an Objective-C exception was thrown and not caught"
+    ),
     FaultKind.MANAGED: _fixed(
         "CLR_EXCEPTION", "a managed exception was not caught; managed frames are not decoded"
     ),

@@ -7,6 +7,7 @@ Sources: winnt.h and ntstatus.h; signal(7) and sigaction(2); mach/exception_type
 from __future__ import annotations
 
 from polydbg.engine.analysis.model import Access, AccessKind, Fault, FaultKind
+from polydbg.engine.exceptions.mach import FROM_NS_EXCEPTION
 from polydbg.engine.exceptions.naming import ExceptionKind, ExceptionWords, describe_event
 from polydbg.engine.exceptions.windows import FAST_FAIL, FAST_FAIL_CODES, REQUESTED_DUMPS
 from polydbg.engine.session import System
@@ -68,6 +69,7 @@ _MACH_KINDS = {
     6: FaultKind.BREAKPOINT,
     10: FaultKind.ABORT,
     11: FaultKind.RESOURCE,
+    FROM_NS_EXCEPTION: FaultKind.OBJECTIVE_C_THROW,
 }
 _EXC_I386_GPFLT = 13  # the code of a general protection fault: no address is reported
 

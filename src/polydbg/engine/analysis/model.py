@@ -38,6 +38,7 @@ class FaultKind(enum.Enum):
     ABORT = "abort"
     FAIL_FAST = "fail fast"
     CXX_THROW = "C++ exception"
+    OBJECTIVE_C_THROW = "Objective-C exception"
     MANAGED = "managed exception"
     HEAP_CORRUPTION = "heap corruption"
     INVALID_HANDLE = "invalid handle"
@@ -138,3 +139,8 @@ class Analysis(msgspec.Struct, frozen=True):
     bucket: str
     bucket_rule: str
     bucket_hash: str
+
+    @property
+    def is_of_event(self) -> bool:
+        """Return whether registers and stack are those that the event stored."""
+        return self.is_stored and not self.is_hang

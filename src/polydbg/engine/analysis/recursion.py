@@ -17,9 +17,9 @@ _MIN_REPEATS: Final = 5
 def find_recursion(frames: Sequence[StackFrame], is_cut: bool) -> Recursion | None:
     """Return the shortest cycle that begins near the top and repeats, ``None`` without one.
 
-    Frames that are not named take part by their address. *is_cut*: the stack goes on.
+    *is_cut*: the stack goes on.
     """
-    names = [frame.place.base_text for frame in frames]
+    names = [_name(row) for row in frames]
     for start in range(min(_ENTRY, len(names))):
         for length in range(1, min(_LONGEST_CYCLE, (len(names) - start) // _MIN_REPEATS) + 1):
             end = start + length
@@ -30,3 +30,8 @@ def find_recursion(frames: Sequence[StackFrame], is_cut: bool) -> Recursion | No
                 cycle = tuple(names[start : start + length])
                 return Recursion(cycle, repeats, end - start, is_cut and end == len(names))
     return None
+
+
+def _name(row: StackFrame) -> str:
+    """Return the function, else the place of the call: it is the same each time round."""
+    return row.place.base_text if row.place.symbol else row.place.text
