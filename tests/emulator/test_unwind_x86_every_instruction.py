@@ -115,8 +115,8 @@ class Machine:
         return data
 
     def read_some(self, address: int, size: int) -> bytes:
-        if SENTINEL - 16 <= address < SENTINEL:  # a call stands before the sentinel
-            return b"\xe8\0\0\0\0".rjust(SENTINEL - address, b"\x90")[:size]
+        if SENTINEL - 16 <= address < SENTINEL:
+            return b"\xff\xd0".rjust(SENTINEL - address, b"\x90")[:size]  # call eax
         if not STACK_BASE <= address < STACK_BASE + STACK_SIZE:
             return b""
         return bytes(self.uc.mem_read(address, min(size, STACK_BASE + STACK_SIZE - address)))
@@ -182,7 +182,12 @@ def test_unmarked_callers_are_right_at_every_instruction(machine: Machine) -> No
         for a in (1, 2, 5, 7):
             for registers, shadow in machine.run(name, a, 2, seen):
                 counts[_check(machine, name, registers, shadow)] += 1
-    print(counts)
+    total = sum(counts.values())
+    assert total > 9000
+    assert counts["whole"] / total > 0.92, counts
+    # The wrong ones: in the stack probe, which moves esp, and an assembled leaf without a layout.
+    assert counts["guess, wrong"] <= 4, counts
+    assert counts["cut"] <= 3, counts
 
 
 def _check(machine: Machine, name: str, registers: dict[str, int], shadow: list[Record]) -> str:
