@@ -1,7 +1,7 @@
-"""The minidump reader against files of many writers.
+"""The minidump reader against the samples, damaged files, and transcripts of the real engine.
 
-Judges: MANIFEST.md of the test data (figures measured by another reader) and the transcripts of
-the real engine (threads, modules, registers, banner).
+Judged are threads, modules, registers and the banner; test_manifest_facts.py has the figures of
+MANIFEST.md.
 """
 
 from __future__ import annotations
@@ -33,17 +33,6 @@ overflow shelf shelf.wine
 SampleDump = Callable[[str], Path]
 
 
-@functools.cache
-def targets_of_manifest(data_dir: Path) -> list[tuple[str, str]]:
-    """Return (path under minidump/, what MANIFEST.md measured) of the plain dumps."""
-    rows = []
-    for line in (data_dir / "MANIFEST.md").read_text(encoding="utf-8").splitlines():
-        found = re.match(r"\| (minidump/\S+\.dmp) \|.*measured: (.*) \|$", line)
-        if found:
-            rows.append((found[1], found[2]))
-    return rows
-
-
 def touch_everything(target: MinidumpTarget) -> None:
     for name, member in vars(type(target.dump)).items():
         if isinstance(member, functools.cached_property):
@@ -67,59 +56,6 @@ def test_every_sample_opens(sample_dump: SampleDump, name: str) -> None:
     bad = {warning.identifier for warning in target.warnings()} - {"dump.unknown-stream"}
     assert not bad
     target.close()
-
-
-def test_measured_figures(data_dir: Path) -> None:
-    rows = targets_of_manifest(data_dir)
-    assert len(rows) > 50
-    for path, measured in rows:
-        target = open_minidump(str(data_dir / path))
-        touch_everything(target)
-
-        def figure(words: str, measured: str = measured) -> int | None:
-            found = re.search(rf"(?:^|; ){words} (\d+)", measured)
-            return int(found[1]) if found else None
-
-        assert (figure("threads") or 0) == len(target.threads()), path
-        assert (figure("modules") or 0) == len(target.modules()), path
-        assert (figure("memory ranges") or 0) == len(target.dump.memory_list), path
-        assert (figure("MemoryInfo entries") or 0) == len(target.dump.regions), path
-        assert (figure("handles") or 0) == len(target.handles()), path
-        # Measured in MiscInfo alone; Breakpad's dumps of Linux have the id in a copy of status.
-        misc = target.dump.misc_info
-        assert figure("pid") == (misc.process_id if misc else None), path
-        assert figure("CPUs") == target.system().processor_count, path
-        check_exception(target, measured, path)
-        check_first_module(target, measured, path)
-        target.close()
-
-
-def check_exception(target: MinidumpTarget, measured: str, path: str) -> None:
-    pattern = r"exception (0x\w+) at (0x\w+) tid (\d+) params \[(.*?)\]"
-    found = re.search(pattern, measured)
-    event = target.event()
-    if not found:
-        assert event is None or not event.is_stored, path
-        return
-    assert event is not None, path
-    assert event.exception.code == int(found[1], 16), path
-    assert event.exception.address == int(found[2], 16), path
-    assert event.thread_id == int(found[3]), path
-    parameters = [int(text, 16) for text in found[4].split(", ") if text]
-    assert list(event.exception.parameters) == parameters, path
-
-
-def check_first_module(target: MinidumpTarget, measured: str, path: str) -> None:
-    found = re.search(r"first module (.*) base (0x\w+) size (0x\w+) id (\w[\w-]*)", measured)
-    if not found:
-        return
-    module = target.modules()[0]
-    assert module.image_path == found[1], path
-    assert (module.base, module.size) == (int(found[2], 16), int(found[3], 16)), path
-    if found[4] not in ("None", "build-id") and module.debug_id is not None:
-        assert module.debug_id.key == found[4], path
-    if found[4] == "None":
-        assert module.debug_id is None, path
 
 
 def test_full_memory_dump_of_a_wow64_process(data_dir: Path) -> None:
