@@ -112,7 +112,7 @@ def _verbose_lines(ctx: CommandContext, analysis: Analysis) -> list[str]:
 
 def _brief_lines(ctx: CommandContext, analysis: Analysis) -> list[str]:
     """Return what fits one screen: where, the top of the stack, the bucket."""
-    lines = []
+    lines: list[str] = []
     size = ctx.system.pointer_size
     if analysis.waits:
         lines += analysis.waits[:_SHORT_WAITS]

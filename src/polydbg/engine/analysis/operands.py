@@ -103,7 +103,8 @@ def _x86(
         return
     if name in _STRINGS:
         letter = "r" if arch == "amd64" else "e"
-        width = next((_SIZES[m] for m in _SIZES if f"{m} ptr" in instruction.operands), 1)
+        sized = _MEMORY.search(instruction.operands)
+        width = _SIZES.get(sized.group(1) or "", 1) if sized else 1
         for kind, register in _STRINGS[name]:
             register = letter + register
             if (value := registers.get(register)) is not None:

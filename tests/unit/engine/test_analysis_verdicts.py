@@ -1,0 +1,262 @@
+"""Verdicts on dumps that were built to have one cause each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from polydbg.engine.analysis import analyze
+from polydbg.engine.analysis.model import Analysis, Confidence
+from polydbg.engine.session import Session
+from polydbg.testing.minidump_builder import MinidumpBuilder, amd64_context, u64, x86_context
+
+CODE, STACK, DATA = 0x140001000, 0x7E000, 0x200000
+STORE = "894810"  # mov dword ptr [rax+10h],ecx
+LOAD = "488b00"  # mov rax,qword ptr [rax]
+AV, NT = 0xC0000005, 2
+LINUX = 0x8201
+
+
+def analysis(
+    tmp_path: Path,
+    code: str,
+    *,
+    exception: int = AV,
+    parameters: tuple[int, ...] = (),
+    address: int | None = None,
+    flags: int = 0,
+    platform: int = NT,
+    stack: bytes = bytes(0x800),
+    build: list[tuple[str, tuple[int, ...], dict[str, int]]] | None = None,
+    **registers: int,
+) -> Analysis:
+    """Return the analysis of a dump that stopped at *code* with these registers."""
+    registers = {"rip": CODE, "rsp": STACK + 0x100, "rcx": 7, **registers}
+    context = amd64_context(**registers)
+    builder = MinidumpBuilder("amd64").system(platform=platform)
+    builder.module(CODE & ~0xFFFF, 0x10000, r"C:\app\app.exe")
+    builder.thread(7, context, stack=(STACK, stack))
+    if code:
+        builder.memory(CODE, bytes.fromhex(code).ljust(16, b"\x90"))
+    for name, arguments, keywords in build or []:
+        getattr(builder, name)(*arguments, **keywords)
+    where = registers["rip"] if address is None else address
+    builder.exception(7, exception, where, parameters, context=context, flags=flags)
+    path = tmp_path / "built.dmp"
+    path.write_bytes(builder.build())
+    session = Session()
+    try:
+        return analyze(session, session.open_dump(str(path)))
+    finally:
+        session.close()
+
+
+def said(found: Analysis) -> str:
+    return " ".join((found.verdict.summary, *found.verdict.evidence))
+
+
+def test_null_pointer_with_a_field(tmp_path: Path) -> None:
+    found = analysis(tmp_path, STORE, parameters=(1, 0x10), rax=0)
+    assert found.verdict.problem_class == "NULL_POINTER_WRITE"
+    assert found.verdict.confidence is Confidence.CERTAIN
+    assert "rax = 00000000`00000000" in said(found)
+    assert found.bucket == "NULL_POINTER_WRITE_c0000005_app.exe+0x1000"
+
+
+def test_small_number_taken_for_a_pointer_is_only_likely(tmp_path: Path) -> None:
+    found = analysis(tmp_path, STORE, parameters=(1, 0x15), rax=5)
+    assert found.verdict.problem_class == "NULL_POINTER_WRITE"
+    assert found.verdict.confidence is Confidence.LIKELY
+
+
+def test_a_report_that_the_operands_contradict_is_not_certain(tmp_path: Path) -> None:
+    found = analysis(tmp_path, STORE, parameters=(1, 0x5000000), rax=0x70000000)
+    assert found.verdict.confidence is not Confidence.CERTAIN
+    assert "do not give the reported address" in said(found)
+
+
+@pytest.mark.parametrize("reported", [0xFFFFFFFFFFFFFFFF])
+def test_non_canonical_address_comes_from_the_operands(tmp_path: Path, reported: int) -> None:
+    found = analysis(tmp_path, STORE, parameters=(0, reported), rax=0x4142434445464748)
+    access = found.fault.access
+    assert access is not None
+    assert access.address == 0x4142434445464758
+    assert not access.is_reported
+    assert access.kind.value == "write"
+    assert found.verdict.problem_class == "INVALID_POINTER_WRITE"
+    assert "spell" in said(found)
+
+
+def test_linux_reports_non_canonical_addresses_as_kernel_signals(tmp_path: Path) -> None:
+    found = analysis(
+        tmp_path, LOAD, exception=11, flags=0x80, address=0, platform=LINUX, rax=0xDEAD000000000010
+    )
+    access = found.fault.access
+    assert access is not None
+    assert access.address == 0xDEAD000000000010
+    assert found.verdict.problem_class == "INVALID_POINTER_READ"
+    assert found.fault.name == "SIGSEGV"
+    assert "SIGSEGV" in found.bucket
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [(0xFEEEFEEEFEEEFEEE, "feeefeee"), (0xCDCDCDCDCDCDCDCD, "cdcdcdcd")],
+)
+def test_fill_patterns_name_the_heap(tmp_path: Path, value: int, word: str) -> None:
+    found = analysis(tmp_path, LOAD, parameters=(0, 0xFFFFFFFFFFFFFFFF), rax=value)
+    assert found.verdict.problem_class == f"INVALID_POINTER_READ_FILL_PATTERN_{word}"
+    assert found.verdict.confidence is Confidence.LIKELY
+
+
+def test_nothing_mapped(tmp_path: Path) -> None:
+    regions = [("region", (start, 0x1000), {}) for start in (DATA, 0x900000)]
+    found = analysis(tmp_path, LOAD, parameters=(0, 0x700000), rax=0x700000, build=regions)
+    assert "nothing is mapped" in found.verdict.summary
+    assert found.verdict.confidence is Confidence.CERTAIN
+
+
+def test_nothing_known_of_the_address_is_said(tmp_path: Path) -> None:
+    found = analysis(tmp_path, LOAD, parameters=(0, 0x700000), rax=0x700000)
+    assert "does not say what was mapped" in said(found)
+    assert found.verdict.confidence is not Confidence.CERTAIN
+
+
+def test_write_to_read_only_memory(tmp_path: Path) -> None:
+    regions = [("region", (DATA, 0x1000), {"protect": 2})]
+    found = analysis(tmp_path, STORE, parameters=(1, DATA + 0x10), rax=DATA, build=regions)
+    assert found.verdict.problem_class == "READ_ONLY_WRITE"
+
+
+def test_memory_of_an_unloaded_module(tmp_path: Path) -> None:
+    gone = [("unloaded", (0x300000, 0x10000, "gone.dll"), {})]
+    found = analysis(tmp_path, LOAD, parameters=(0, 0x301000), rax=0x301000, build=gone)
+    assert found.verdict.problem_class == "UNLOADED_MODULE_READ"
+    assert "gone.dll" in found.verdict.summary
+
+
+def test_call_of_a_null_function_pointer(tmp_path: Path) -> None:
+    stack = u64(CODE + 0x20).rjust(0x108, b"\0").ljust(0x800, b"\0")
+    caller = [("memory", (CODE + 0x10, bytes(14) + b"\xff\xd0" + bytes(16)), {})]  # call rax
+    found = analysis(tmp_path, "", parameters=(8, 0), rip=0, stack=stack, build=caller)
+    assert found.verdict.problem_class == "NULL_POINTER_EXECUTE"
+    assert found.blame is not None
+    assert found.blame.frame.number == 1
+    assert "called" in said(found)
+
+
+def test_wild_return_says_what_the_stack_still_holds(tmp_path: Path) -> None:
+    wild = 0x4242424242424242
+    data = bytearray(0x800)
+    data[0xF8:0x100] = u64(wild)  # ret took it from here
+    data[0x180:0x188] = u64(CODE + 0x20)
+    caller = [("memory", (CODE + 0x10, bytes(14) + b"\xff\xd0" + bytes(16)), {})]
+    found = analysis(tmp_path, "", parameters=(8, wild), rip=wild, stack=bytes(data), build=caller)
+    assert found.verdict.problem_class == "INVALID_POINTER_EXECUTE"
+    assert "a ret took it from the stack" in said(found)
+    assert "BBBBBBBB" in said(found)
+
+
+def test_stack_overflow_of_linux_is_seen_from_the_stack_pointer(tmp_path: Path) -> None:
+    found = analysis(
+        tmp_path, "50", exception=11, flags=1, address=STACK - 8, platform=LINUX, rsp=STACK
+    )
+    assert found.verdict.problem_class == "STACK_OVERFLOW"
+    assert found.verdict.confidence is Confidence.LIKELY
+
+
+@pytest.mark.parametrize(
+    ("code", "rcx", "problem"),
+    [
+        ("f7f9", 0, "INTEGER_DIVIDE_BY_ZERO"),  # idiv ecx
+        ("f7f9", 5, "INTEGER_DIVIDE_OVERFLOW"),
+    ],
+)
+def test_division(tmp_path: Path, code: str, rcx: int, problem: str) -> None:
+    found = analysis(tmp_path, code, exception=0xC0000094, rcx=rcx)
+    assert found.verdict.problem_class == problem
+    assert found.verdict.confidence is Confidence.CERTAIN
+
+
+def test_division_without_its_code_is_only_likely(tmp_path: Path) -> None:
+    found = analysis(tmp_path, "", exception=0xC0000094)
+    assert found.verdict.confidence is Confidence.LIKELY
+
+
+@pytest.mark.parametrize(
+    ("exception", "parameters", "problem"),
+    [
+        (0xC0000409, (2, 0), "STACK_BUFFER_OVERRUN"),
+        (0xC0000409, (7,), "FAIL_FAST_FATAL_APP_EXIT"),
+        (0xC0000409, (3,), "FAIL_FAST_CORRUPT_LIST_ENTRY"),
+        (0xC0000096, (), "PRIVILEGED_INSTRUCTION"),
+        (0xC0000374, (), "HEAP_CORRUPTION"),
+        (0xE0434352, (), "CLR_EXCEPTION"),
+        (0xE0001234, (1,), "APPLICATION_FAULT"),
+        (0x0517A7ED, (), "DUMP_REQUESTED"),
+        (0xC0000006, (0, DATA, 0xC000009C), "IN_PAGE_ERROR"),
+        (0xC000008E, (), "FLOAT_FAULT"),
+    ],
+)
+def test_codes_of_windows(
+    tmp_path: Path, exception: int, parameters: tuple[int, ...], problem: str
+) -> None:
+    assert (
+        analysis(tmp_path, "90", exception=exception, parameters=parameters).verdict.problem_class
+        == problem
+    )
+
+
+@pytest.mark.parametrize(
+    ("signal", "flags", "problem"),
+    [
+        (8, 1, "INTEGER_DIVIDE_BY_ZERO"),
+        (8, 3, "FLOAT_FAULT"),
+        (4, 2, "ILLEGAL_INSTRUCTION"),
+        (4, 5, "PRIVILEGED_INSTRUCTION"),
+        (6, 0, "ABORT"),
+        (15, 0, "TERMINATED"),
+        (11, 0xFFFFFFFA, "TERMINATED"),  # SI_TKILL: sent, not raised
+        (0xFFFFFFFF, 0, "DUMP_REQUESTED"),
+    ],
+)
+def test_signals(tmp_path: Path, signal: int, flags: int, problem: str) -> None:
+    found = analysis(tmp_path, "90", exception=signal, flags=flags, platform=LINUX)
+    assert found.verdict.problem_class == problem
+
+
+def test_no_event_is_a_snapshot(tmp_path: Path) -> None:
+    builder = MinidumpBuilder("amd64").system()
+    builder.thread(7, amd64_context(rip=CODE, rsp=STACK), stack=(STACK, bytes(64)))
+    path = tmp_path / "built.dmp"
+    path.write_bytes(builder.build())
+    session = Session()
+    found = analyze(session, session.open_dump(str(path)))
+    session.close()
+    assert found.verdict.problem_class == "SNAPSHOT"
+    assert found.is_hang
+
+
+def test_x86_thrown_type_is_read_by_absolute_addresses(tmp_path: Path) -> None:
+    """ThrowInfo -> CatchableTypeArray -> CatchableType -> TypeDescriptor, all of 32 bits."""
+
+    def words(*values: int) -> bytes:
+        return b"".join(value.to_bytes(4, "little") for value in values)
+
+    info, array, catchable, descriptor = DATA, DATA + 0x40, DATA + 0x80, DATA + 0xC0
+    data = bytearray(0x200)
+    data[0:16] = words(0, 0, 0, array)
+    data[0x40:0x48] = words(1, catchable)
+    data[0x80:0x88] = words(0, descriptor)
+    data[0xC8:0xE0] = b".?AVBroken@shop@@".ljust(24, b"\0")
+    context = x86_context(eip=0x401000, esp=STACK)
+    builder = MinidumpBuilder("x86").system().module(0x400000, 0x10000, "app.exe")
+    builder.thread(7, context, stack=(STACK, bytes(64))).memory(DATA, bytes(data))
+    builder.exception(7, 0xE06D7363, 0x401000, (0x19930520, DATA + 0x100, info), context=context)
+    path = tmp_path / "built.dmp"
+    path.write_bytes(builder.build())
+    session = Session()
+    found = analyze(session, session.open_dump(str(path)))
+    session.close()
+    assert "shop::Broken" in found.verdict.summary
