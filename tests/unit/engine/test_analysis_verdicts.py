@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,9 @@ LOAD = "488b00"  # mov rax,qword ptr [rax]
 AV, NT = 0xC0000005, 2
 LINUX = 0x8201
 
+Step = tuple[str, tuple[Any, ...], dict[str, Any]]
+"""A call of the builder: its name, arguments, keywords."""
+
 
 def analysis(
     tmp_path: Path,
@@ -28,7 +33,7 @@ def analysis(
     flags: int = 0,
     platform: int = NT,
     stack: bytes = bytes(0x800),
-    build: list[tuple[str, tuple[int, ...], dict[str, int]]] | None = None,
+    build: Sequence[Step] = (),
     **registers: int,
 ) -> Analysis:
     """Return the analysis of a dump that stopped at *code* with these registers."""
@@ -39,7 +44,7 @@ def analysis(
     builder.thread(7, context, stack=(STACK, stack))
     if code:
         builder.memory(CODE, bytes.fromhex(code).ljust(16, b"\x90"))
-    for name, arguments, keywords in build or []:
+    for name, arguments, keywords in build:
         getattr(builder, name)(*arguments, **keywords)
     where = registers["rip"] if address is None else address
     builder.exception(7, exception, where, parameters, context=context, flags=flags)
@@ -111,7 +116,7 @@ def test_fill_patterns_name_the_heap(tmp_path: Path, value: int, word: str) -> N
 
 
 def test_nothing_mapped(tmp_path: Path) -> None:
-    regions = [("region", (start, 0x1000), {}) for start in (DATA, 0x900000)]
+    regions: list[Step] = [("region", (start, 0x1000), {}) for start in (DATA, 0x900000)]
     found = analysis(tmp_path, LOAD, parameters=(0, 0x700000), rax=0x700000, build=regions)
     assert "nothing is mapped" in found.verdict.summary
     assert found.verdict.confidence is Confidence.CERTAIN
@@ -124,13 +129,13 @@ def test_nothing_known_of_the_address_is_said(tmp_path: Path) -> None:
 
 
 def test_write_to_read_only_memory(tmp_path: Path) -> None:
-    regions = [("region", (DATA, 0x1000), {"protect": 2})]
+    regions: list[Step] = [("region", (DATA, 0x1000), {"protect": 2})]
     found = analysis(tmp_path, STORE, parameters=(1, DATA + 0x10), rax=DATA, build=regions)
     assert found.verdict.problem_class == "READ_ONLY_WRITE"
 
 
 def test_memory_of_an_unloaded_module(tmp_path: Path) -> None:
-    gone = [("unloaded", (0x300000, 0x10000, "gone.dll"), {})]
+    gone: list[Step] = [("unloaded", (0x300000, 0x10000, "gone.dll"), {})]
     found = analysis(tmp_path, LOAD, parameters=(0, 0x301000), rax=0x301000, build=gone)
     assert found.verdict.problem_class == "UNLOADED_MODULE_READ"
     assert "gone.dll" in found.verdict.summary
@@ -138,7 +143,9 @@ def test_memory_of_an_unloaded_module(tmp_path: Path) -> None:
 
 def test_call_of_a_null_function_pointer(tmp_path: Path) -> None:
     stack = u64(CODE + 0x20).rjust(0x108, b"\0").ljust(0x800, b"\0")
-    caller = [("memory", (CODE + 0x10, bytes(14) + b"\xff\xd0" + bytes(16)), {})]  # call rax
+    caller: list[Step] = [
+        ("memory", (CODE + 0x10, bytes(14) + b"\xff\xd0" + bytes(16)), {})
+    ]  # call rax
     found = analysis(tmp_path, "", parameters=(8, 0), rip=0, stack=stack, build=caller)
     assert found.verdict.problem_class == "NULL_POINTER_EXECUTE"
     assert found.blame is not None
@@ -151,7 +158,7 @@ def test_wild_return_says_what_the_stack_still_holds(tmp_path: Path) -> None:
     data = bytearray(0x800)
     data[0xF8:0x100] = u64(wild)  # ret took it from here
     data[0x180:0x188] = u64(CODE + 0x20)
-    caller = [("memory", (CODE + 0x10, bytes(14) + b"\xff\xd0" + bytes(16)), {})]
+    caller: list[Step] = [("memory", (CODE + 0x10, bytes(14) + b"\xff\xd0" + bytes(16)), {})]
     found = analysis(tmp_path, "", parameters=(8, wild), rip=wild, stack=bytes(data), build=caller)
     assert found.verdict.problem_class == "INVALID_POINTER_EXECUTE"
     assert "a ret took it from the stack" in said(found)
