@@ -1,0 +1,1 @@
+"""polydbg as a library: a dump as Python objects. :func:`polydbg.open` is the way in."""

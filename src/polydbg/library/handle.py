@@ -1,0 +1,48 @@
+"""What all objects of one open dump share, and what tells them that it is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import TargetError
+from polydbg.engine.session import Session, System
+from polydbg.library.records import Frame
+
+
+class Handle:
+    """The engine's session and its dump, until :meth:`close`."""
+
+    def __init__(self, session: Session, system: System) -> None:
+        self._session: Session | None = session
+        self._system: System | None = system
+        self.cancel = CancelToken()
+
+    @property
+    def session(self) -> Session:
+        """:raises TargetError: the session is closed."""
+        if self._session is None:
+            raise TargetError("the session is closed", identifier="session.closed")
+        return self._session
+
+    @property
+    def system(self) -> System:
+        """:raises TargetError: the session is closed."""
+        if self._system is None:
+            raise TargetError("the session is closed", identifier="session.closed")
+        return self._system
+
+    @property
+    def is_open(self) -> bool:
+        return self._session is not None
+
+    def close(self) -> None:
+        session, self._session, self._system = self._session, None, None
+        if session is not None:
+            session.close()
+
+    def frames(self, registers: Mapping[str, int], limit: int) -> Iterator[Frame]:
+        """Yield the stack that *registers* begin, unwound as far as it is asked for."""
+        self.cancel.reset()
+        for row in self.session.stack(self.system, registers, limit, self.cancel):
+            yield Frame.of(row)

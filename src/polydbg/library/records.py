@@ -1,0 +1,120 @@
+"""What the library hands out by value: frames, exceptions, the results of commands.
+
+Addresses are numbers. Names and texts from dumps have their control characters escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from polydbg.commands.output import Failure, Item
+from polydbg.engine.stack import StackFrame
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One row of a stack, innermost first; inlined calls are rows too (*is_inline*).
+
+    *module* and *symbol* are ``""`` where not known, *displacement* counts from the symbol, else
+    from the module. *file* and *line* are ``""`` and 0 without line information; the line is that
+    of the call, not of the return address. *trust* says how the frame was found (``context``,
+    ``unwind info``, ``scan``, ...); *is_guess* that no table vouches for it or for those after it.
+    *registers* are those known in the frame: calls do not keep all.
+    """
+
+    number: int
+    pc: int
+    sp: int
+    return_address: int | None
+    module: str
+    symbol: str
+    displacement: int
+    file: str
+    line: int
+    is_inline: bool
+    trust: str
+    is_guess: bool
+    registers: Mapping[str, int]
+    name: str  # as k prints it: module!symbol+0x12
+
+    @classmethod
+    def of(cls, row: StackFrame) -> Frame:
+        """Return the record of a row of the engine's."""
+        place = row.place
+        return cls(
+            number=row.number,
+            pc=row.frame.pc,
+            sp=row.frame.sp,
+            return_address=row.frame.return_address,
+            module=place.module,
+            symbol=place.symbol,
+            displacement=place.displacement,
+            file=row.file,
+            line=row.line,
+            is_inline=row.is_inline,
+            trust=row.trust.value,
+            is_guess=row.trust.is_guess,
+            registers=row.registers,
+            name=place.text,
+        )
+
+    def __str__(self) -> str:
+        source = f" [{self.file} @ {self.line}]" if self.file else ""
+        return f"{self.number:02x} {self.name}{source}"
+
+
+class ExceptionInfo(msgspec.Struct, frozen=True):
+    """The exception that the dump stores, in its system's own numbers and names.
+
+    *name* is ``Access violation``, ``SIGSEGV``, ...; *meaning* what an access violation tried,
+    ``""`` for other exceptions. *thread_id* is the system's id of the thread. *registers* are those
+    of the moment, which a thread's own may not be (it may have gone on to write the dump); empty
+    where the dump has none.
+    """
+
+    code: int
+    name: str
+    address: int
+    flags: int
+    parameters: tuple[int, ...]
+    meaning: str
+    thread_id: int
+    registers: Mapping[str, int]
+
+
+class CommandResult(msgspec.Struct, frozen=True):
+    """What a line of commands said.
+
+    *items* are typed objects, one for each thing shown; each has ``text()``. Their fields are those
+    that docs/json.md describes.
+    """
+
+    line: str
+    items: Sequence[Item]
+
+    @property
+    def text(self) -> str:
+        """Return the output as the terminal shows it; nothing in it can steer one."""
+        from polydbg.service.render import text_of
+
+        return "\n".join(text_of(item) for item in self.items)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Return the errors among the items."""
+        return [item for item in self.items if isinstance(item, Failure)]
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures
+
+    def json(self) -> list[dict[str, object]]:
+        """Return the items as plain data, as ``--json`` prints them."""
+        from polydbg.commands.output import Heading
+        from polydbg.service.render import json_of
+
+        return [json_of(item) for item in self.items if not isinstance(item, Heading)]
+
+    def __str__(self) -> str:
+        return self.text

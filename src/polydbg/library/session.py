@@ -1,0 +1,224 @@
+"""An open dump: its threads, modules, memory and exception, and the command language.
+
+Everything is read when it is asked for. One thread at a time may use a session; only
+:meth:`DumpSession.interrupt` may be called from another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+
+from polydbg.base.errors import CommandError, TargetError
+from polydbg.base.text import sanitise_line
+from polydbg.base.warnings import Warning
+from polydbg.commands.language import Interpreter
+from polydbg.commands.output import CommandEnd
+from polydbg.engine.exceptions.naming import describe_event
+from polydbg.engine.session import Session
+from polydbg.expr.evaluator import evaluate
+from polydbg.library.handle import Handle
+from polydbg.library.records import CommandResult, ExceptionInfo, Frame
+from polydbg.library.views import Memory, Module, Thread
+from polydbg.symbols.store.path import SymbolPath
+from polydbg.targets.target import SystemInfo, UnloadedModuleInfo
+
+SearchPath = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
+"""A search path in WinDbg's grammar (``;`` between its parts), a folder, or several of these."""
+
+MAX_FRAMES = 0xFFFF
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    symbols: SearchPath = None,
+    images: SearchPath = None,
+    sources: SearchPath = None,
+) -> DumpSession:
+    """Open a dump; use the session in a ``with`` statement, or close it.
+
+    *symbols*, *images* and *sources* are where to look for files. Without *symbols* or *images* the
+    environment decides, as on the command line; ``""`` is no path at all.
+
+    :raises DebuggerError: the file cannot be opened, or is no dump that is read.
+    """
+    session = Session()
+    settings = session.settings
+    settings.symbol_path = _search_path(symbols, images=False)
+    settings.image_path = _search_path(images, images=True)
+    settings.source_path = _text(sources) or ""
+    try:
+        system = session.open_dump(os.fspath(path))
+    except BaseException:
+        session.close()
+        raise
+    return DumpSession(Handle(session, system))
+
+
+def _text(path: SearchPath) -> str | None:
+    if path is None or isinstance(path, str):
+        return path
+    if isinstance(path, os.PathLike):
+        return os.fspath(path)
+    return ";".join(os.fspath(part) for part in path)
+
+
+def _search_path(path: SearchPath, *, images: bool) -> SymbolPath:
+    text = _text(path)
+    return SymbolPath.from_environment(images=images) if text is None else SymbolPath.parse(text)
+
+
+class DumpSession:
+    """An open dump. Made by :func:`open`."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._interpreter = Interpreter(handle.session, handle.cancel, self._progress)
+        self.memory = Memory(handle)
+
+    def _progress(self, text: str, done: int, total: int) -> None:
+        self._handle.cancel.check()
+
+    def __enter__(self) -> DumpSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up all files. Closing twice is no error; any other use afterwards is."""
+        self._handle.close()
+
+    def interrupt(self) -> None:
+        """Make what runs in another thread raise :class:`polydbg.base.errors.Cancelled`."""
+        self._handle.cancel.cancel()
+
+    @property
+    def path(self) -> str:
+        return self._handle.system.target.path
+
+    @property
+    def arch(self) -> str:
+        """Return the processor: ``amd64``, ``x86``, ``arm64``, ``arm``, ..."""
+        return self._handle.system.target.arch
+
+    @property
+    def pointer_size(self) -> int:
+        return self._handle.system.target.pointer_size
+
+    @property
+    def process_id(self) -> int | None:
+        return self._handle.system.target.process_id
+
+    @property
+    def system(self) -> SystemInfo:
+        """Return what the dump says of the machine, its system and the process's times."""
+        return self._handle.system.target.system()
+
+    @property
+    def warnings(self) -> Sequence[Warning]:
+        """Return what was found damaged or odd in the dump so far."""
+        return self._handle.system.target.warnings()
+
+    @property
+    def exception(self) -> ExceptionInfo | None:
+        """Return the stored exception, ``None`` for a snapshot without one."""
+        system = self._handle.system
+        event = system.target.event()
+        if event is None or not event.is_stored:
+            return None
+        record = event.exception
+        words = describe_event(event, system)
+        return ExceptionInfo(
+            code=record.code,
+            name=words.name,
+            address=record.address,
+            flags=record.flags,
+            parameters=record.parameters,
+            meaning=words.meaning,
+            thread_id=event.thread_id,
+            registers=system.target.exception_registers() or {},
+        )
+
+    @property
+    def threads(self) -> list[Thread]:
+        return [Thread(self._handle, thread) for thread in self._handle.system.threads]
+
+    @property
+    def event_thread(self) -> Thread | None:
+        """Return the thread of the exception, else the first; ``None`` in a dump without any."""
+        thread = self._handle.system.event_thread
+        return Thread(self._handle, thread) if thread is not None else None
+
+    def crash_frames(self, limit: int = MAX_FRAMES) -> Iterator[Frame]:
+        """Yield the stack of the exception (``.ecxr; k``), of the event thread without one."""
+        exception = self.exception
+        if exception is not None and exception.registers:
+            yield from self.frames_from(exception.registers, limit)
+        elif (thread := self.event_thread) is not None:
+            yield from thread.frames(limit)
+
+    def frames_from(self, registers: Mapping[str, int], limit: int = MAX_FRAMES) -> Iterator[Frame]:
+        """Yield the stack that *registers* begin; each frame is unwound when it is asked for."""
+        return self._handle.frames(registers, limit)
+
+    @property
+    def modules(self) -> list[Module]:
+        """Return the loaded modules by ascending base."""
+        return [Module(self._handle, module) for module in self._handle.system.modules.modules]
+
+    def module(self, name: str) -> Module:
+        """Return a module by name, with or without extension, ignoring case.
+
+        :raises TargetError: there is none.
+        """
+        found = self._handle.system.modules.named(name)
+        if found is None:
+            raise TargetError(f"no module is called {name}", identifier="module.unknown")
+        return Module(self._handle, found)
+
+    def module_at(self, address: int) -> Module | None:
+        """Return the module whose range holds *address*."""
+        found = self._handle.system.modules.at(address)
+        return Module(self._handle, found) if found is not None else None
+
+    @property
+    def unloaded_modules(self) -> Sequence[UnloadedModuleInfo]:
+        return self._handle.system.target.unloaded_modules()
+
+    def name_of(self, address: int) -> str:
+        """Return what an address is called: ``module!symbol+0x12``, or itself in hex."""
+        return self._handle.system.modules.place(address).text
+
+    def evaluate(self, expression: str) -> int:
+        """Return the value of an expression as ``?`` evaluates it: ``practice!main+4``, ``@rsp``.
+
+        :raises ExpressionError: it has no value.
+        """
+        return evaluate(expression, self._handle.session.evaluator)
+
+    def command(self, line: str, *, check: bool = True) -> CommandResult:
+        """Run a line of commands and return what it says.
+
+        :raises CommandError: a command failed; with *check* off the failure is among the items.
+        """
+        self._handle.session  # noqa: B018 - raises where it is closed
+        self._handle.cancel.reset()
+        items = [i for i in self._interpreter.run(line) if not isinstance(i, CommandEnd)]
+        result = CommandResult(line, items)
+        if check and (failures := result.failures):
+            first = failures[0]
+            raise CommandError(first.message, hint=first.hint, identifier=first.identifier)
+        return result
+
+    def __repr__(self) -> str:
+        if not self._handle.is_open:
+            return "<DumpSession, closed>"
+        return f"<DumpSession of {sanitise_line(self.path)!r}>"
