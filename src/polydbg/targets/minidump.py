@@ -9,6 +9,7 @@ from pathlib import PureWindowsPath
 
 from polydbg.arch.registers import program_counter
 from polydbg.base.errors import FormatError, TargetError
+from polydbg.base.text import address_text
 from polydbg.base.warnings import Warning
 from polydbg.formats.identify import HEAD_SIZE
 from polydbg.formats.minidump.handles import Handle
@@ -190,7 +191,7 @@ class MinidumpTarget:
         modules = []
         for module in self.dump.modules:
             base = self._pointer(module.base)
-            name = unique_name(module.name, base, taken)
+            name = unique_name(module.name, base, taken, self.pointer_size)
             modules.append(self._module(module, name, base))
         return tuple(modules)
 
@@ -381,10 +382,11 @@ class MinidumpTarget:
         self._file.close()
 
 
-def unique_name(image_path: str, base: int, taken: set[str]) -> str:
+def unique_name(image_path: str, base: int, taken: set[str], pointer_size: int = 8) -> str:
     """Return the name of the module at *base* and add it to those *taken* (in lower case); a
-    second module of one name gets its base behind it."""
-    name = module_name(image_path)
+    second module of one name gets its base behind it, one without a name is ``image`` and its base
+    (transcript live-bp of the samples)."""
+    name = module_name(image_path) or f"image{address_text(base, pointer_size)}".replace("`", "_")
     if name.lower() in taken:
         name = f"{name}_{base:x}"
     taken.add(name.lower())

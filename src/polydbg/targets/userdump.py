@@ -113,7 +113,7 @@ class UserDumpTarget:
     def _modules(self) -> tuple[ModuleInfo, ...]:
         taken: set[str] = set()
         return tuple(
-            self._module(module, unique_name(module.name, module.base, taken))
+            self._module(module, unique_name(module.name, module.base, taken, self.pointer_size))
             for module in self.dump.modules
         )
 
