@@ -67,3 +67,21 @@ def test_a_minidump_has_a_crash_report() -> None:
     report = crash_report(target)
     assert report is not None
     assert (report.soft_errors, report.crashpad_info) == ("[1]", None)
+
+
+def test_names_of_modules() -> None:
+    builder = linux()
+    builder.module(0x10000, 0x100, "libc.so.6")
+    builder.module(0x20000, 0x100, "lib/libc.so.5")
+    builder.module(0x30000, 0x100, "/usr/lib/libstdc++.so.6.0.19")
+    builder.module(0x40000, 0x100, "")
+    builder.module(0x50000, 0x100, ".hidden")
+    names = [module.name for module in MinidumpTarget(builder.build()).modules()]
+    assert names == [
+        "app",
+        "libc_so",
+        "libc_so_20000",
+        "libstdc___so_6_0",
+        "image00000000_00040000",
+        "_hidden",
+    ]
