@@ -39,7 +39,7 @@ MAX_SECONDS = 5.0
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-class Finding(Exception):
+class FindingError(Exception):
     """Something that no file may cause."""
 
 
@@ -48,14 +48,14 @@ def survive(path: Path | str, commands: str = COMMANDS) -> str:
 
     Returns the identifier of the error that refused the file, or ``""`` for a session.
 
-    :raises Finding: what happened is not allowed.
+    :raises FindingError: what happened is not allowed.
     """
     session = Session()
     try:
         system = _timed("open", path, lambda: session.open_dump(str(path)))
     except DebuggerError as error:
         if not error.message or "\n" in error.message:
-            raise Finding(f"{path}: no clear error: {error.message!r}") from error
+            raise FindingError(f"{path}: no clear error: {error.message!r}") from error
         return error.identifier
     try:
         interpreter = Interpreter(session, CancelToken(), lambda text, done, total: None)
@@ -86,9 +86,9 @@ def _timed(what: str, path: object, action):  # type: ignore[no-untyped-def]
         if what == "open" and isinstance(error, DebuggerError):
             raise
         where = "".join(traceback.format_exception(error)[-4:])
-        raise Finding(f"{path}: {what}: {type(error).__name__}: {error}\n{where}") from error
+        raise FindingError(f"{path}: {what}: {type(error).__name__}: {error}\n{where}") from error
     if time.process_time() - started > MAX_SECONDS:
-        raise Finding(f"{path}: {what}: took {time.process_time() - started:.1f} s")
+        raise FindingError(f"{path}: {what}: took {time.process_time() - started:.1f} s")
     return result
 
 
