@@ -18,6 +18,7 @@ from polydbg.formats.minidump.memory import Region
 from polydbg.formats.minidump.process import CodeView, FixedFileInfo, Module, Thread
 from polydbg.formats.minidump.streams import Minidump
 from polydbg.formats.minidump.system import SystemInfoRecord
+from polydbg.formats.procfs import MAX_MAPPINGS
 from polydbg.memory.ranges import RangeMap
 from polydbg.memory.space import Buffer
 from polydbg.targets.crash_report import CrashReport
@@ -344,6 +345,10 @@ class MinidumpTarget:
     @cached_property
     def _regions(self) -> tuple[MemoryRegion, ...]:
         if maps := self.process_files.maps:  # they say more than a MemoryInfoList made of them
+            if len(maps) == MAX_MAPPINGS:
+                self.dump.view.warn(
+                    "dump.count-clamped", f"LinuxMapsStream: the first {len(maps)} mappings"
+                )
             images = frozenset(module.image_path for module in self.modules())
             return tuple(linux_regions(maps, images))
         return tuple(_region(item) for item in self.dump.regions)
