@@ -13,7 +13,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-MAX_MAPPINGS = 1_000_000
+MAX_TEXT = 4 * 1024 * 1024
+"""Bytes that are looked at of a file other than maps."""
+
+MAX_MAPPINGS = 0x20000
+"""Twice what a Linux kernel allows a process unless it is told otherwise."""
+
 MAX_LINES = 100_000
 MAX_STRINGS = 100_000
 MAX_AUXILIARY = 4096
@@ -94,16 +99,18 @@ class ResourceLimit(msgspec.Struct, frozen=True):
 def parse_maps(data: bytes) -> tuple[Mapping, ...]:
     """Return the mappings in order of address; lines that make no sense are left out."""
     found = []
+    texts: dict[bytes, str] = {}  # the same few stand in most lines
+
+    def text(data: bytes) -> str:
+        return texts.setdefault(data, data.decode("utf-8", "replace"))
+
     for match in _MAPPING.finditer(data):
         start, end = int(match[1], 16), int(match[2], 16)
         if start >= end:
             continue
-        path = (match[7] or b"").rstrip().decode("utf-8", "replace")
-        permissions = match[3].decode("ascii")
-        inode = int(match[6])
-        found.append(
-            Mapping(start, end, permissions, int(match[4], 16), match[5].decode(), inode, path)
-        )
+        path = text((match[7] or b"").rstrip())
+        offset, inode = int(match[4], 16), int(match[6])
+        found.append(Mapping(start, end, text(match[3]), offset, text(match[5]), inode, path))
         if len(found) == MAX_MAPPINGS:
             break
     return tuple(sorted(found, key=lambda mapping: mapping.start))
@@ -118,11 +125,13 @@ def parse_status(data: bytes) -> dict[str, str]:
 def parse_cpuinfo(data: bytes) -> tuple[dict[str, str], ...]:
     """Return the blocks of ``cpuinfo``: one for each processor, and on ARM one for the machine."""
     blocks: list[dict[str, str]] = []
-    for block in re.split(rb"\n[ \t]*\n", data):
+    lines = 0
+    for block in re.split(rb"\n[ \t]*\n", data[:MAX_TEXT]):
+        lines += block.count(b"\n") + 1
+        if lines > MAX_LINES:
+            break
         if fields := dict(_fields(block, ":")):
             blocks.append(fields)
-        if len(blocks) == MAX_LINES:
-            break
     return tuple(blocks)
 
 
@@ -143,9 +152,9 @@ def distribution_name(fields: dict[str, str]) -> str:
 
 def parse_strings(data: bytes) -> tuple[str, ...]:
     """Return the NUL-ended strings of ``cmdline`` or ``environ``."""
-    parts = data.split(b"\0", MAX_STRINGS)[:MAX_STRINGS]
-    if parts and not parts[-1]:
-        parts.pop()
+    if not data:
+        return ()
+    parts = data[:MAX_TEXT].removesuffix(b"\0").split(b"\0", MAX_STRINGS)[:MAX_STRINGS]
     return tuple(part.decode("utf-8", "replace") for part in parts)
 
 
@@ -182,7 +191,7 @@ def _limit(text: str) -> int | None:
 
 
 def _lines(data: bytes) -> Iterator[str]:
-    text = data.replace(b"\0", b"").decode("utf-8", "replace")
+    text = data[:MAX_TEXT].replace(b"\0", b"").decode("utf-8", "replace")
     yield from text.split("\n", MAX_LINES)[:MAX_LINES]
 
 

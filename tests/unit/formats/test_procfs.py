@@ -76,6 +76,17 @@ def test_limits() -> None:
     assert limits[2].unit == ""
 
 
+def test_counts_are_bounded() -> None:
+    assert len(procfs.parse_maps(b"1-2 r--p 0 0:0 0\n" * (procfs.MAX_MAPPINGS + 9))) == (
+        procfs.MAX_MAPPINGS
+    )
+    assert len(procfs.parse_strings(b"\0" * 200_000)) == procfs.MAX_STRINGS
+    assert len(procfs.parse_cpuinfo(b"a: b\n\n" * 200_000)) == procfs.MAX_LINES
+    assert len(procfs.parse_status(b"".join(b"%d:\n" % i for i in range(200_000)))) == (
+        procfs.MAX_LINES
+    )
+
+
 @given(st.binary(max_size=400))
 def test_no_bytes_raise(data: bytes) -> None:
     procfs.parse_maps(data)
