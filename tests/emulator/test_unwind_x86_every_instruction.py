@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -94,10 +95,12 @@ class Machine:
     def cfi_at(self, address: int) -> None:
         return None
 
+    @cache  # noqa: B019 (one machine, as long as the tests)
     def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
         frame = self.symbols.win_frame_at(address - self.base)
         return (self.base, frame) if frame is not None else None
 
+    @cache  # noqa: B019
     def function_at(self, address: int) -> tuple[int, int] | None:
         rva = address - self.base
         for start, size in self.sizes.items():

@@ -94,7 +94,8 @@ def _position(callee: Callee, context: UnwindContext, start: int, layout: WinFra
     if function is not None:
         prolog = _prolog_between(context, function[0], limit)
         if prolog is not None and prolog.is_whole:
-            return _Position(prolog if is_inside else None, prolog.depth)
+            # Compilers leave sizes out (LLVM: locals), or make room behind the prolog.
+            return _Position(prolog if is_inside else None, max(prolog.depth, counted))
     if not is_inside:
         return _Position(None, counted)
     whole = _prolog_between(context, start, end)
