@@ -82,7 +82,7 @@ class BreakpadSource:
 
     @property
     def status(self) -> str:
-        return "private breakpad symbols" if self._file.has_functions else "breakpad symbols"
+        return "private breakpad symbols" if len(self._file.functions) else "breakpad symbols"
 
     def warnings(self) -> Sequence[Warning]:
         """Read the indexes of names and return what is damaged in them."""

@@ -77,7 +77,7 @@ def test_functions_lines_and_names(end: str) -> None:
     ]
     assert file.file_name(3) == "/src/a b.c"
     assert file.file_name(4) == ""
-    assert file.has_functions
+    assert list(file.rows_of_files(frozenset((3, 4)))) == [(0x1000, 0x10, 7), (0x1010, 0x10, 9)]
     assert file.warnings == ()
 
 
@@ -129,6 +129,11 @@ def test_origins_name_a_file_in_the_old_dialect_only() -> None:
     new = sym("INLINE_ORIGIN 5 1 2 fast(int)", *body, "INLINE 0 1 0 5 0 4")
     assert new.origin(5) == ("1 2 fast(int)", None)
     assert new.origin(6) == ("", None)
+
+
+def test_numbers_need_not_ascend() -> None:
+    file = sym("FILE 9 nine", "FILE 2 two", "FILE x", "FILE 5 five", "FILE 2 again", "FUNC 0 1 0 f")
+    assert [file.file_name(number) for number in (2, 5, 9, 3)] == ["two", "five", "nine", ""]
 
 
 def test_lines_of_functions_in_pieces_stand_behind_the_last() -> None:

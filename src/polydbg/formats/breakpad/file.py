@@ -9,6 +9,8 @@ read are left out and counted.
 from __future__ import annotations
 
 import re
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -36,8 +38,7 @@ _FUNC = rb"FUNC (?:m )?(?:(%s) +(%s) +[0-9a-fA-F]+ +(?=[^ \r\n]))?" % (_HEX, _HE
 _PUBLIC = rb"PUBLIC (?:m )?(?:(%s) +[0-9a-fA-F]+ +(?=[^ \r\n]))?" % _HEX
 _INIT = rb"STACK CFI INIT (?:(%s) +(%s) )?" % (_HEX, _HEX)
 _WIN = rb"STACK WIN (?:([0-9a-fA-F]) +(%s) +(%s) )?" % (_HEX, _HEX)
-_FILE = rb"FILE (?:([0-9]{1,10}) +(?=[^ \r\n]))?"
-_ORIGIN = rb"INLINE_ORIGIN (?:([0-9]{1,10}) +(?=[^ \r\n]))?"
+_NUMBER = re.compile(rb"\n(?:FILE|INLINE_ORIGIN) ([0-9]{1,10}) ")
 _FUNC_NAME = re.compile(rb"FUNC (?:m )?%s +%s +[0-9a-fA-F]+ +(%s)" % (_HEX, _HEX, _REST))
 _PUBLIC_NAME = re.compile(rb"PUBLIC (?:m )?%s +[0-9a-fA-F]+ +(%s)" % (_HEX, _REST))
 _FILE_NAME = re.compile(rb"FILE [0-9]+ +(%s)" % _REST)
@@ -51,6 +52,8 @@ _CODE_ID = re.compile(rb"INFO +CODE_ID +([0-9A-Fa-f]{1,64})")
 _BODY_END = re.compile(rb"\n(?:FUNC|PUBLIC|STACK|FILE|INFO|MODULE|INLINE_ORIGIN) ")
 _BODY_LINE = re.compile(rb"[^\r\n]+")
 _ROW = re.compile(rb"(%s) +(%s) +([0-9]{1,10}) +([0-9]{1,10}) *" % (_HEX, _HEX))
+_ROW_HEAD = re.compile(rb"\n(%s) +(%s) +([0-9]{1,10}) *\Z" % (_HEX, _HEX))
+_ROW_HEAD_SIZE = 64
 _KNOWN = re.compile(rb"(?:MODULE|INFO|FILE|FUNC|PUBLIC|INLINE_ORIGIN|STACK (?:CFI|WIN)) ")
 _HIDDEN = frozenset((0xFEEFEE, 0xF00F00))
 _MAX_INFO_LINES = 64
@@ -128,17 +131,30 @@ class BreakpadFile:
         return {kind: RecordIndex(each) for kind, each in rows.items()}
 
     @cached_property
-    def _files(self) -> RecordIndex:
-        return RecordIndex((int(match[1]), 0, offset) for match, offset in self._scan(_FILE))
+    def _files(self) -> array[int]:
+        return array("Q", (match.start() for match in re.finditer(rb"\nFILE ", self._data)))
 
     @cached_property
-    def _origins(self) -> RecordIndex:
-        return RecordIndex((int(match[1]), 0, offset) for match, offset in self._scan(_ORIGIN))
+    def _origins(self) -> array[int]:
+        matches = re.finditer(rb"\nINLINE_ORIGIN ", self._data)
+        return array("Q", (match.start() for match in matches))
 
-    @cached_property
-    def has_functions(self) -> bool:
-        """Tell whether the file has ``FUNC`` records, without reading them all."""
-        return re.search(rb"(?:\n|\A)FUNC ", self._data) is not None
+    def _numbered(self, kind: bytes, number: int) -> int | None:
+        """Return where the record *number* of *kind* (``FILE``, ``INLINE_ORIGIN``) is.
+
+        Writers number them upwards, so that a few are read on the way; should the file not, the
+        record is searched for.
+        """
+        offsets = self._files if kind == b"FILE" else self._origins
+        index = bisect_left(offsets, number, key=self._number_at)
+        if index < len(offsets) and self._number_at(offsets[index]) == number:
+            return offsets[index] + 1
+        found = re.search(rb"\n%s %d " % (kind, number), self._data)
+        return found.start() + 1 if found is not None else None
+
+    def _number_at(self, offset: int) -> int:
+        match = _NUMBER.match(self._data, offset)
+        return int(match[1]) if match is not None else -1
 
     @cached_property
     def _is_old_dialect(self) -> bool:
@@ -186,11 +202,9 @@ class BreakpadFile:
 
     def file_name(self, number: int) -> str:
         """Return the path in ``FILE number``, ``""`` when there is none."""
-        for index in self._files.starting_at(number):
-            match = _FILE_NAME.match(self._data, self._files.offsets[index])
-            if match is not None:
-                return text(match[1]).rstrip()
-        return ""
+        offset = self._numbered(b"FILE", number)
+        match = _FILE_NAME.match(self._data, offset) if offset is not None else None
+        return text(match[1]).rstrip() if match is not None else ""
 
     def files_named(self, literal: bytes) -> Iterator[tuple[int, str]]:
         """Yield the numbers and paths of files whose path has *literal*, whatever its case."""
@@ -200,16 +214,14 @@ class BreakpadFile:
 
     def origin(self, number: int) -> tuple[str, int | None]:
         """Return name and, in the old dialect, the file number of an inlined function."""
-        for index in self._origins.starting_at(number):
-            offset = self._origins.offsets[index]
-            if self._is_old_dialect:
-                old = _OLD_ORIGIN_NAME.match(self._data, offset)
-                if old is not None:
-                    return text(old[2]).rstrip(), int(old[1])
-            match = _ORIGIN_NAME.match(self._data, offset)
-            if match is not None:
-                return text(match[1]).rstrip(), None
-        return "", None
+        offset = self._numbered(b"INLINE_ORIGIN", number)
+        if offset is None:
+            return "", None
+        old = _OLD_ORIGIN_NAME.match(self._data, offset) if self._is_old_dialect else None
+        if old is not None:
+            return text(old[2]).rstrip(), int(old[1])
+        match = _ORIGIN_NAME.match(self._data, offset)
+        return text(match[1]).rstrip() if match is not None else "", None
 
     # -- lines ---------------------------------------------------------------------------------
 
@@ -254,26 +266,23 @@ class BreakpadFile:
 
     def rows_of_files(self, numbers: frozenset[int]) -> Iterator[tuple[int, int, int]]:
         """Yield (start, size, line) of every line record of the files *numbers*."""
-        for match in self._search(rb"\n(%s) +(%s) +([0-9]{1,10}) +(?:%%s)(?=\s|\Z)", numbers):
-            yield int(match[1], 16), int(match[2], 16), int(match[3])
+        if not numbers:
+            return
+        # The end of a record is searched for: few others end so.
+        for match in re.finditer(rb" (?:%s)(?=\s|\Z)" % _choice(numbers), self._data):
+            before = bytes(self._data[max(0, match.start() - _ROW_HEAD_SIZE) : match.start()])
+            row = _ROW_HEAD.search(before)
+            if row is not None:
+                yield int(row[1], 16), int(row[2], 16), int(row[3])
 
     def calls_of_files(self, numbers: frozenset[int]) -> Iterator[tuple[int, int]]:
         """Yield (start, line) of inlined calls from the files *numbers*; the old dialect does not
         say them."""
-        if self._is_old_dialect:
+        if self._is_old_dialect or not numbers:
             return
-        pattern = rb"\nINLINE [0-9]+ ([0-9]{1,10}) (?:%%s) [0-9]+ (%s) %s"
-        for match in self._search(pattern, numbers):
+        pattern = rb"\nINLINE [0-9]+ ([0-9]{1,10}) (?:%s) [0-9]+ (%s) %s"
+        for match in re.finditer(pattern % (_choice(numbers), _HEX, _HEX), self._data):
             yield int(match[2], 16), int(match[1])
-
-    def _search(self, pattern: bytes, numbers: frozenset[int]) -> Iterator[re.Match[bytes]]:
-        """Yield the matches of *pattern* with hexadecimal fields and one of *numbers* filled in."""
-        if not numbers:
-            return
-        some = sorted(numbers)[:_MAX_FILES_OF_A_NAME]
-        choice = b"|".join(b"%d" % number for number in some)
-        filled = pattern % ((_HEX, _HEX)) % choice
-        yield from re.compile(filled).finditer(self._data)
 
     # -- frames --------------------------------------------------------------------------------
 
@@ -310,6 +319,11 @@ class BreakpadFile:
             if record is not None:
                 return record
         return None
+
+
+def _choice(numbers: frozenset[int]) -> bytes:
+    """Return the alternatives of a pattern for some of *numbers*."""
+    return b"|".join(b"%d" % number for number in sorted(numbers)[:_MAX_FILES_OF_A_NAME])
 
 
 def _visible(rows: list[Row]) -> tuple[Row, ...]:
