@@ -21,6 +21,8 @@ MAX_VALUE = 0x10000
 MAX_MACOS_STRING = 8192
 MACOS_RECORDS = 20
 ANNOTATION_STRING = 1
+MAX_LINKER_VERSION = 0xFF
+"""Of ``r_debug``; 1 and 2 are known, and 0 before the dynamic linker has run."""
 
 
 class BreakpadInfo(msgspec.Struct, frozen=True):
@@ -225,10 +227,16 @@ def _dso_layout(size: int, pointer_size: int) -> tuple[struct.Struct, struct.Str
 def parse_dso_debug(view: View, stream: Stream, pointer_size: int) -> DsoDebug:
     """Return the linker's list of objects.
 
-    :raises FormatError: shorter than its fixed part.
+    :raises FormatError: shorter than its fixed part, or a version that ``r_debug`` never had.
     """
     fixed, entry = _dso_layout(stream.size, pointer_size)
     version, map_rva, count, brk, base, dynamic = fixed.unpack(_need(view, stream, fixed.size))
+    if version > MAX_LINKER_VERSION:
+        raise FormatError(
+            f"{stream.name}: version {version:#x} of r_debug",
+            offset=stream.rva,
+            identifier="dump.bad-stream",
+        )
     data = view.clipped(map_rva, min(count, MAX_ITEMS) * entry.size)
     if len(data) < count * entry.size:
         view.warn(
