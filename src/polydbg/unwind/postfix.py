@@ -36,6 +36,11 @@ Value: TypeAlias = int | Unknown
 _Operand: TypeAlias = int | str | Unknown
 
 
+def words_of(program: str) -> list[str]:
+    """Return the words of a program; Microsoft's compilers leave blanks out behind ``=``."""
+    return program.replace("=", " = ").split()
+
+
 class _NonsenseError(Exception):
     """What is wrong with a program, as the end of a sentence."""
 
@@ -72,7 +77,7 @@ def _run(
         raise UnwindError(f"frame program is too long: {_quoted(text)}")
     mask = (1 << size * 8) - 1
     stack: list[_Operand] = []
-    for token in text.split():
+    for token in words_of(text):
         try:
             _step(token, stack, variables, memory, mask)
         except IndexError:

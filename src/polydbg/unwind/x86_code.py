@@ -60,6 +60,8 @@ def decode_prolog(code: bytes) -> Prolog:
             saved.setdefault(REGISTERS[rest[0] & 7], depth)
         elif rest[:2] in (b"\x8b\xec", b"\x89\xe5"):  # mov ebp, esp
             frame_depth = depth
+        elif rest[:3] in (b"\x8d\x6c\x24", b"\x8d\xac\x24"):  # lea ebp, [esp + n]
+            frame_depth = depth - _signed(rest[3:length])
         at += length
     return Prolog(depth, tuple(saved.items()), frame_depth, at == len(code))
 
@@ -85,6 +87,10 @@ def _step_down(rest: bytes) -> tuple[int, int]:
         return 2, 0
     if first == 0xFF and 0x70 <= rest[1] <= 0x77 and rest[1] != 0x74:  # push [register + disp8]
         return 3, 4
+    if rest[:3] == b"\x8d\x6c\x24":  # lea ebp, [esp + disp8]
+        return 4, 0
+    if rest[:3] == b"\x8d\xac\x24":  # lea ebp, [esp + disp32]
+        return 7, 0
     if rest[:2] == b"\x83\xec" and rest[2] < 0x80:  # sub esp, imm8
         return 3, rest[2]
     if rest[:2] == b"\x81\xec" and rest[5] < 0x80:  # sub esp, imm32

@@ -22,7 +22,7 @@ from polydbg.symbols.frame_info import WinFrame
 from polydbg.unwind.calls import calls, code_at, may_return_to
 from polydbg.unwind.frames import FrameTrust
 from polydbg.unwind.method import Callee, Caller, UnwindContext
-from polydbg.unwind.postfix import Value, run_program
+from polydbg.unwind.postfix import Value, run_program, words_of
 from polydbg.unwind.x86_code import (
     MAX_EPILOG,
     MAX_PROLOG,
@@ -105,7 +105,7 @@ def _position(callee: Callee, context: UnwindContext, start: int, layout: WinFra
     if _begins_function(start, layout, function, whole):
         return _Position(done if done.is_whole else None, counted, done.frame_depth is not None)
     # A later record of the function describes the frame as it is at the record's start.
-    by_ebp = layout.program.split()[1:2] == ["$ebp"]
+    by_ebp = words_of(layout.program)[1:2] == ["$ebp"]
     return _Position(None, counted + done.depth, by_ebp or done.is_whole)
 
 
@@ -214,7 +214,7 @@ def _from_program(
         slot = _search(callee, context, position.depth)
         variables[".raSearch"] = variables[".raSearchStart"] = slot.address
         is_sure = is_sure and slot.is_sure
-    program = " ".join(_NUMBERED.get(word, word) for word in layout.program.split())
+    program = " ".join(_NUMBERED.get(word, word) for word in words_of(layout.program))
     run_program(program, variables, context.memory, callee.convention.size)
     address = _needed(variables, "$eip")
     if address and not may_return_to(context, address):

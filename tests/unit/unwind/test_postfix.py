@@ -29,6 +29,11 @@ def test_a_program_of_frame_data() -> None:
     assert (found["$eip"], found["$ebp"], found["$esp"]) == (30, 20, STACK + 12)
 
 
+def test_blanks_may_lack_behind_assignments() -> None:
+    found = run("$T0 $ebp 4 + =$eip $T0 4 + ^ =$ebp $T0 ^ =", ebp=STACK)
+    assert (found["$eip"], found["$ebp"]) == (30, 20)
+
+
 @pytest.mark.parametrize(
     ("expression", "result"),
     [

@@ -32,6 +32,11 @@ def test_a_prolog_without_a_frame() -> None:
     assert found.is_whole
 
 
+def test_a_frame_pointer_may_point_into_the_locals() -> None:
+    found = decode_prolog(bytes.fromhex("55 8dac2434ffffff 81eccc000000"))
+    assert (found.depth, found.frame_depth, found.is_standard) == (0xD0, 0xD0, False)
+
+
 @pytest.mark.parametrize("code", ["55 e800000000", "55 8b4508", "55 83", "83ecf0", "55 83ec"])
 def test_what_is_no_prolog_ends_it(code: str) -> None:
     assert not decode_prolog(bytes.fromhex(code)).is_whole
