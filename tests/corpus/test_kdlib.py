@@ -1,4 +1,4 @@
-"""kdlib's minidumps: the manifest's facts, and what kdlib's tests assert against Microsoft's engine.
+"""kdlib's minidumps: the manifest's facts, and what kdlib's tests assert of dbgeng.
 
 Its legacy full dump has a module of its own. Not asserted here, because it needs types, which this
 version does not read: typed parameters and locals by name. Where their values lie in arguments or
