@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-MEMORY_LIST, MEMORY64_LIST = 5, 9
+THREAD_LIST, MEMORY_LIST, MEMORY64_LIST = 3, 5, 9
 WITH_FULL_MEMORY = 2
 MIB = 1 << 20
 
@@ -180,3 +180,29 @@ def write_full_dump(
                 file.writelines(heap)
             else:
                 file.write(content)
+
+
+def write_many_threads(small: Path, path: Path, count: int) -> None:
+    """Write *small* with *count* threads: its own ones over and over, each under an id of its own.
+
+    The new thread list stands behind the file's end; contexts and stacks are shared.
+    """
+    data = bytearray(small.read_bytes())
+    _, _, streams, directory, *_ = _HEADER.unpack_from(data)
+    for index in range(streams):
+        at = directory + index * _DIRECTORY.size
+        kind, _, rva = _DIRECTORY.unpack_from(data, at)
+        if kind == THREAD_LIST:
+            break
+    else:
+        raise ValueError(f"{small} has no thread list")
+    own = int.from_bytes(data[rva : rva + 4], "little")
+    entries = [bytes(data[rva + 4 + 48 * i : rva + 52 + 48 * i]) for i in range(own)]
+    listed = struct.pack("<I", count)
+    for index in range(count):
+        entry = entries[index % own]
+        ident = entry[:4] if index < own else struct.pack("<I", 0x10000 + 4 * index)
+        listed += ident + entry[4:]
+    data += bytes(-len(data) % 8)
+    _DIRECTORY.pack_into(data, at, THREAD_LIST, len(listed), len(data))
+    path.write_bytes(data + listed)

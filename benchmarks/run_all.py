@@ -12,6 +12,7 @@ import bench_big_pdb
 import bench_full_dump
 import bench_open
 import bench_startup
+import bench_threads
 from harness import PAIRS, Row, measured, table
 from programs import CACHE
 
@@ -20,6 +21,7 @@ BENCHMARKS = {
     "startup": bench_startup.measurements,
     "big-pdb": bench_big_pdb.measurements,
     "full-dump": bench_full_dump.measurements,
+    "threads": bench_threads.measurements,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
@@ -113,6 +114,15 @@ class Place(msgspec.Struct, frozen=True):
         return f"{self.base_text}+{displacement_text(self.displacement)}"
 
 
+class FrameName(msgspec.Struct, frozen=True):
+    """What a row of a stack is called, and its source line: ``""`` and 0 when not known."""
+
+    place: Place
+    file: str
+    line: int
+    is_inline: bool
+
+
 def displacement_text(value: int) -> str:
     """Return ``0x1c``; above 32 bits with the grave mark."""
     if value < 1 << 32:
@@ -136,7 +146,11 @@ class ModuleMap(msgspec.Struct, eq=False):
     pointer_size: int
     unloaded: Sequence[UnloadedModuleInfo]
     modules: list[Module] = msgspec.field(default_factory=list)
+    frame_names: dict[tuple[int, int, bool], tuple[FrameName, ...]] = msgspec.field(
+        default_factory=dict
+    )
     _starts: list[int] = msgspec.field(default_factory=list)
+    _reach: list[int] = msgspec.field(default_factory=list)  # the highest end up to each module
     _by_name: dict[str, Module] = msgspec.field(default_factory=dict)
 
     def fill(self, infos: Sequence[ModuleInfo]) -> None:
@@ -150,6 +164,8 @@ class ModuleMap(msgspec.Struct, eq=False):
         ordered = sorted(unlike.values(), key=lambda i: i.base)
         self.modules = [known.get(id(i)) or Module(i) for i in ordered]
         self._starts = [m.base for m in self.modules]
+        self._reach = list(itertools.accumulate((m.end for m in self.modules), max))
+        self.frame_names.clear()
         self._by_name = {}
         for module in self.modules:
             self._by_name.setdefault(module.name.lower(), module)
@@ -157,14 +173,22 @@ class ModuleMap(msgspec.Struct, eq=False):
     def renew(self, module: Module) -> Module:
         """Put in *module*'s place one for which nothing was looked for yet, and return it."""
         fresh = Module(module.info)
+        self.frame_names.clear()
         self.modules[self.modules.index(module)] = fresh
         if self._by_name.get(module.name.lower()) is module:
             self._by_name[module.name.lower()] = fresh
         return fresh
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Return the lowest base and the highest end, (0, 0) without modules."""
+        return (self._starts[0], self._reach[-1]) if self._starts else (0, 0)
+
     def at(self, address: int) -> Module | None:
         """Return the module whose range holds *address*; of overlapping ones the later base."""
         i = bisect.bisect_right(self._starts, address) - 1
+        if i < 0 or address >= self._reach[i]:
+            return None
         for j in range(i, max(-1, i - 16), -1):
             if self.modules[j].base <= address < self.modules[j].end:
                 return self.modules[j]

@@ -10,7 +10,7 @@ import msgspec
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
-from polydbg.engine.modules import Place
+from polydbg.engine.modules import FrameName, Place
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import AddressSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 _HEADER_PAGE = 0x1000
+_MAX_NAMES = 1 << 16
 
 
 class StackFrame(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ class _UnwindView:
         self._modules = system.modules
         self._images_tell_frames = system.machine in ("amd64", "arm64", "arm")
         self.memory: AddressSpace = system.memory
+        self._low, self._high = self._modules.extent
 
     @property
     def address_mask(self) -> int:
@@ -75,6 +77,9 @@ class _UnwindView:
         return module.base, image
 
     def is_code(self, address: int) -> bool:
+        # Asked of every word of a stack: most are no addresses of modules at all.
+        if not self._low <= address < self._high:
+            return False
         module = self._modules.at(address)
         if module is None:
             return False
@@ -157,18 +162,35 @@ def walk_stack(
 
 
 def _expand(system: System, frame: Frame, number: int, inline: bool) -> Iterator[StackFrame]:
-    """Yield the inlined calls at *frame*, innermost first, then the frame itself."""
-    modules = system.modules
+    """Yield the inlined calls at *frame*, innermost first, then the frame itself.
+
+    Threads share most of their callers, so what an address is called is kept until the modules or
+    their symbols change.
+    """
     lookup = frame.lookup_pc
-    place = modules.place(frame.pc, lookup)
+    key = (frame.pc, lookup, inline)
+    kept = system.modules.frame_names
+    names = kept.get(key)
+    if names is None:
+        if len(kept) >= _MAX_NAMES:
+            kept.clear()
+        names = kept[key] = _names(system, frame.pc, lookup, inline)
+    for name in names:
+        yield StackFrame(number, frame, name.place, name.file, name.line, name.is_inline)
+        number += 1
+
+
+def _names(system: System, pc: int, lookup: int, inline: bool) -> tuple[FrameName, ...]:
+    modules = system.modules
+    place = modules.place(pc, lookup)
+    names = []
     sites = inlined_at(system, lookup) if inline and place.symbol else []
     for site in reversed(sites):
-        inner = _inlined_place(system, frame.pc, lookup, site)
-        yield StackFrame(number, frame, inner, sanitise_line(site.file), site.line, True)
-        number += 1
+        inner = _inlined_place(system, pc, lookup, site)
+        names.append(FrameName(inner, sanitise_line(site.file), site.line, True))
     line = modules.line_at(lookup) if place.symbol else None
     file, at = (sanitise_line(line.file), line.line) if line else ("", 0)
-    yield StackFrame(number, frame, place, file, at, False)
+    return (*names, FrameName(place, file, at, False))
 
 
 def _inlined_place(system: System, address: int, lookup: int, site: InlineSite) -> Place:

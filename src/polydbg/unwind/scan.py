@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Final
 
 from polydbg.unwind.calls import code_before, is_behind_call
@@ -25,10 +24,12 @@ class StackScan:
         names = callee.convention
         start = (callee.sp + names.size - 1) // names.size * names.size
         unproven: tuple[int, int] | None = None
-        for address, word in self._words(context, start, names.size):
-            value = code_address(context, names, word)
+        is_plain = not names.lr  # nothing in a word but the address
+        for index, word in enumerate(self._words(context, start, names.size)):
+            value = word if is_plain else code_address(context, names, word)
             if not context.is_code(value):
                 continue
+            address = start + index * names.size
             code = code_before(context, value)
             if is_behind_call(code, word, names):
                 return self._caller(callee, address, value)
@@ -36,12 +37,10 @@ class StackScan:
                 unproven = address, value
         return self._caller(callee, *unproven) if unproven else None
 
-    def _words(self, context: UnwindContext, start: int, size: int) -> Iterator[tuple[int, int]]:
+    def _words(self, context: UnwindContext, start: int, size: int) -> tuple[int, ...]:
         data = context.memory.read_some(start, MAX_WORDS * size)
         count = len(data) // size
-        words = struct.unpack(f"<{count}{'Q' if size == 8 else 'I'}", data[: count * size])
-        for index, word in enumerate(words):
-            yield start + index * size, word
+        return struct.unpack(f"<{count}{'Q' if size == 8 else 'I'}", data[: count * size])
 
     def _caller(self, callee: Callee, address: int, value: int) -> Caller:
         names = callee.convention
