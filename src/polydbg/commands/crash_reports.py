@@ -91,9 +91,10 @@ def crashpad(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         yield item
     if not found:
         raise CommandError(
-            "the dump holds nothing of Crashpad, Breakpad or Mozilla's writer",
+            "the dump holds no records of a crash reporter's own",
             identifier="target.no-crash-report",
-            hint="!linux shows copies of /proc; .lastevent shows why the target stopped",
+            hint="Crashpad, Breakpad and Mozilla's writer may write some; !linux shows copies of "
+            "/proc, .lastevent why the target stopped",
         )
 
 

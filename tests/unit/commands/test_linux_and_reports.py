@@ -99,7 +99,7 @@ def test_what_is_absent_is_an_error(builder: MinidumpBuilder, tmp_path: Path) ->
     assert "no files of a Linux process" in lines(run("!linux"))[0]
     assert "no copy of dso" in lines(run("!linux dso"))[0]
     assert "Unknown part 'x'" in "".join(lines(run("!linux x")))
-    assert "nothing of Crashpad" in lines(run("!crashpad"))[0]
+    assert "no records of a crash reporter" in lines(run("!crashpad"))[0]
 
 
 def crashpad_stream(builder: MinidumpBuilder) -> bytes:
