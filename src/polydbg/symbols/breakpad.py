@@ -274,8 +274,9 @@ class BreakpadSource:
             for number, name in self._file.files_named(bare.encode())
             if path_matches(name, path)
         )
-        own, starts = _first_from(line, self._file.rows_of_files(numbers))
+        own, starts = _first_from(line, self._file.rows_of_files(numbers, line))
         if own != line:
+            own, starts = _first_from(line, self._file.rows_of_files(numbers))
             # Code inlined from a nearer line comes first.
             calls = ((start, 0, at) for start, at in self._file.calls_of_files(numbers))
             called, inlined = _first_from(line, calls)

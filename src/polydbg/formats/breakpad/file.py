@@ -52,7 +52,7 @@ _CODE_ID = re.compile(rb"INFO +CODE_ID +([0-9A-Fa-f]{1,64})")
 _BODY_END = re.compile(rb"\n(?:FUNC|PUBLIC|STACK|FILE|INFO|MODULE|INLINE_ORIGIN) ")
 _BODY_LINE = re.compile(rb"[^\r\n]+")
 _ROW = re.compile(rb"(%s) +(%s) +([0-9]{1,10}) +([0-9]{1,10}) *" % (_HEX, _HEX))
-_ROW_HEAD = re.compile(rb"\n(%s) +(%s) +([0-9]{1,10}) *\Z" % (_HEX, _HEX))
+_LAST_ROW = re.compile(rb"\n(%s) +(%s) +([0-9]{1,10}) +[0-9]{1,10}\Z" % (_HEX, _HEX))
 _ROW_HEAD_SIZE = 64
 _KNOWN = re.compile(rb"(?:MODULE|INFO|FILE|FUNC|PUBLIC|INLINE_ORIGIN|STACK (?:CFI|WIN)) ")
 _HIDDEN = frozenset((0xFEEFEE, 0xF00F00))
@@ -264,14 +264,19 @@ class BreakpadFile:
                 self._damaged += 1
         return Body(_visible(rows), tuple(inlines))
 
-    def rows_of_files(self, numbers: frozenset[int]) -> Iterator[tuple[int, int, int]]:
-        """Yield (start, size, line) of every line record of the files *numbers*."""
+    def rows_of_files(
+        self, numbers: frozenset[int], line: int | None = None
+    ) -> Iterator[tuple[int, int, int]]:
+        """Yield (start, size, line) of the line records of the files *numbers*: those of *line*,
+        which is found faster, or all of them."""
         if not numbers:
             return
+        wanted = b"" if line is None else b"%d " % line
         # The end of a record is searched for: few others end so.
-        for match in re.finditer(rb" (?:%s)(?=\s|\Z)" % _choice(numbers), self._data):
-            before = bytes(self._data[max(0, match.start() - _ROW_HEAD_SIZE) : match.start()])
-            row = _ROW_HEAD.search(before)
+        pattern = rb" %s(?:%s)(?=[\r\n]|\Z)" % (wanted, _choice(numbers))
+        for match in re.finditer(pattern, self._data):
+            record = bytes(self._data[max(0, match.start() - _ROW_HEAD_SIZE) : match.end()])
+            row = _LAST_ROW.search(record)
             if row is not None:
                 yield int(row[1], 16), int(row[2], 16), int(row[3])
 
