@@ -220,18 +220,17 @@ def process_block(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if cursor.at_end and not windows_process.is_windows(system):
         yield from _linux_process(ctx)
         return
-    if cursor.at_end:
-        block = windows_process.peb(system)
-    else:
-        block = Peb(system.memory, ctx.expression(cursor), system.pointer_size)
-    if block.being_debugged is None:
-        raise CommandError(
-            f"the process's block (PEB) at {plain_hex(block.address, block.pointer_size)} is not "
-            "in the dump",
-            hint=_HINT,
-            identifier="process.no-peb",
-        )
-    yield _peb_item(ctx, block)
+    if not cursor.at_end:
+        yield _peb_item(ctx, Peb(system.memory, ctx.expression(cursor), system.pointer_size), "PEB")
+        return
+    block, other = windows_process.peb(system), windows_process.other_peb(system)
+    if other is None or other.being_debugged is None:
+        yield _peb_item(ctx, block, "PEB")
+        return
+    narrow, wide = (block, other) if block.pointer_size == 4 else (other, block)
+    yield _peb_item(ctx, narrow, "Wow64 PEB32")
+    yield Text(value="")
+    yield _peb_item(ctx, wide, "Wow64 PEB")
 
 
 def _linux_process(ctx: CommandContext) -> Iterator[Item]:
@@ -250,7 +249,14 @@ def _linux_process(ctx: CommandContext) -> Iterator[Item]:
         yield from ctx.run(f"!linux {name}")
 
 
-def _peb_item(ctx: CommandContext, block: Peb) -> ProcessBlock:
+def _peb_item(ctx: CommandContext, block: Peb, heading: str) -> ProcessBlock:
+    if block.being_debugged is None:
+        raise CommandError(
+            f"the process's block (PEB) at {plain_hex(block.address, block.pointer_size)} is not "
+            "in the dump",
+            hint=_HINT,
+            identifier="process.no-peb",
+        )
     parameters = block.parameters
     modules = tuple(_loaded_modules(ctx, block.loader))
     environment = parameters.environment if parameters else None
@@ -258,6 +264,7 @@ def _peb_item(ctx: CommandContext, block: Peb) -> ProcessBlock:
     if block.os_major is not None and block.os_build is not None:
         version = f"{block.os_major}.{block.os_minor}.{block.os_build}"
     lines = [
+        f"{heading} at {plain_hex(block.address, block.pointer_size)}",
         *_head_lines(block),
         *_module_lines(block, modules),
         *_parameter_lines(block, parameters),
@@ -290,7 +297,6 @@ def _head_lines(block: Peb) -> list[str]:
     size = block.pointer_size
     flag = block.nt_global_flag
     return [
-        f"PEB at {plain_hex(block.address, size)}",
         f"    InheritedAddressSpace:    {yes_or_no(block.inherited_address_space)}",
         f"    ReadImageFileExecOptions: {yes_or_no(block.read_image_file_options)}",
         f"    BeingDebugged:            {yes_or_no(block.being_debugged)}",

@@ -17,21 +17,13 @@ from polydbg.engine.session import System
 from polydbg.engine.windows_process import LoaderEntry, split_variable
 
 _ORDERS = {"l": "load", "m": "memory", "i": "init"}
-_FLAGS = {
-    0x2: "LDRP_STATIC_LINK",
+_FLAGS = {  # those that mean the same in every version; Windows 8 gave many bits new meanings
     0x4: "LDRP_IMAGE_DLL",
     0x1000: "LDRP_LOAD_IN_PROGRESS",
-    0x2000: "LDRP_UNLOAD_IN_PROGRESS",
     0x4000: "LDRP_ENTRY_PROCESSED",
-    0x8000: "LDRP_ENTRY_INSERTED",
-    0x10000: "LDRP_CURRENT_LOAD",
-    0x20000: "LDRP_FAILED_BUILTIN_LOAD",
     0x40000: "LDRP_DONT_CALL_FOR_THREADS",
     0x80000: "LDRP_PROCESS_ATTACH_CALLED",
-    0x100000: "LDRP_DEBUG_SYMBOLS_LOADED",
-    0x200000: "LDRP_IMAGE_NOT_AT_BASE",
     0x400000: "LDRP_COR_IMAGE",
-    0x800000: "LDRP_COR_OWNS_UNMAP",
 }
 
 

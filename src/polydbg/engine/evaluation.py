@@ -162,6 +162,15 @@ def _thread_teb(system: System, session: Session) -> int | None:
     return system.thread.teb if system.thread else None
 
 
+def _process_peb(system: System, session: Session) -> int | None:
+    from polydbg.engine.windows_process import peb
+
+    try:
+        return peb(system).address
+    except DebuggerError:
+        return None
+
+
 def _event_ip(system: System, session: Session) -> int | None:
     thread = system.event_thread
     return program_counter(system.thread_registers(thread)) if thread else None
@@ -187,6 +196,7 @@ _PSEUDO: dict[str, Callable[[System, Session], int | None]] = {
     "$previp": _event_ip,
     "$exentry": _entry,
     "$teb": _thread_teb,
+    "$peb": _process_peb,
     "$thread": _thread_teb,
     "$dtid": lambda system, session: system.thread.ordinal if system.thread else None,
     "$dpid": lambda system, session: 0,

@@ -304,15 +304,7 @@ def peb(system: System) -> Peb:
 
     :raises TargetError: not Windows, or no TEB in the dump tells where the PEB lies.
     """
-    _require_windows(system)
-    threads = [system.thread] if system.thread else []
-    for thread in [*threads, *system.threads]:
-        if not thread.teb:
-            continue
-        try:
-            block = teb(system, thread)
-        except TargetError:
-            continue
+    for block in _tebs(system):
         if address := block.peb:
             return Peb(system.memory, address, block.pointer_size)
     raise TargetError(
@@ -321,6 +313,27 @@ def peb(system: System) -> Peb:
         hint=_HAVE_BLOCKS + "; !peb ADDRESS takes one that is known otherwise",
         identifier="process.no-peb",
     )
+
+
+def other_peb(system: System) -> Peb | None:
+    """Return a WOW64 process's block of the other width, ``None`` where there is none."""
+    for block in _tebs(system):
+        other = other_teb(block)
+        if other is not None and (address := other.peb):
+            return Peb(system.memory, address, other.pointer_size)
+    return None
+
+
+def _tebs(system: System) -> Iterator[Teb]:
+    """Yield the threads' blocks for the machine in force, the current thread's first."""
+    _require_windows(system)
+    threads = [system.thread] if system.thread else []
+    for thread in [*threads, *system.threads]:
+        if thread.teb:
+            try:
+                yield teb(system, thread)
+            except TargetError:
+                continue
 
 
 def is_windows(system: System) -> bool:

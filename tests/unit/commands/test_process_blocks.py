@@ -219,3 +219,18 @@ def test_linux(tmp_path: Path, sessions: list[Session]) -> None:
     (failure,) = Opened(tmp_path / "m.dmp", bare, sessions).items("!peb")
     assert isinstance(failure, Failure)
     assert "macos" in failure.message
+
+
+@pytest.mark.corpus
+def test_both_blocks_of_a_wow64_process(data_dir: Path, sessions: list[Session]) -> None:
+    session = Session()
+    sessions.append(session)
+    session.open_dump(str(data_dir / "minidump" / "kdlib" / "stacktest_wow64.dmp.xz"))
+    interpreter = Interpreter(session, CancelToken(), lambda text, done, total: None)
+    for line, headings in (
+        ("!teb", ["Wow64 TEB32 at 005db000", "Wow64 TEB at 00000000005d9000"]),
+        ("!peb", ["Wow64 PEB32 at 005d8000", "Wow64 PEB at 00000000005d7000"]),
+    ):
+        blocks = [i for i in interpreter.run(line) if isinstance(i, ThreadBlock | ProcessBlock)]
+        assert [b.text().split("\n")[0] for b in blocks] == headings
+    assert session.evaluator.pseudo_register("$peb") == 0x5D8000

@@ -14,6 +14,8 @@ from polydbg.engine.lock_waits import argument_before
 from polydbg.engine.locks import Evidence, critical_section, lock_report, sections_in
 from polydbg.engine.session import Session, System
 from polydbg.symbols.store.path import SymbolPath
+from polydbg.testing.minidump_builder import amd64_context, x86_context
+from polydbg.testing.pe_builder import DATA_RVA, TEXT_RVA, PeBuilder, unwind_info
 from polydbg.testing.process_builder import ProcessBuilder
 
 DATA = 0x5000000
@@ -219,4 +221,115 @@ def test_waits_without_any_file(sample_dump: Callable[[str], Path]) -> None:
     session = Session()
     report = lock_report(session.open_dump(str(sample_dump("lockstep-full"))), CancelToken())
     assert [[w.thread.ordinal for w in cycle] for cycle in report.cycles] == [[1, 2]]
+    session.close()
+
+
+NTDLL, APP = 0x70000000, 0x400000
+ENTER = 0x1000  # where RtlEnterCriticalSection begins in the made ntdll
+
+
+def put_image(process: ProcessBuilder, base: int, image: bytes, name: str) -> None:
+    """Put an image into the dump as a loader maps it: headers, .text, .data."""
+    process.dump.module(base, 0x6000, name)
+    process.dump.memory(base, image[:0x400])
+    process.dump.memory(base + TEXT_RVA, image[0x400:0x600])
+    process.dump.memory(base + DATA_RVA, image[0x600:])
+
+
+def two_that_wait(arch: str, *, named: bool = True, code: bytes = b"") -> ProcessBuilder:
+    """Threads 0x44 and 0x48 each hold one of two sections in app.exe and wait for the other.
+
+    *code* is what app.exe has before the return address of the call that they wait in.
+    """
+    process = ProcessBuilder(arch=arch)
+    size = process.size
+    text = b"\x55\x8b\xec" + b"\x90" * 0x1C  # push ebp; mov ebp,esp
+    ntdll = PeBuilder(machine=arch, image_base=NTDLL, text=text + b"\xc3")
+    if process.size == 8:  # with a table for others, the waiting function is a leaf
+        ntdll.function(ENTER + 0x100, ENTER + 0x110, unwind_info())
+    if named:
+        ntdll.exports("ntdll.dll", [("RtlEnterCriticalSection", ENTER)])
+    put_image(process, NTDLL, ntdll.build(), "ntdll.dll")
+    process.dump.module(APP, 0x6000, "app.exe")
+    first, second = APP + 0x4000, APP + 0x4100
+    held = (section(process, -6, 1, owner, -1).ljust(0x100, b"\0") for owner in (0x44, 0x48))
+    process.dump.memory(first, b"".join(held))
+    call = code + b"\xe8\0\0\0\0"
+    returns = APP + 0x1000 + len(call)
+    process.dump.memory(APP + 0x1000, call + b"\xc3" * 16)
+    block = process.peb()
+    for number, (ident, wanted) in enumerate(((0x44, second), (0x48, first))):
+        stack = 0x100000 * (number + 1)
+        if size == 4:
+            words = process.pointer(0) + process.pointer(returns) + process.pointer(wanted)
+            context = x86_context(eip=NTDLL + ENTER + 0x10, esp=stack, ebp=stack)
+        else:
+            words = process.pointer(returns)
+            context = amd64_context(rip=NTDLL + ENTER + 0x10, rsp=stack, rbx=wanted, rdi=wanted)
+        process.dump.memory(stack, words.ljust(0x80, b"\0"))
+        process.thread(ident, block, context=context)
+    return process
+
+
+def test_the_argument_of_x86_lies_on_the_stack(tmp_path: Path) -> None:
+    """The frames are found by frame pointers here: so the wait and the deadlock are guesses."""
+    report = lock_report(opened(tmp_path, two_that_wait("x86")), CancelToken())
+    assert [(w.thread.id, w.section.address) for w in report.waits] == [
+        (0x44, APP + 0x4100),
+        (0x48, APP + 0x4000),
+    ]
+    assert [s.waiters for s in report.sections] == [1, 1]
+    assert all(w.reason == "argument of ntdll!RtlEnterCriticalSection" for w in report.waits)
+    assert [[w.thread.id for w in cycle] for cycle in report.cycles] == [[0x44, 0x48]]
+
+
+def test_the_code_before_a_call_names_the_argument(tmp_path: Path) -> None:
+    process = two_that_wait("amd64", code=bytes.fromhex("488bcf"))  # mov rcx,rdi
+    report = lock_report(opened(tmp_path, process), CancelToken())
+    assert [w.section.address for w in report.waits] == [APP + 0x4100, APP + 0x4000]
+    assert all("argument" in w.reason for w in report.waits)
+
+
+def test_registers_are_searched_where_the_code_does_not_tell(tmp_path: Path) -> None:
+    process = two_that_wait("amd64", code=bytes.fromhex("488b0c24"))  # mov rcx,[rsp]
+    report = lock_report(opened(tmp_path, process), CancelToken())
+    assert {w.reason for w in report.waits} == {"rbx in ntdll!RtlEnterCriticalSection"}
+    assert all(w.is_guess for w in report.waits)
+    assert len(report.cycles) == 1
+
+
+@pytest.mark.parametrize("arch", ["amd64", "x86"])
+def test_without_names_only_registers_tell(tmp_path: Path, arch: str) -> None:
+    report = lock_report(opened(tmp_path, two_that_wait(arch, named=False)), CancelToken())
+    assert [s.owner.id for s in report.sections if s.owner] == [0x44, 0x48]
+    if arch == "amd64":
+        assert all(w.is_guess and "rbx in ntdll" in w.reason for w in report.waits)
+        assert len(report.cycles) == 1
+    else:
+        assert report.waits == ()
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(
+    ("name", "machine", "loader_lock"),
+    [
+        ("stacktest_wow64.dmp.xz", "x86", 0x77E05350),
+        ("stacktest_x64_release.userdump.xz", "amd64", 0x7FFE049164E0),
+    ],
+)
+def test_the_locks_of_real_windows(
+    data_dir: Path, name: str, machine: str, loader_lock: int
+) -> None:
+    """Windows 10 17134: the loader lock has debug information of its own, the PEB's lock has none
+    (-1), and ntdll links neither into its list any more."""
+    session = Session()
+    session.settings.symbol_path = session.settings.image_path = SymbolPath.parse("")
+    system = session.open_dump(str(data_dir / "minidump" / "kdlib" / name))
+    assert system.machine == machine
+    report = lock_report(system, CancelToken())
+    assert [s.address for s in report.sections][:1] == [loader_lock]
+    assert [s.is_locked for s in report.sections] == [False, False]
+    assert [s.entry_count for s in report.sections] == [0, None]
+    assert not report.cycles
+    assert not report.waits
     session.close()

@@ -11,6 +11,7 @@ from polydbg.base.errors import TargetError
 from polydbg.engine.session import Session, System
 from polydbg.engine.windows_process import (
     MAX_LOADER_ENTRIES,
+    other_peb,
     other_teb,
     peb,
     split_variable,
@@ -215,6 +216,43 @@ def test_a_process_of_real_windows(data_dir: Path) -> None:
     assert environment is not None
     assert environment.is_complete
     assert environment.values("ChocolateyInstall") == ["C:\\ProgramData\\chocolatey"]
+
+
+@pytest.mark.corpus
+def test_a_wow64_process_of_real_windows(data_dir: Path) -> None:
+    """kdlib's stacktest: both widths' blocks of one process, Windows 10 17134."""
+    path = data_dir / "minidump" / "kdlib" / "stacktest_wow64.dmp.xz"
+    system = Session().open_dump(str(path))
+    assert system.machine == "x86"
+    thread, process = teb(system), peb(system)
+    assert (thread.pointer_size, thread.address, process.address) == (4, 0x5DB000, 0x5D8000)
+    assert thread.process_id == system.target.process_id
+    assert (thread.stack_limit, thread.stack_base) == (0x6FD000, 0x700000)
+    registers = system.thread_registers(system.threads[0])
+    assert 0x6FD000 <= registers["esp"] < 0x700000
+    wide = other_teb(thread)
+    assert wide is not None
+    assert wide.address == system.threads[0].teb == 0x5D9000
+    assert (process.image_base, process.os_build) == (0x850000, 17134)
+    other = other_peb(system)
+    assert other is not None
+    assert (other.address, other.image_base, other.os_build) == (0x5D7000, 0x850000, 17134)
+    loader = process.loader
+    assert loader is not None
+    known = {m.base: m.size for m in system.target.modules()}
+    entries = list(loader.entries("load"))
+    assert [e.base_name for e in entries][:2] == ["targetapp.exe", "ntdll.dll"]
+    for order in ("load", "memory", "init"):
+        for entry in loader.entries(order):
+            assert known[entry.dll_base or 0] == entry.size_of_image
+    parameters = process.parameters
+    assert parameters is not None
+    environment = parameters.environment
+    assert environment is not None
+    assert environment.values("PROCESSOR_ARCHITEW6432") == ["AMD64"]
+    system.machine = "amd64"
+    assert teb(system).address == 0x5D9000
+    assert peb(system).address == 0x5D7000
 
 
 @pytest.mark.corpus
