@@ -15,7 +15,7 @@ from polydbg.unwind.frames import FrameTrust
 from polydbg.unwind.method import Callee, Caller, UnwindContext
 from polydbg.unwind.postfix import Value, evaluate
 
-_CFA, _RA = ".cfa", ".ra"
+_CFA, _RA, _UNDEFINED = ".cfa", ".ra", ".undef"
 
 
 class CallFrameRules:
@@ -33,8 +33,13 @@ class CallFrameRules:
             return None
         names = callee.convention
         variables = self._variables(callee.registers)
-        variables[_CFA] = self._evaluate(found.rules, _CFA, variables, callee, context)
-        variables[_RA] = self._evaluate(found.rules, _RA, variables, callee, context)
+        if _CFA not in found.rules:
+            raise UnwindError("call frame rules lack .cfa")
+        variables[_CFA] = evaluate(found.rules[_CFA], variables, context.memory, names.size)
+        # An undefined return address marks the first function of a thread.
+        ra = found.rules.get(_RA, _UNDEFINED)
+        is_end = ra.strip() == _UNDEFINED
+        variables[_RA] = 0 if is_end else evaluate(ra, variables, context.memory, names.size)
         registers: dict[str, Value] = {
             name: value for name, value in callee.registers.items() if name in self._preserved
         }
@@ -49,18 +54,6 @@ class CallFrameRules:
                 raise value
         known = {name: value for name, value in registers.items() if isinstance(value, int)}
         return Caller(known, FrameTrust.CFI)
-
-    def _evaluate(
-        self,
-        rules: Mapping[str, str],
-        name: str,
-        variables: Mapping[str, Value],
-        callee: Callee,
-        context: UnwindContext,
-    ) -> Value:
-        if name not in rules:
-            raise UnwindError(f"call frame rules lack {name}")
-        return evaluate(rules[name], variables, context.memory, callee.convention.size)
 
     def _name(self, written: str) -> str:
         name = written.removeprefix("$")

@@ -222,10 +222,17 @@ def test_call_frame_rules() -> None:
     assert caller.registers["edi"] == 3
 
 
+@pytest.mark.parametrize("rules", [{}, {".ra": ".undef"}])
+def test_an_undefined_return_address_ends_the_stack(rules: dict[str, str]) -> None:
+    context = Context([9, 77, CALLER + 5, 9])
+    context.rules = CfiRules({".cfa": "$esp 12 +", **rules})
+    (frame,) = frames(context)
+    assert (frame.return_address, frame.note) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ({".cfa": "$esp 4 +"}, "lack .ra"),
         ({".ra": "1"}, "lack .cfa"),
         ({".cfa": "$r99 4 +", ".ra": "1"}, "needs $r99"),
         ({".cfa": "4 +", ".ra": "1"}, "lacks an operand"),

@@ -1,7 +1,7 @@
-"""x86 frames of real files: layouts as Microsoft's DIA lists them, stacks as other tools walk them.
+"""Frames that symbol files describe: layouts as DIA lists them, stacks as other tools walk them.
 
 ``*.sym`` beside the PDBs hold Breakpad's ``STACK WIN``, made with DIA, or with Mozilla's dump_syms;
-``expected`` has the stacks of minidump_stackwalk (Breakpad) and Symbolicator.
+``expected`` has the stacks of Breakpad's minidump_stackwalk, of rust-minidump's and Symbolicator.
 """
 
 from __future__ import annotations
@@ -132,3 +132,36 @@ def test_the_32_bit_stack_of_a_wow64_process(data_dir: Path, tmp_path: Path) -> 
         "wmainCRTStartup",
     ]
     assert [row.trust for row in rows[1:10]] == [FrameTrust.FRAME_DATA] * 9
+
+
+def test_call_frame_rules_as_rust_minidump_follows_them(data_dir: Path) -> None:
+    # Its own words for how a frame was found, as far as it did not scan.
+    trusts = {
+        "given as instruction pointer in context": FrameTrust.CONTEXT,
+        "call frame info": FrameTrust.CFI,
+        "previous frame's frame pointer": FrameTrust.FRAME_POINTER,
+    }
+    text = (data_dir / "expected/rust-minidump/macos_inlines_human.snap").read_text("utf-8")
+    session, system = _open(
+        data_dir / "minidump/rust-minidump/pipeline-inlines-macos-segv.dmp",
+        data_dir / "symbols/rust-minidump",
+    )
+    compared = by_rules = 0
+    sections = re.split(r"\nThread \d+ .*tid: (\d+)\n", text)
+    for number, section in zip(sections[1::2], sections[2::2], strict=True):
+        expected: list[tuple[int, int, FrameTrust]] = []
+        for numbers, words in re.findall(r"((?:    +\w+ = 0x.*\n)+)    Found by: (.*)", section):
+            if words not in trusts:
+                break
+            place = (re.search(rf"{name} = 0x(\w+)", numbers) for name in ("rip", "rsp"))
+            pc, sp = (int(found[1], 16) for found in place if found)
+            expected.append((pc, sp, trusts[words]))
+        thread = next(each for each in system.target.threads() if each.id == int(number))
+        registers = system.target.registers(thread)
+        assert registers is not None
+        rows = [row for row in session.stack(system, registers, 40) if not row.is_inline]
+        found = [(row.frame.pc, row.frame.sp, row.trust) for row in rows]
+        assert found[: len(expected)] == expected, number
+        compared += len(expected)
+        by_rules += sum(trust is FrameTrust.CFI for _, _, trust in expected)
+    assert (compared, by_rules) == (77, 46)
