@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from polydbg.base.error_codes import ntstatus_meaning
+from polydbg.base.errors import DebuggerError
 from polydbg.base.text import address_text, sanitise_line
 from polydbg.commands.analysis_items import image_name, process_name
 from polydbg.commands.context import CommandContext
@@ -59,7 +60,11 @@ def context_sections(ctx: CommandContext, analysis: Analysis) -> list[str]:
     if not analysis.registers:
         return []
     lines = ["CONTEXT:  (.ecxr)" if analysis.is_of_event else "CONTEXT:  (of the thread)"]
-    lines += [item.text() for item in registers_and_instruction(ctx, analysis.registers)]
+    try:
+        for item in registers_and_instruction(ctx, analysis.registers):
+            lines.append(item.text())
+    except DebuggerError as error:  # code of a processor that is not decoded
+        lines.append(error.message)
     return [*lines, ""]
 
 
