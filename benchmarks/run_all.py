@@ -13,6 +13,7 @@ import bench_full_dump
 import bench_open
 import bench_startup
 import bench_threads
+import bench_triage
 from harness import PAIRS, Row, measured, table
 from programs import CACHE
 
@@ -22,6 +23,7 @@ BENCHMARKS = {
     "big-pdb": bench_big_pdb.measurements,
     "full-dump": bench_full_dump.measurements,
     "threads": bench_threads.measurements,
+    "triage": bench_triage.measurements,
 }
 
 
