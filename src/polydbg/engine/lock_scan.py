@@ -14,6 +14,7 @@ from polydbg.images.pe import PeImage
 from polydbg.memory.space import AddressSpace
 
 MAX_SCANNED = 256 << 20
+MAX_RECURSION = 1 << 20
 _CHUNK = 1 << 18
 _WRITABLE = 0x80000000
 _LOWEST_POINTER = 0x10000  # Windows maps nothing below
@@ -25,7 +26,8 @@ def owned_words(
     cancel: CancelToken,
     progress: Callable[[str, int, int], None],
 ) -> Iterator[int]:
-    """Yield the addresses of words, as wide as a pointer and aligned, that are one of *ids*.
+    """Yield the addresses of words, as wide as a pointer and aligned, that are one of *ids*, where
+    the four bytes before can be a count of recursion, which a held section has there.
 
     Only what the dump itself has of modules' writable sections is read (of the whole module where
     its headers are absent), at most 256 MB.
@@ -59,8 +61,12 @@ def _matches(
     system: System, start: int, end: int, ids: frozenset[int], cancel: CancelToken
 ) -> Iterator[int]:
     size = system.pointer_size
+    shift = 32 if size == 8 else 0
     for at, words in _words(system.target.memory, start, end, size, cancel):
-        yield from (at + i * size for i, word in enumerate(words) if word in ids)
+        for i, word in enumerate(words):
+            # A chunk begins in the middle: what stands before its first word is not known.
+            if word in ids and (i == 0 or 0 < words[i - 1] >> shift < MAX_RECURSION):
+                yield at + i * size
 
 
 def pointers_in(

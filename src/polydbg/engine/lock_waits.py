@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 
 import msgspec
 
@@ -21,7 +20,9 @@ from polydbg.engine.session import System
 from polydbg.engine.stack import StackFrame, walk_stack
 from polydbg.targets.target import ThreadInfo
 
+MAX_THREADS = 4096
 _DEPTH = 12  # rows: the waiting functions are the innermost ones
+_SYSTEM = ("ntdll", "kernel32", "kernelbase", "verifier", "vrfcore", "wow64")
 _WAITING = frozenset(
     (
         "RtlEnterCriticalSection",
@@ -55,14 +56,15 @@ def section_waits(
     cancel: CancelToken,
     progress: Callable[[str, int, int], None],
 ) -> list[SectionWait]:
-    """Return the waits of all threads.
+    """Return the waits of the first 4096 threads.
 
     *is_contended* says whether what lies at an address is a section with waiters; *known* are
     those already found.
     """
     found = []
-    for index, thread in enumerate(system.threads):
-        progress("threads", index, len(system.threads))
+    threads = system.threads[:MAX_THREADS]
+    for index, thread in enumerate(threads):
+        progress("threads", index, len(threads))
         cancel.check()
         wait = _wait(system, thread, is_contended, known, cancel)
         if wait is not None:
@@ -77,9 +79,7 @@ def _wait(
     known: frozenset[int],
     cancel: CancelToken,
 ) -> SectionWait | None:
-    registers = system.thread_registers(thread)
-    walked = walk_stack(system, registers, _DEPTH, cancel, inline=False)
-    rows = list(islice(walked, _DEPTH))
+    rows = _system_rows(system, thread, cancel)
     at = next((i for i in range(len(rows) - 1, -1, -1) if _is_waiting(rows[i])), None)
     if at is None:
         return _nameless(system, thread, rows, known)
@@ -95,6 +95,17 @@ def _wait(
     return None
 
 
+def _system_rows(system: System, thread: ThreadInfo, cancel: CancelToken) -> list[StackFrame]:
+    """Return the innermost rows that lie in system modules, and the one that called them."""
+    rows = []
+    registers = system.thread_registers(thread)
+    for row in walk_stack(system, registers, _DEPTH, cancel, inline=False):
+        rows.append(row)
+        if not row.place.module.lower().startswith(_SYSTEM):
+            break
+    return rows
+
+
 def _is_waiting(row: StackFrame) -> bool:
     # A name with an offset as large as this is another function's without symbols.
     return (
@@ -106,15 +117,20 @@ def _nameless(
     system: System, thread: ThreadInfo, rows: list[StackFrame], known: frozenset[int]
 ) -> SectionWait | None:
     """Look for a contended section in the registers of ntdll's frames: ntdll has no names."""
-    if any(row.place.symbol for row in rows if row.place.module.lower() == "ntdll"):
+    if any(row.place.symbol for row in rows if _is_ntdll(row)):
         return None
     for row in rows:
-        if row.place.module.lower() != "ntdll":
+        if not _is_ntdll(row):
             break
         for register, value in row.registers.items():
             if value in known:
                 return SectionWait(thread, value, True, f"{register} in {row.place.text}")
     return None
+
+
+def _is_ntdll(row: StackFrame) -> bool:
+    # A second one, of a WOW64 process, has its base behind the name.
+    return row.place.module.lower().partition("_")[0] == "ntdll"
 
 
 def _argument(system: System, row: StackFrame, caller: StackFrame | None) -> int | None:

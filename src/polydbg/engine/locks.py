@@ -13,21 +13,22 @@ threads wait in, and by their shape in the data of modules: see :class:`Evidence
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
-from polydbg.engine.lock_scan import owned_words, pointers_in
-from polydbg.engine.lock_waits import SectionWait, section_waits
+from polydbg.engine.lock_scan import MAX_RECURSION, owned_words, pointers_in
+from polydbg.engine.lock_waits import MAX_THREADS, SectionWait, section_waits
 from polydbg.engine.session import System
 from polydbg.engine.structure import Field, Structure
 from polydbg.engine.windows_process import is_windows, peb
 from polydbg.targets.target import ThreadInfo
 
 MAX_SECTIONS = 100_000
-_MAX_RECURSION = 1 << 20
+MAX_CANDIDATES = 100_000
+_POLL_EVERY = 256
 _LIST_HEAD = "RtlCriticalSectionList"
 
 
@@ -95,7 +96,7 @@ class CriticalSection(msgspec.Struct, frozen=True):
     def is_plausible(self) -> bool:
         """Return whether owner and counts fit together, as they do in every section."""
         recursion, owner = self.recursion_count, self.owner_id
-        if recursion is None or owner is None or not 0 <= recursion < _MAX_RECURSION:
+        if recursion is None or owner is None or not 0 <= recursion < MAX_RECURSION:
             return False
         return bool(owner and recursion) if self.is_locked else not owner
 
@@ -150,9 +151,15 @@ class LockReport(msgspec.Struct, frozen=True):
 
 
 def critical_section(
-    system: System, address: int, evidence: Evidence = Evidence.GIVEN
+    system: System,
+    address: int,
+    evidence: Evidence = Evidence.GIVEN,
+    threads: Mapping[int, ThreadInfo] | None = None,
 ) -> CriticalSection:
-    """Return the section at *address*, whatever lies there."""
+    """Return the section at *address*, whatever lies there.
+
+    *threads* are the system's by id, for callers that ask about many sections.
+    """
     fields = SectionFields(system.memory, address, system.pointer_size)
     info = fields.debug_info
     debug = _debug(system, info) if info else None
@@ -171,7 +178,7 @@ def critical_section(
         spin_count=fields.spin_count,
         entry_count=debug.entry_count if debug else None,
         contention_count=debug.contention_count if debug else None,
-        owner=_thread(system, owner_id),
+        owner=(_threads_by_id(system) if threads is None else threads).get(owner_id or 0),
         evidence=evidence,
     )
 
@@ -191,13 +198,15 @@ def lock_report(
     finder.from_data(progress or _no_progress)
     waits = section_waits(
         system,
-        lambda address: finder.taken(critical_section(system, address, Evidence.WAIT)),
+        finder.is_contended,
         finder.contended(),
         cancel,
         progress or _no_progress,
     )
     for wait in waits:
         finder.add(wait.address, Evidence.WAIT)
+    if len(system.threads) > MAX_THREADS:
+        finder.notes.append(f"only the stacks of the first {MAX_THREADS} threads were looked at")
     finder.from_lists()
     found = finder.sections
     lock_waits = tuple(_wait(found[w.address], w) for w in waits if w.address in found)
@@ -216,8 +225,11 @@ def sections_in(
 ) -> Iterator[CriticalSection]:
     """Yield the sections from *start* up to *end* whose debug information points back to them."""
     size = system.pointer_size
-    for at in pointers_in(system.memory, start, end, size, cancel):
-        section = critical_section(system, at, Evidence.SHAPE)
+    threads = _threads_by_id(system)
+    for count, at in enumerate(pointers_in(system.memory, start, end, size, cancel)):
+        if count % _POLL_EVERY == 0:
+            cancel.check()
+        section = critical_section(system, at, Evidence.SHAPE, threads)
         if section.evidence is Evidence.DEBUG_INFO and section.is_plausible:
             yield section
 
@@ -230,10 +242,8 @@ def _wait(section: CriticalSection, wait: SectionWait) -> LockWait:
     return LockWait(wait.thread, section, wait.is_guess, wait.reason)
 
 
-def _thread(system: System, ident: int | None) -> ThreadInfo | None:
-    if not ident:
-        return None
-    return next((t for t in system.threads if t.id == ident), None)
+def _threads_by_id(system: System) -> dict[int, ThreadInfo]:
+    return {thread.id: thread for thread in system.threads if thread.id}
 
 
 def _debug(system: System, address: int) -> DebugFields | None:
@@ -270,7 +280,7 @@ class _Finder:
         self._system = system
         self._cancel = cancel
         self.sections: dict[int, CriticalSection] = {}
-        self._ids = frozenset(t.id for t in system.threads)
+        self._threads = _threads_by_id(system)
         self._heads: list[int] = []
         self.orphans: list[int] = []
         self.notes: list[str] = []
@@ -282,15 +292,16 @@ class _Finder:
             return
         if not address or len(self.sections) >= MAX_SECTIONS:
             return
-        section = critical_section(self._system, address, evidence)
+        section = critical_section(self._system, address, evidence, self._threads)
         if not section.is_present and evidence is not Evidence.WAIT:
             return
         if section.is_present and not section.is_plausible:
             return
         self.sections[address] = section
 
-    def taken(self, section: CriticalSection) -> bool:
-        """Return whether *section* is one that threads wait for."""
+    def is_contended(self, address: int) -> bool:
+        """Return whether a section that threads wait for lies at *address*."""
+        section = critical_section(self._system, address, Evidence.WAIT, self._threads)
         return section.is_present and section.is_plausible and section.waiters > 0
 
     def contended(self) -> frozenset[int]:
@@ -323,8 +334,15 @@ class _Finder:
         """Add what has the shape of a section that a thread of the dump holds."""
         size = self._system.pointer_size
         offset = SectionFields.owning_thread.offset(size)
-        for at in owned_words(self._system, self._ids, self._cancel, progress):
-            section = critical_section(self._system, at - offset, Evidence.SHAPE)
+        ids = frozenset(self._threads)
+        for count, at in enumerate(owned_words(self._system, ids, self._cancel, progress)):
+            if count % _POLL_EVERY == 0:
+                self._cancel.check()
+            if count >= MAX_CANDIDATES:
+                self.notes.append("too much module data looks like critical sections")
+                return
+            address = at - offset
+            section = critical_section(self._system, address, Evidence.SHAPE, self._threads)
             if section.is_locked and self._has_debug_pointer(section):
                 self.add(section.address, Evidence.SHAPE)
 
