@@ -166,7 +166,8 @@ def _value_of(
         value = ctx.session.evaluator.pseudo_register(lower)
         if value is None:
             raise _bad_register(cursor)
-        return RegisterValue(name=lower, value=value, shown=f"{lower}={value:016x}")
+        width = 2 * ctx.system.pointer_size
+        return RegisterValue(name=lower, value=value, shown=f"{lower}={value:0{width}x}")
     value = register_value(registers, lower)
     machine = ctx.system.machine
     if value is None and lower not in _NAMES.get(machine, ()):

@@ -126,7 +126,8 @@ class Layout(msgspec.Struct, frozen=True):
 @command(
     "k",
     summary="Show the call stack of the current thread.",
-    syntax="k[b|c|d|p|P|v][n][f][L][M] [count] | k = BaseSp [count] | k = BaseSp Ip [count]",
+    syntax="k[b|c|d|p|P|v][n][f][L][M] [count] | k = Sp [count] | k = Sp Ip [count] | "
+    "k = Ebp [count] | k = Ebp Esp Eip [count]",
     example="k 10    the innermost 0x10 frames; kb adds arguments, kf sizes, kL hides source lines",
     family="stack",
 )
@@ -155,32 +156,43 @@ def stack(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 def _start(
     ctx: CommandContext, cursor: Cursor, system: System
 ) -> tuple[Mapping[str, int], int, bool]:
-    """Read ``= sp [ip] [count]`` or a count; return registers to begin at, and the limit."""
+    """Read ``= ...`` or a count; return registers to begin at, the limit, and whether one of
+    them was given."""
     registers: Mapping[str, int] = system.scope_registers()
     limit, counted = ctx.session.settings.stack_limit, False
     cursor.skip_blanks()
     if cursor.take("="):
         counted = True
-        values: list[int] = []
-        while not cursor.at_end and len(values) < 3:
-            values.append(ctx.expression(cursor))
-        if not values:
-            raise CommandError("Numeric expression missing from '<EOL>'")
-        pc, sp = _POSITIONS.get(system.machine, ("pc", "sp"))
-        registers = {**registers, sp: values[0]}
-        if len(values) == 2:
-            # "k = Sp Ip" and "k = Sp count" look alike; a count is at most 0xffff.
-            if values[1] > 0xFFFF:
-                registers = {**registers, pc: values[1]}
-            else:
-                limit = values[1]
-        elif len(values) == 3:
-            registers, limit = {**registers, pc: values[1]}, values[2]
+        given, count = _given_position(ctx, cursor, system.machine)
+        registers = {**registers, **given}
+        limit = limit if count is None else count
     elif not cursor.at_end:
         limit, counted = ctx.expression(cursor), True
     if limit > 0xFFFF:
         raise cursor.error("Range error", hint="a stack is at most 0xffff frames deep")
     return registers, limit, counted
+
+
+def _given_position(
+    ctx: CommandContext, cursor: Cursor, machine: str
+) -> tuple[dict[str, int], int | None]:
+    """Read ``sp [ip] [count]``, for x86 ``ebp [count]`` or ``ebp esp eip [count]``."""
+    values: list[int] = []
+    while not cursor.at_end and len(values) < (4 if machine == "x86" else 3):
+        values.append(ctx.expression(cursor))
+    if not values:
+        raise CommandError("Numeric expression missing from '<EOL>'")
+    pc, sp = _POSITIONS.get(machine, ("pc", "sp"))
+    if machine == "x86" and len(values) < 3:
+        given, rest = {"ebp": values[0], sp: values[0]}, values[1:]
+    elif machine == "x86":
+        given, rest = {"ebp": values[0], sp: values[1], pc: values[2]}, values[3:]
+    elif len(values) == 1 or (len(values) == 2 and values[1] <= 0xFFFF):
+        # "k = Sp Ip" and "k = Sp count" look alike; a count is at most 0xffff.
+        given, rest = {sp: values[0]}, values[1:]
+    else:
+        given, rest = {sp: values[0], pc: values[1]}, values[2:]
+    return given, rest[0] if rest else None
 
 
 def stack_rows(
@@ -354,12 +366,12 @@ def _arguments(system: System, row: StackFrame) -> tuple[int | None, ...]:
 
 
 def _raw_words(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
-    """``kd [words]``: the raw stack with symbols, as ``dqs`` on the stack pointer."""
+    """``kd [words]``: the raw stack with symbols, as ``dps`` on the stack pointer."""
     count = 0x20 if cursor.at_end else ctx.expression(cursor)
     sp = stack_pointer(ctx.system.scope_registers())
     if sp is None:
         raise CommandError("Bad register error at '@rsp'")
-    yield from ctx.run(f"dqs {sp:#x} L{min(count, 0xFFFF):#x}")
+    yield from ctx.run(f"dps {sp:#x} L{min(count, 0xFFFF):#x}")
 
 
 @command(

@@ -76,6 +76,13 @@ def test_stacks_have_child_ebp_and_three_arguments(run32: Callable[[str], list[s
     assert run32(".frame 0") == ["00 0012f010 00401234     app+0x2000"]
 
 
+def test_stacks_that_begin_where_the_user_says(run32: Callable[[str], list[str]]) -> None:
+    assert run32("k = 12f030 1")[-1] == "00 0012f030 00405678     app+0x2000"
+    assert run32("k = 12f030 12f020 401234 1")[-1] == "00 0012f030 00405678     app+0x1234"
+    assert run32("kd 2")[-2:] == ["0012f000  00000007", "0012f004  00000000"]
+    assert run32("r $csp") == ["$csp=0012f000"]
+
+
 def test_the_chain_ends_at_the_frame_that_nothing_called(
     run32: Callable[[str], list[str]],
 ) -> None:
