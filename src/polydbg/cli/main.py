@@ -55,6 +55,8 @@ def _run(arguments: Arguments) -> int:
             return _demo(arguments)
         case "sym":
             return _sym(arguments)
+        case "check":
+            return _check(arguments)
         case "docs":
             from polydbg.cli.docs import page
 
@@ -87,8 +89,19 @@ def _sym(arguments: Arguments) -> int:
     return _open(arguments, first_screen=False)
 
 
-def _open(arguments: Arguments, *, first_screen: bool = True) -> int:
-    """Open the dumps, run the commands of ``-c``, ``-cf`` and standard input, or a prompt."""
+def _check(arguments: Arguments) -> int:
+    """Describe a dump file and say what is damaged; the command fails where something is."""
+    if len(arguments.dumps) != 1:
+        raise UsageError("usage: polydbg check [--json] FILE")
+    arguments.values["c"] = ".dumpchk"
+    return _open(arguments, first_screen=False, alone=True)
+
+
+def _open(arguments: Arguments, *, first_screen: bool = True, alone: bool = False) -> int:
+    """Open the dumps, run the commands of ``-c``, ``-cf`` and standard input, or a prompt.
+
+    *alone* leaves after ``-c`` and ``-cf``: standard input is not read and no prompt comes.
+    """
     from polydbg.cli.printer import Printer
     from polydbg.service.api import OpenRequest
     from polydbg.service.local import LocalClient
@@ -115,8 +128,8 @@ def _open(arguments: Arguments, *, first_screen: bool = True) -> int:
         for key, verb in (("logo", ".logopen"), ("loga", ".logappend")):
             if path := arguments.get(key):
                 printer.run(client, client.execute(f'{verb} "{path}"'), verb)
-        status, ended = _batch(client, printer, arguments, interactive)
-        if interactive and not ended:
+        status, ended = _batch(client, printer, arguments, interactive or alone)
+        if interactive and not (ended or alone):
             _prompt(client, printer)
         return status
     finally:

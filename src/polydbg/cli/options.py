@@ -58,12 +58,13 @@ VERBS = (
     Verb("open", "[options] FILE...", "open dumps, as without a verb"),
     Verb("demo", "[options]", "open the practice dump that the package carries"),
     Verb("sym", "why DUMP MODULE", "say where a module's symbols were sought, and what to do"),
+    Verb("check", "[--json] FILE", "check a dump file: streams, system, what is damaged or cut off"),
     Verb("docs", "cli|commands|index|json", "print a page of the reference made from the tables"),
 )
 
 EXIT_CODES = (
     (0, "all went well"),
-    (1, "a command of -c, -cf or piped input failed"),
+    (1, "a command of -c, -cf or piped input failed; check found damage"),
     (2, "the input could not be read"),
     (64, "the command line is wrong"),
     (130, "interrupted"),

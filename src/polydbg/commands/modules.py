@@ -163,7 +163,7 @@ def _matching(
     return [m for m in modules if fits(m)], [u for u in unloaded if fits_unloaded(u)]
 
 
-def _symbol_file(module: Module) -> str:
+def symbol_file(module: Module) -> str:
     if module.state is not SymbolState.LOADED or module.symbols is None:
         return ""
     return sanitise_line(module.symbols.path)
@@ -176,7 +176,7 @@ def _module_row(module: Module, shown: str) -> ModuleRow:
         end=module.end,
         status=module.status,
         flag=module.flag.strip(),
-        symbol_file=_symbol_file(module),
+        symbol_file=symbol_file(module),
         image=sanitise_line(module.info.image_path),
         timestamp=module.info.timestamp,
         checksum=module.info.checksum,
@@ -202,7 +202,7 @@ def _row(system: System, module: Module, letters: set[str]) -> str:
     if "c" in letters:
         return f"{head}{name} {module.info.checksum:08x}"
     status = f"({module.status})  "
-    return f"{head}{name} {module.flag} {status:23}{_symbol_file(module)}"
+    return f"{head}{name} {module.flag} {status:23}{symbol_file(module)}"
 
 
 def identity_fields(info: ModuleInfo) -> list[tuple[str, str]]:

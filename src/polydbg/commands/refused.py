@@ -110,7 +110,7 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
     ("!critsec", "Show a critical section.", "!cs ADDRESS shows it"),
     ("!vadump !mapped_file", "Show a region of memory.", _REGION),
     (
-        "!for_each_frame !for_each_function !for_each_local !for_each_module "
+        "!for_each_frame !for_each_function !for_each_local "
         "!for_each_process !for_each_register !for_each_thread",
         "Run a command for each of many.",
         _EACH,

@@ -32,8 +32,8 @@ _EFFECTIVE = {
     "arm64": "ARM 64-bit (AArch64) (ARM64)",
     "arm": "ARM (NT) Thumb-2 (ARM)",
 }
-_PRODUCTS = {1: "WinNt", 2: "LanManNt", 3: "Server"}
-_SUITES = {
+PRODUCTS = {1: "WinNt", 2: "LanManNt", 3: "Server"}
+SUITES = {
     0x1: "SmallBusiness",
     0x2: "Enterprise",
     0x4: "BackOffice",
@@ -109,9 +109,9 @@ def description(system: System) -> TargetDescription:
         words += [processors] if info.processor_count else []
         os_line = " ".join([*words, _FOREIGN_MACHINES.get(system.target.arch, machine)])
     lines = [os_line]
-    product = _PRODUCTS.get(info.product_type, "") if info.platform == "windows" else ""
+    product = PRODUCTS.get(info.product_type, "") if info.platform == "windows" else ""
     if product:
-        suites = " ".join(name for bit, name in _SUITES.items() if info.suite_mask & bit)
+        suites = " ".join(name for bit, name in SUITES.items() if info.suite_mask & bit)
         lines.append(f"Product: {product}" + (f", suite: {suites}" if suites else ""))
     lab = sanitise_line(info.build_string)
     if lab:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+UNIX_EPOCH_TICKS = 116_444_736_000_000_000
+"""1970-01-01 as a FILETIME."""
+
+_MAX_BIAS = 24 * 60
 _EPOCH_1601 = datetime(1601, 1, 1, tzinfo=UTC)
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -23,8 +27,11 @@ def stamp_text(seconds: int) -> str:
 
 
 def session_time_text(unix_seconds: float, bias_minutes: int | None) -> str:
-    """Return ``Sun Nov 22 13:19:22.000 2026 (UTC + 0:00)`` in the dump's own zone."""
+    """Return ``Sun Nov 22 13:19:22.000 2026 (UTC + 0:00)`` in the dump's own zone; one more than
+    a day away from UTC is damage, and the time is given in UTC."""
     offset = -(bias_minutes or 0)
+    if abs(offset) > _MAX_BIAS:
+        offset = 0
     moment = datetime.fromtimestamp(unix_seconds, UTC) + timedelta(minutes=offset)
     sign = "+" if offset >= 0 else "-"
     hours, minutes = divmod(abs(offset), 60)

@@ -112,7 +112,7 @@ class AddressMap:
         """Take the map of *system*; *poll* is called while it is made, and may raise."""
         self._system = system
         self._listed = system.target.regions()
-        self.usage = AddressUsage(system)
+        self.usage = AddressUsage(system, poll)
         self.regions: list[Region] = list(self._build(poll))
         self._starts = [region.base for region in self.regions]
 

@@ -7,8 +7,8 @@ Offsets are those of the public symbols of ntdll (Windows 7 to 11), as in
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PAGE = 0x1000
 _MAX_STACK = 1 << 30
 _MAX_SEGMENTS = 64
+_POLL_EVERY = 256
 _HEAP_SEGMENT_SIGNATURE = 0xFFEEFFEE
 
 
@@ -118,8 +119,10 @@ class AddressUsage:
     system is used for, by its base: heaps, and what the process block points to.
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, poll: Callable[[], None] = lambda: None) -> None:
+        """Find the spans of *system*; *poll* is called meanwhile, and may raise."""
         self._system = system
+        self._poll = poll
         self._memory: AddressSpace = system.target.memory
         self.allocations: dict[int, Span] = {}
         self.spans: list[Span] = []
@@ -127,8 +130,8 @@ class AddressUsage:
         if system.target.system().platform == "windows":
             self._add_windows_blocks()
         else:
-            self._add_all(self._dumped_stacks())
-        self._add_all(self._modules())
+            self._add(self._dumped_stacks())
+        self._add(self._modules())
 
     def at(self, address: int) -> Span | None:
         """Return the span that holds *address*."""
@@ -145,31 +148,27 @@ class AddressUsage:
                 yield self.spans[index]
             index += 1
 
-    def _add_all(self, spans: Iterable[Span]) -> None:
-        for span in spans:
-            self._add(span)
-
-    def _add(self, span: Span) -> None:
-        """Add what of *span* no earlier span covers."""
-        at = span.start
-        for taken in list(self.overlapping(span.start, span.end)):
-            self._insert(span, at, taken.start)
-            at = taken.end
-        self._insert(span, at, span.end)
-
-    def _insert(self, span: Span, start: int, end: int) -> None:
-        if start < end:
-            index = bisect_left(self._starts, start)
-            self._starts.insert(index, start)
-            self.spans.insert(index, msgspec.structs.replace(span, start=start, end=end))
+    def _add(self, spans: Iterable[Span]) -> None:
+        """Add what of *spans* no span covers that is there already; of *spans* that overlap each
+        other the one that begins first stays whole."""
+        fresh: list[Span] = []
+        done = 0
+        for count, span in enumerate(sorted(spans, key=lambda each: each.start)):
+            if count % _POLL_EVERY == 0:
+                self._poll()
+            at, done = max(span.start, done), max(span.end, done)
+            for taken in self.overlapping(at, span.end):
+                if at < taken.start:
+                    fresh.append(msgspec.structs.replace(span, start=at, end=taken.start))
+                at = taken.end
+            if at < span.end:
+                fresh.append(msgspec.structs.replace(span, start=at))
+        self.spans = sorted(self.spans + fresh, key=lambda each: each.start)
+        self._starts = [span.start for span in self.spans]
 
     def _add_windows_blocks(self) -> None:
         blocks = list(self._blocks())
-        for thread, block in blocks:
-            size = 0x2000 if block.pointer_size == 8 else PAGE
-            usage = Usage.TEB if self._is_native(block) else Usage.TEB32
-            span = Span(block.address, block.address + size, usage, self._name(thread))
-            self._add(msgspec.structs.replace(span, thread=thread))
+        self._add(self._thread_blocks(blocks))
         process_blocks: dict[int, Peb] = {}
         for _, block in blocks:
             address = block.peb
@@ -177,20 +176,34 @@ class AddressUsage:
                 process_blocks[address] = Peb(self._memory, address, block.pointer_size)
         for peb in process_blocks.values():
             usage = Usage.PEB if self._is_native(peb) else Usage.PEB32
-            self._add(Span(peb.address, peb.address + PAGE, usage, self._process()))
-        self._add_all(self._stacks(blocks))
+            self._add([Span(peb.address, peb.address + PAGE, usage, self._process())])
+        self._add(self._stacks(blocks))
+        self._add(self._dumped_stacks())
         shared = Span(USER_SHARED_DATA, USER_SHARED_DATA + PAGE, Usage.OTHER, "User Shared Data")
-        self._add(shared)
+        self._add([shared])
         for peb in process_blocks.values():
-            self._add_all(self._heaps(peb))
+            self._add(self._heaps(peb))
             for base, what in _SharedPages(self._memory, peb.address, peb.pointer_size).named():
                 if base:
                     self.allocations.setdefault(base, Span(base, base + 1, Usage.OTHER, what))
 
-    def _blocks(self) -> Iterator[tuple[ThreadInfo, Teb]]:
-        """Yield each thread's block, then a WOW64 thread's other one."""
+    def _thread_blocks(self, blocks: Sequence[tuple[ThreadInfo, Teb]]) -> Iterator[Span]:
+        native = self._system.target.pointer_size
         for thread in self._system.threads:
             if thread.teb:
+                end = thread.teb + (0x2000 if native == 8 else PAGE)
+                yield Span(thread.teb, end, Usage.TEB, self._name(thread), None, thread)
+        for thread, block in blocks:
+            if not self._is_native(block):
+                end = block.address + (0x2000 if block.pointer_size == 8 else PAGE)
+                yield Span(block.address, end, Usage.TEB32, self._name(thread), None, thread)
+
+    def _blocks(self) -> Iterator[tuple[ThreadInfo, Teb]]:
+        """Yield each thread's block that is in memory, then a WOW64 thread's other one."""
+        for count, thread in enumerate(self._system.threads):
+            if count % _POLL_EVERY == 0:
+                self._poll()
+            if thread.teb and self._memory.read_some(thread.teb, 1):
                 block = Teb(self._memory, thread.teb, self._system.target.pointer_size)
                 yield thread, block
                 other = other_teb(block)
@@ -201,7 +214,7 @@ class AddressUsage:
         return block.pointer_size == self._system.target.pointer_size
 
     def _stacks(self, blocks: Sequence[tuple[ThreadInfo, Teb]]) -> Iterator[Span]:
-        """Yield the stacks as the thread blocks bound them, else what the dump has of them."""
+        """Yield the stacks as the thread blocks bound them."""
         for thread, block in blocks:
             top, limit = block.stack_base or 0, block.stack_limit or 0
             bottom = block.deallocation_stack or 0
@@ -210,9 +223,9 @@ class AddressUsage:
             if bottom and bottom < top <= bottom + _MAX_STACK:
                 usage = Usage.STACK if self._is_native(block) else Usage.STACK32
                 yield Span(bottom, top, usage, self._name(thread), None, thread, None, limit)
-        yield from self._dumped_stacks()
 
     def _dumped_stacks(self) -> Iterator[Span]:
+        """Yield what the dump has of the stacks, in whole pages."""
         for thread in self._system.threads:
             if thread.stack_base and thread.stack_size:
                 start = thread.stack_base & -PAGE

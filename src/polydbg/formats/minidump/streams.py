@@ -207,14 +207,14 @@ class Minidump:
     @cached_property
     def comments(self) -> tuple[str, ...]:
         """Return the comment streams' texts in directory order (first of each kind)."""
-        found = []
-        for entry in self.directory:
-            if entry.stream_type in (10, 11) and self._first[entry.stream_type] is entry:
-                data = (self.raw(entry.stream_type) or b"")[:MAX_COMMENT]
-                text = ansi_text(data) if entry.stream_type == 10 else utf16_text(data)
-                if text:
-                    found.append(text)
-        return tuple(found)
+        kinds = [e.stream_type for e in self.directory if self._first[e.stream_type] is e]
+        texts = [self.comment(kind) for kind in kinds if kind in (10, 11)]
+        return tuple(text for text in texts if text)
+
+    def comment(self, stream_type: int) -> str:
+        """Return the text of CommentStreamA (10) or CommentStreamW (11), ``""`` without one."""
+        data = (self.raw(stream_type) or b"")[:MAX_COMMENT]
+        return ansi_text(data) if stream_type == 10 else utf16_text(data)
 
     # Memory
 

@@ -196,6 +196,13 @@ class SystemMemoryInfo(msgspec.Struct, frozen=True):
     basic_performance: dict[str, int]
     performance: bytes
 
+    @property
+    def performance_counters(self) -> dict[str, int]:
+        """Return the counters in *performance* by name, none where it is cut short."""
+        if len(self.performance) < _PERFORMANCE.size:
+            return {}
+        return dict(zip(_PERFORMANCE_NAMES, _PERFORMANCE.unpack_from(self.performance)))
+
 
 class ProcessVmCounters(msgspec.Struct, frozen=True):
     """MINIDUMP_PROCESS_VM_COUNTERS: bytes by name; what the revision or flags lack is absent."""
@@ -342,6 +349,46 @@ _FILE_CACHE_NAMES = (
     "flags",
 )
 _BASIC_PERFORMANCE_NAMES = ("available_pages", "committed_pages", "commit_limit", "peak_commitment")
+
+
+_PERFORMANCE_32 = (
+    "page_fault_count copy_on_write_count transition_count cache_transition_count "
+    "demand_zero_count page_read_count page_read_io_count cache_read_count cache_io_count "
+    "dirty_pages_write_count dirty_write_io_count mapped_pages_write_count mapped_write_io_count "
+    "paged_pool_pages non_paged_pool_pages paged_pool_allocs paged_pool_frees "
+    "non_paged_pool_allocs non_paged_pool_frees free_system_ptes resident_system_code_page "
+    "total_system_driver_pages total_system_code_pages non_paged_pool_lookaside_hits "
+    "paged_pool_lookaside_hits available_paged_pool_pages resident_system_cache_page "
+    "resident_paged_pool_page resident_system_driver_page cc_fast_read_no_wait cc_fast_read_wait "
+    "cc_fast_read_resource_miss cc_fast_read_not_possible cc_fast_mdl_read_no_wait "
+    "cc_fast_mdl_read_wait cc_fast_mdl_read_resource_miss cc_fast_mdl_read_not_possible "
+    "cc_map_data_no_wait cc_map_data_wait cc_map_data_no_wait_miss cc_map_data_wait_miss "
+    "cc_pin_mapped_data_count cc_pin_read_no_wait cc_pin_read_wait cc_pin_read_no_wait_miss "
+    "cc_pin_read_wait_miss cc_copy_read_no_wait cc_copy_read_wait cc_copy_read_no_wait_miss "
+    "cc_copy_read_wait_miss cc_mdl_read_no_wait cc_mdl_read_wait cc_mdl_read_no_wait_miss "
+    "cc_mdl_read_wait_miss cc_read_ahead_ios cc_lazy_write_ios cc_lazy_write_pages "
+    "cc_data_flushes cc_data_pages context_switches first_level_tb_fills second_level_tb_fills "
+    "system_calls"
+)
+_PERFORMANCE_NAMES = (
+    "idle_process_time",
+    "io_read_transfer_count",
+    "io_write_transfer_count",
+    "io_other_transfer_count",
+    "io_read_operation_count",
+    "io_write_operation_count",
+    "io_other_operation_count",
+    "available_pages",
+    "committed_pages",
+    "commit_limit",
+    "peak_commitment",
+    *_PERFORMANCE_32.split(),
+    "cc_total_dirty_pages",
+    "cc_dirty_page_threshold",
+    "resident_available_pages",
+    "shared_committed_pages",
+)
+_PERFORMANCE = struct.Struct(f"<4Q7I{len(_PERFORMANCE_32.split())}I2QqQ")
 
 
 def parse_system_memory(view: View, stream: Stream) -> SystemMemoryInfo:
