@@ -40,11 +40,11 @@ MAX_FRAMES: Final = 4096
 
 NOTHING_FOUND: Final = "no unwind information and no return address on the stack"
 
-_ARM_GUESSES = (LinkRegister(), ArmFramePointer(), LinkRegister(is_last=True), StackScan())
+_ARM_GUESSES = (LinkRegister(), ArmFramePointer(), LinkRegister(is_last=True))
 
 _METHODS: dict[Convention, Sequence[UnwindMethod]] = {
-    AMD64: (WildCall(PRESERVED_AMD64), PeAmd64(), CFI_AMD64, FramePointer(), StackScan()),
-    X86: (WildCall(PRESERVED_X86), X86Frames(), CFI_X86, FramePointer(), StackScan()),
+    AMD64: (WildCall(PRESERVED_AMD64), PeAmd64(), CFI_AMD64, FramePointer()),
+    X86: (WildCall(PRESERVED_X86), X86Frames(), CFI_X86, FramePointer()),
     ARM64: (PeArm("arm64"), CFI_ARM64, *_ARM_GUESSES),
     ARM: (PeArm("arm"), CFI_ARM, *_ARM_GUESSES),
 }
@@ -68,12 +68,14 @@ def walk(
     if convention is None:
         return
     callee = Callee(dict(registers), False, True, convention)
+    # The last resort keeps what it has learnt of words on this stack.
+    methods = (*_METHODS[convention], StackScan())
     seen: set[tuple[int, int]] = set()
     for _ in range(min(limit, MAX_FRAMES)):
         if cancel is not None:
             cancel.check()
         seen.add((callee.pc, callee.sp))
-        caller, note = _caller_of(callee, context)
+        caller, note = _caller_of(callee, context, methods)
         if caller is not None:
             reason = _reason_to_stop(callee, caller, seen)
             note = note or reason or ""
@@ -98,10 +100,12 @@ def _convention(registers: Mapping[str, int], machine: str) -> Convention | None
     return None
 
 
-def _caller_of(callee: Callee, context: UnwindContext) -> tuple[Caller | None, str]:
+def _caller_of(
+    callee: Callee, context: UnwindContext, methods: Sequence[UnwindMethod]
+) -> tuple[Caller | None, str]:
     """Return the caller and a note; without a caller the note says why there is none."""
     note = ""
-    for method in _METHODS[callee.convention]:
+    for method in methods:
         try:
             caller = method.caller_of(callee, context)
         except MemoryReadError as error:
