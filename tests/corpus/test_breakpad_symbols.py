@@ -17,6 +17,7 @@ from polydbg.symbols.breakpad import BreakpadSource, open_breakpad
 from polydbg.symbols.breakpad_names import split_name
 from polydbg.symbols.pdb import open_pdb
 from polydbg.symbols.store import SymbolPath
+from polydbg.targets.minidump import open_minidump
 
 pytestmark = pytest.mark.corpus
 
@@ -292,3 +293,67 @@ def test_odd_files(data_dir: Path, name: str) -> None:
         assert named is not None
         assert named.rva == 0x88E650
     source.close()
+
+
+def test_frame_data_is_symbolics(data_dir: Path) -> None:
+    """symbolic writes STACK WIN from the same PDB: all sizes agree, programs in its own words."""
+    source = open_breakpad(data_dir / "symbols/symbolic-windows/crash.sym")
+    text = (data_dir / "expected/symbolic/cfi_pdb_windows.snap").read_text()
+    rows = re.findall(r"^STACK WIN 4 (.*?) 1 \$", text, re.M)
+    assert len(rows) == 152
+    for row in rows:
+        start, code, prolog, _, parameters, saved, local, stack = (int(w, 16) for w in row.split())
+        frame = source.win_frame_at(start)
+        assert frame is not None
+        assert (frame.rva, frame.code_size, frame.prolog_size) == (start, code, prolog)
+        assert (frame.parameters_size, frame.saved_size) == (parameters, saved)
+        assert (frame.locals_size, frame.max_stack_size) == (local, stack)
+    source.close()
+
+
+def test_functions_are_symbolics(data_dir: Path) -> None:
+    """symbolic lists the first ten functions of the PDB with their places and sizes."""
+    source = open_breakpad(data_dir / "symbols/symbolic-windows/crash.sym")
+    text = (data_dir / "expected/symbolic/test_objects__pdb_functions.snap").read_text()
+    rows = re.findall(r"^> 0x([0-9a-f]+): (.*) \(0x([0-9a-f]+)\)$", text, re.M)
+    assert len(rows) == 10
+    for start, name, size in rows:
+        symbol = source.symbol_at(int(start, 16))
+        assert symbol is not None
+        assert (symbol.rva, symbol.size) == (int(start, 16), int(size, 16))
+        assert _plain(symbol.name) == _plain(split_name(name)[0])
+    source.close()
+
+
+def test_stack_of_a_linux_dump(data_dir: Path) -> None:
+    """crash() in main() in __libc_start_main, by the call frame rules of two files."""
+    dump = data_dir / "minidump/breakpad/linux_null_read_av.dmp"
+    frames = _stack(dump, data_dir / "symbols/breakpad", 3)
+    assert _found_frames(frames) == [
+        ("crash", "null_read_av.cc", 18),
+        ("main", "null_read_av.cc", 27),
+        ("__libc_start_main", "", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dump", "key"),
+    [
+        ("lldb-yaml/linux-arm-uuids-elf-build-id-16", "0403020106050807090A0B0C0D0E0F100"),
+        ("lldb-yaml/linux-arm-uuids-elf-build-id-20", "0403020106050807090A0B0C0D0E0F100"),
+        ("lldb-yaml/linux-arm-uuids-no-age", "0403020106050807090A0B0C0D0E0F100"),
+        ("lldb-yaml/linux-arm-uuids-with-age", "0403020106050807090A0B0C0D0E0F1010101010"),
+        ("lldb-yaml/linux-arm-zero-uuids", None),
+        ("breakpad/linux_inline", "BBA6FA10B8AAB33D00000000000000000"),
+        ("rust-minidump/linux-mini", "C0BCC3F19827FE653058404B2831D9E60"),
+        ("rust-minidump/pipeline-inlines-macos-segv", "509C0610949836F7B70BD88BCF03E5400"),
+        ("symbolic/crash_macos", "3F58BC3DEABE3361B5FB52A6762985980"),
+        ("breakpad/minidump2", "5A9832E5287241C1838ED98914E9B7FF1"),
+    ],
+)
+def test_ids_of_first_modules(data_dir: Path, dump: str, key: str | None) -> None:
+    """What MANIFEST measured; build ids are padded to 16 bytes and read as a GUID."""
+    target = open_minidump(str(data_dir / "minidump" / f"{dump}.dmp"))
+    found = target.modules()[0].debug_id
+    assert (found.key if found is not None else None) == key
+    target.close()

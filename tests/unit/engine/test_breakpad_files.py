@@ -195,3 +195,19 @@ def test_ids_of_zeros_count_as_none(open_dump: Open, tmp_path: Path) -> None:
     assert module.info.debug_id is None
     assert module.state is SymbolState.NONE
     assert Outcome.UNKNOWN_ID in outcomes(module)
+
+
+def test_a_fragment_counts_once_it_is_accepted(open_dump: Open, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "libapp.so.6.sym").write_text("STACK CFI INIT 100 20 .cfa: $rsp 8 +\n")
+    case = open_dump(*ELF, symbols=str(tmp_path / "s"))
+    module = case.load()
+    assert Outcome.UNKNOWN_ID in outcomes(module)
+    assert module.symbol_trail is not None
+    assert "does not say of which build it is" in module.symbol_trail.advice()[0]
+    case.session.files.accept_mismatch(module.info)
+    case.session.current.modules.renew(module)
+    again = case.load()
+    assert (again.flag, again.status) == ("M", "breakpad symbols")
+    assert again.symbols is not None
+    assert again.symbols.cfi_at(0x110) is not None

@@ -248,6 +248,10 @@ class _Search:
             detail = "neither the dump nor an image says which id is wanted"
             self._trail.add(place, Outcome.UNKNOWN_ID, detail, check.found_id)
             return check
+        if not check.found_id:
+            detail = "the file does not say of which build it is"
+            self._trail.add(place, Outcome.UNKNOWN_ID, detail)
+            return check
         detail = f"wanted {self._wanted.id_words}"
         self._trail.add(place, Outcome.WRONG_ID, detail, check.found_id)
         return check

@@ -37,7 +37,7 @@ class Outcome(enum.Enum):
     FOUND = "OK"
     MISSING = "file not found"
     WRONG_ID = "mismatched id"
-    UNKNOWN_ID = "id cannot be compared"  # it is not known which id is wanted
+    UNKNOWN_ID = "id cannot be compared"  # the wanted one is not known, or the file has none
     UNREADABLE = "cannot be read"
     DAMAGED = "damaged"
     OTHER_FORMAT = "another kind of file"
@@ -199,6 +199,11 @@ class Trail:
 def _advice_of_entry(entry: TrailEntry, wanted: Wanted) -> str:
     if entry.outcome is Outcome.WRONG_ID:
         return _advice_of_id(entry, wanted)
+    if entry.outcome is Outcome.UNKNOWN_ID and wanted.key is not None:
+        return (
+            f"{entry.place} has the right name but does not say of which build it is (wanted is "
+            f"{wanted.id_words}). .reload /i accepts the file as it is."
+        )
     if entry.outcome is Outcome.UNKNOWN_ID:
         has = f" (it has {entry.found_id})" if entry.found_id else ""
         return (
