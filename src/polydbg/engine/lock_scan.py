@@ -26,8 +26,8 @@ def owned_words(
     cancel: CancelToken,
     progress: Callable[[str, int, int], None],
 ) -> Iterator[int]:
-    """Yield the addresses of words, as wide as a pointer and aligned, that are one of *ids*, where
-    the four bytes before can be a count of recursion, which a held section has there.
+    """Yield the addresses of words, as wide as a pointer and aligned, that are one of *ids* and may
+    be the owner of a section: the words before can be its count of recursion and debug information.
 
     Only what the dump itself has of modules' writable sections is read (of the whole module where
     its headers are absent), at most 256 MB.
@@ -61,12 +61,20 @@ def _matches(
     system: System, start: int, end: int, ids: frozenset[int], cancel: CancelToken
 ) -> Iterator[int]:
     size = system.pointer_size
-    shift = 32 if size == 8 else 0
+    # Before the owner: pointer, two counts of 4 bytes; the count of recursion is the later one.
+    shift, pointer = (32, 2) if size == 8 else (0, 3)
+    none = (1 << 8 * size) - 1
     for at, words in _words(system.target.memory, start, end, size, cancel):
         for i, word in enumerate(words):
-            # A chunk begins in the middle: what stands before its first word is not known.
-            if word in ids and (i == 0 or 0 < words[i - 1] >> shift < MAX_RECURSION):
-                yield at + i * size
+            if word not in ids:
+                continue
+            if i >= pointer:  # else a chunk begins in the middle: what stands before is not known
+                info = words[i - pointer]
+                if not 0 < words[i - 1] >> shift < MAX_RECURSION:
+                    continue
+                if info != none and (info < _LOWEST_POINTER or info % size):
+                    continue
+            yield at + i * size
 
 
 def pointers_in(

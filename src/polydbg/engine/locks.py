@@ -27,7 +27,7 @@ from polydbg.engine.windows_process import is_windows, peb
 from polydbg.targets.target import ThreadInfo
 
 MAX_SECTIONS = 100_000
-MAX_CANDIDATES = 100_000
+MAX_CANDIDATES = 20_000
 _POLL_EVERY = 256
 _LIST_HEAD = "RtlCriticalSectionList"
 
