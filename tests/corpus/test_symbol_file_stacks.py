@@ -165,3 +165,21 @@ def test_call_frame_rules_as_rust_minidump_follows_them(data_dir: Path) -> None:
         compared += len(expected)
         by_rules += sum(trust is FrameTrust.CFI for _, _, trust in expected)
     assert (compared, by_rules) == (77, 46)
+
+
+@pytest.mark.parametrize(
+    "name", ["ascii_read_av_conditional", "ascii_write_av", "read_av_conditional"]
+)
+def test_frame_pointers_without_symbols_as_the_debugger_follows_them(
+    data_dir: Path, name: str
+) -> None:
+    transcript = data_dir / f"windbg-transcripts/data/minidump__breakpad__{name}.dmp.txt"
+    after = transcript.read_text("utf-8", "replace").split("0:000> k\n")[1].split("0:000>")[0]
+    rows = re.findall(r"^([0-9a-f]{8}) ([0-9a-f]{8}) ", after, re.MULTILINE)
+    assert "Following frames may be wrong" in after
+    session, system = _open(data_dir / f"minidump/breakpad/{name}.dmp", data_dir / "symbols")
+    frames = [row.frame for row in _stack(session, system)]
+    assert [
+        (f"{f.caller_sp - 8:08x}", f"{f.return_address:08x}") for f in frames if f.caller_sp
+    ] == rows
+    assert all(frame.trust.is_guess for frame in frames[1:])

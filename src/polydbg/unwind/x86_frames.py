@@ -244,12 +244,7 @@ def _from_sizes(
 ) -> Caller:
     """Return the caller by a plain FPO record, which has only sizes."""
     slot = _search(callee, context, position.depth)
-    address = _word(context, slot.address)
-    if address and not may_return_to(context, address):
-        raise UnwindError(
-            f"the FPO record leads to {address_text(address, 4)}, which is no return address"
-        )
-    registers = {"eip": address, "esp": slot.address + 4 & _MASK}
+    registers = {"eip": _word(context, slot.address), "esp": slot.address + 4 & _MASK}
     registers |= _saved_by_sizes(callee, context, start, layout, slot.address)
     is_sure = position.is_sure and slot.is_sure
     trust = FrameTrust.FRAME_DATA if is_sure else FrameTrust.SCAN
@@ -287,13 +282,23 @@ def _search(callee: Callee, context: UnwindContext, depth: int) -> _Slot:
         if not may_return_to(context, word):
             continue
         leads_here = calls(context, word, function[0]) if function is not None else None
-        if leads_here or (number == 0 and leads_here is None):
+        if leads_here or (number == 0 and leads_here is None and _is_inside_code(context, word)):
             return _Slot(start + number * 4, number == 0)
         if likely is None:
             likely = start + number * 4
     if likely is None:
-        return _Slot(start, words[0] == 0)  # 0 ends the stack
+        where = address_text(start, 4)
+        raise UnwindError(f"the frame's layout leads to {where}, where no return address is")
     return _Slot(likely, False)
+
+
+def _is_inside_code(context: UnwindContext, address: int) -> bool:
+    """Return whether there is evidence of code at *address*: the bytes, or a function that it is
+    not the start of. A module of which nothing is known has tables and pointers, too."""
+    if code_at(context, address - 1, 1):
+        return True
+    function = context.function_at(address)
+    return function is not None and function[0] != address
 
 
 def _word(context: UnwindContext, address: int) -> int:
