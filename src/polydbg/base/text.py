@@ -28,8 +28,12 @@ def sanitise_line(text: str) -> str:
 
 
 def address_text(value: int, pointer_size: int = 8) -> str:
-    """Return an address as WinDbg prints it: ``00007ff6`1b401570``, or 8 digits."""
-    if pointer_size == 4:
-        return f"{value & 0xFFFFFFFF:08x}"
+    """Return an address as WinDbg prints it: ``00007ff6`1b401570``, or 8 digits.
+
+    One that 32 bits do not hold, sign-extended or not, is shown whole in 32-bit sessions too: the
+    64-bit side of a WOW64 process has such.
+    """
     value &= 0xFFFFFFFFFFFFFFFF
+    if pointer_size == 4 and (value < 1 << 32 or value >= 0xFFFFFFFF80000000):
+        return f"{value & 0xFFFFFFFF:08x}"
     return f"{value >> 32:08x}`{value & 0xFFFFFFFF:08x}"

@@ -332,7 +332,7 @@ def _owner_stack(ctx: CommandContext, section: CriticalSection) -> Iterator[Item
         return
     yield Text(value=f"OwningThread DbgId = ~{owner.ordinal}s\nOwningThread Stack =")
     system, settings = ctx.system, ctx.session.settings
-    layout = Layout("", settings.lines)
+    layout = Layout.of(ctx)
     try:
         yield from stack_rows(
             ctx, system, system.thread_registers(owner), settings.stack_limit, layout

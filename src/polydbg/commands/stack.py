@@ -61,8 +61,8 @@ class Layout(msgspec.Struct, frozen=True):
     """Which columns the letters after ``k`` ask for, for the stacks of *machine*."""
 
     letters: str
-    lines: bool = True
-    machine: str = "amd64"
+    lines: bool
+    machine: str
 
     @classmethod
     def of(cls, ctx: CommandContext, letters: str = "") -> Layout:

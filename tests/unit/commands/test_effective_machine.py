@@ -78,6 +78,15 @@ def test_the_other_machine_has_the_other_registers_widths_and_code(
     assert wow64(".effmach #") == ["Effective machine: x86 compatible (x86)"]
 
 
+def test_addresses_that_32_bits_do_not_hold_are_shown_whole(
+    wow64: Callable[[str], list[str]],
+) -> None:
+    assert wow64("? 0xffffffff80001234") == ["Evaluate expression: -2147478988 = 80001234"]
+    assert wow64("db 7ff8`12345678 L1") == [
+        "00007ff8`12345678  ??                                               ?"
+    ]
+
+
 def test_the_stored_exception_brings_its_machine(
     wow64_session: Session, wow64: Callable[[str], list[str]]
 ) -> None:
