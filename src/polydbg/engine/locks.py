@@ -343,8 +343,8 @@ class _Finder:
                 return
             address = at - offset
             section = critical_section(self._system, address, Evidence.SHAPE, self._threads)
-            if section.is_locked and self._has_debug_pointer(section):
-                self.add(section.address, Evidence.SHAPE)
+            if section.is_locked and section.is_plausible and self._has_debug_pointer(section):
+                self.sections.setdefault(address, section)
 
     def _has_debug_pointer(self, section: CriticalSection) -> bool:
         """Return whether the debug information is -1 (none), its own, or not in the dump."""
