@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from polydbg.commands.output import Failure, Item
+from polydbg.engine.analysis.model import Analysis
 from polydbg.engine.stack import StackFrame
 
 
@@ -81,6 +82,55 @@ class ExceptionInfo(msgspec.Struct, frozen=True):
     meaning: str
     thread_id: int
     registers: Mapping[str, int]
+
+
+class CrashAnalysis(msgspec.Struct, frozen=True):
+    """What ``!analyze`` says, see docs/analysis.md.
+
+    *confidence* is ``certain``, ``likely``, ``possible`` or ``unknown``. *access* is ``read``,
+    ``write``, ``execute``, ``access`` where the direction is not known, or ``""`` where no access
+    failed; *address* is what it was to, ``None`` when nothing tells, and *address_is_reported*
+    whether the system said it or the operands of the instruction do. *blame* is the frame that
+    *bucket* is named after; *waits* has a line for each thread where waiting was judged.
+    """
+
+    problem_class: str
+    summary: str
+    confidence: str
+    evidence: tuple[str, ...]
+    access: str
+    address: int | None
+    address_is_reported: bool
+    frames: tuple[Frame, ...]
+    blame: Frame | None
+    recursion: tuple[str, ...]
+    waits: tuple[str, ...]
+    managed_frames: int
+    bucket: str
+    bucket_rule: str
+    bucket_hash: str
+
+    @classmethod
+    def of(cls, found: Analysis) -> CrashAnalysis:
+        """Return the record of the engine's analysis."""
+        access = found.fault.access
+        return cls(
+            problem_class=found.verdict.problem_class,
+            summary=found.verdict.summary,
+            confidence=found.verdict.confidence.value,
+            evidence=found.verdict.evidence,
+            access=access.kind.value if access else "",
+            address=access.address if access else None,
+            address_is_reported=access.is_reported if access else False,
+            frames=tuple(Frame.of(row) for row in found.frames),
+            blame=Frame.of(found.blame.frame) if found.blame else None,
+            recursion=found.recursion.functions if found.recursion else (),
+            waits=tuple(line.strip() for line in found.waits),
+            managed_frames=found.managed_frames,
+            bucket=found.bucket,
+            bucket_rule=found.bucket_rule,
+            bucket_hash=found.bucket_hash,
+        )
 
 
 class CommandResult(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from polydbg.engine.exceptions.naming import describe_event
 from polydbg.engine.session import Session
 from polydbg.expr.evaluator import evaluate
 from polydbg.library.handle import Handle
-from polydbg.library.records import CommandResult, ExceptionInfo, Frame
+from polydbg.library.records import CommandResult, CrashAnalysis, ExceptionInfo, Frame
 from polydbg.library.views import Memory, Module, Thread
 from polydbg.symbols.store.path import SymbolPath
 from polydbg.targets.target import SystemInfo, UnloadedModuleInfo
@@ -146,6 +146,15 @@ class DumpSession:
             thread_id=event.thread_id,
             registers=system.target.exception_registers() or {},
         )
+
+    def analyze(self, *, hang: bool = False) -> CrashAnalysis:
+        """Return what happened, with its evidence (``!analyze``); with *hang* what the threads
+        wait for."""
+        from polydbg.engine.analysis import analyze
+
+        handle = self._handle
+        handle.cancel.reset()
+        return CrashAnalysis.of(analyze(handle.session, handle.system, handle.cancel, hang=hang))
 
     @property
     def threads(self) -> list[Thread]:
