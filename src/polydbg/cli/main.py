@@ -90,11 +90,19 @@ def _sym(arguments: Arguments) -> int:
 
 
 def _check(arguments: Arguments) -> int:
-    """Describe a dump file and say what is damaged; the command fails where something is."""
-    if len(arguments.dumps) != 1:
-        raise UsageError("usage: polydbg check [--json] FILE")
-    arguments.values["c"] = ".dumpchk"
-    return _open(arguments, first_screen=False, alone=True)
+    """Describe dump files and say what is damaged; the worst of them decides the status."""
+    files = arguments.dumps
+    if not files:
+        raise UsageError("usage: polydbg check [--json] FILE...")
+    arguments.lists = {}
+    arguments.values["c"] = ".dumpchk *"
+    status = EXIT_OK
+    for file in files:
+        arguments.words = [file]
+        status = max(status, _open(arguments, first_screen=False, alone=True))
+        if status == EXIT_INTERRUPTED:
+            break
+    return status
 
 
 def _open(arguments: Arguments, *, first_screen: bool = True, alone: bool = False) -> int:

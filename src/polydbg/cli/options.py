@@ -58,7 +58,9 @@ VERBS = (
     Verb("open", "[options] FILE...", "open dumps, as without a verb"),
     Verb("demo", "[options]", "open the practice dump that the package carries"),
     Verb("sym", "why DUMP MODULE", "say where a module's symbols were sought, and what to do"),
-    Verb("check", "[--json] FILE", "check a dump file: streams, system, what is damaged or cut off"),
+    Verb(
+        "check", "[--json] FILE...", "check dump files: streams, system, what is damaged or cut off"
+    ),
     Verb("docs", "cli|commands|index|json", "print a page of the reference made from the tables"),
 )
 

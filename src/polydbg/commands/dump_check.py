@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
-from polydbg.base.errors import CommandError, UnsupportedOperation
+from polydbg.base.errors import CommandError, DebuggerError, UnsupportedOperation
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
@@ -14,6 +14,7 @@ from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.target_info import description, times
 from polydbg.commands.threads import process_id
+from polydbg.engine import windows_process
 from polydbg.engine.session import System
 from polydbg.formats.minidump.streams import Minidump
 from polydbg.memory.ranges import MappedMemory
@@ -89,14 +90,32 @@ def dump_debug(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 
 @command(
     ".dumpchk",
-    summary="Check the dump file: its streams, the system and the process it is of, and what is "
-    "cut off or damaged. polydbg check FILE does the same.",
-    syntax=".dumpchk",
+    summary="Check the dump file, or with * every open one: its streams, the system and the "
+    "process it is of, and what is cut off or damaged. polydbg check FILE does the same.",
+    syntax=".dumpchk [*]",
     example=".dumpchk",
     family="dumps",
 )
 def dump_check(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
-    system = ctx.system
+    current = ctx.system
+    cursor.skip_blanks()
+    damage = 0
+    for system in list(ctx.session.systems) if cursor.take("*") else [current]:
+        ctx.session.select_system(system.ordinal)
+        try:
+            damage += yield from _check(ctx, system)
+        finally:
+            ctx.session.select_system(current.ordinal)
+    if damage:
+        raise CommandError(
+            f"parts that are damaged or missing: {damage}",
+            identifier="dump.damaged",
+            hint="the rest can be read: open the file as usual",
+        )
+
+
+def _check(ctx: CommandContext, system: System) -> Generator[Item, None, int]:
+    """Yield what is in the current system's file; return how many parts of it are damaged."""
     target = system.target
     yield Text(value=f"Loading Dump File [{sanitise_line(target.path)}]")
     yield Text(value=target.kind_line)
@@ -106,19 +125,23 @@ def dump_check(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     yield description(system)
     yield times(system, with_cpu=True)
     yield _summary(ctx, system)
+    yield from _process_block(ctx, system)
     damage = 0
     for found in _damage(ctx, system):
         damage += found.is_damage
         yield found
     yield Text(value="\nFinished dump check")
-    if damage:
-        raise CommandError(
-            f"{damage} parts of the file are damaged or missing"
-            if damage > 1
-            else "a part of the file is damaged or missing",
-            identifier="dump.damaged",
-            hint="the rest can be read: open the file as usual",
-        )
+    return damage
+
+
+def _process_block(ctx: CommandContext, system: System) -> Iterator[Item]:
+    """Yield what ``!peb`` shows, where the dump holds the process block."""
+    try:
+        block = windows_process.peb(system)
+    except DebuggerError:
+        return
+    if block.image_base is not None:
+        yield from ctx.run("!peb")
 
 
 def _summary(ctx: CommandContext, system: System) -> DumpSummary:

@@ -165,6 +165,11 @@ def test_check_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json:
     assert "Finished dump check" in capsys.readouterr().out
     assert main([*options, str(none)]) == 2
     assert "Finished" not in capsys.readouterr().out
+    assert main([*options, str(clean), str(none), str(cut)]) == 2
+    out = capsys.readouterr().out
+    assert out.count("Finished dump check") == 2
+    assert main([*options, str(tmp_path / "c*.dmp")]) == 1
+    assert capsys.readouterr().out.count("Finished dump check") == 2
     assert main(options) == 64
 
 
