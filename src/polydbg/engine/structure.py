@@ -13,7 +13,7 @@ from polydbg.memory.space import AddressSpace
 
 T = TypeVar("T", bound="Structure")
 
-_MAX_STRING = 0xFFFE  # bytes that a UNICODE_STRING can have: its length is 16 bits
+MAX_STRING = 0xFFFE  # bytes that a UNICODE_STRING can have: its length is 16 bits
 
 
 class Structure:
@@ -34,10 +34,11 @@ class Structure:
             return None
         return int.from_bytes(data, "little", signed=signed)
 
-    def string(self, offset: int, base: int = 0) -> str | None:
+    def string(self, offset: int, base: int = 0, limit: int = MAX_STRING) -> str | None:
         """Return the ``UNICODE_STRING`` at *offset*; *base* is added to its buffer's address.
 
-        The text is as the target has it, of what is readable; ``None`` if nothing is.
+        The text is as the target has it, of what is readable and at most *limit* bytes; ``None`` if
+        nothing is.
         """
         length = self.number(offset, 2)
         pointer = self.number(offset + self.pointer_size, self.pointer_size)
@@ -47,7 +48,7 @@ class Structure:
             return ""
         if not pointer:
             return None
-        data = self.memory.read_some(base + pointer, min(length, _MAX_STRING))
+        data = self.memory.read_some(base + pointer, min(length, limit))
         return data[: len(data) & ~1].decode("utf-16-le", "replace") if data else None
 
 
@@ -79,8 +80,9 @@ class Field:
 class StringField:
     """A ``UNICODE_STRING`` at *wide* in 64-bit structures and at *narrow* in 32-bit ones."""
 
-    def __init__(self, wide: int, narrow: int) -> None:
-        self._wide, self._narrow = wide, narrow
+    def __init__(self, wide: int, narrow: int, limit: int = MAX_STRING) -> None:
+        self._wide, self._narrow, self._limit = wide, narrow, limit
 
     def __get__(self, instance: Structure, owner: type[Structure]) -> str | None:
-        return instance.string(self._wide if instance.pointer_size == 8 else self._narrow)
+        offset = self._wide if instance.pointer_size == 8 else self._narrow
+        return instance.string(offset, limit=self._limit)

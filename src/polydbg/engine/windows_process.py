@@ -20,7 +20,8 @@ from polydbg.targets.target import ThreadInfo
 if TYPE_CHECKING:
     from polydbg.engine.session import System
 
-MAX_LOADER_ENTRIES = 10_000
+MAX_LOADER_ENTRIES = 4096
+MAX_MODULE_PATH = 0x2000  # bytes: damaged entries could all have the longest of strings
 MAX_HEAPS = 4096
 MAX_ENVIRONMENT = 1 << 20
 TLS_SLOTS = 64
@@ -81,8 +82,8 @@ class LoaderEntry(Structure):
     dll_base = Field(0x30, 0x18)
     entry_point = Field(0x38, 0x1C)
     size_of_image = Field(0x40, 0x20, 4)
-    full_name = StringField(0x48, 0x24)
-    base_name = StringField(0x58, 0x2C)
+    full_name = StringField(0x48, 0x24, MAX_MODULE_PATH)
+    base_name = StringField(0x58, 0x2C, MAX_MODULE_PATH)
     flags = Field(0x68, 0x34, 4)
     load_count = Field(0x6C, 0x38, 2)  # obsolete since Windows 8, but kept
     tls_index = Field(0x6E, 0x3A, 2)
@@ -104,7 +105,7 @@ class Loader(Structure):
         """Yield the modules in ``load``, ``memory`` or ``init`` order.
 
         The list ends where it comes back to its head, to an entry seen before, or to absent memory,
-        and after 10,000 entries.
+        and after 4096 entries.
         """
         size = self.pointer_size
         first = {
