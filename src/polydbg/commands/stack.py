@@ -204,6 +204,12 @@ def stack_rows(
 ) -> Iterator[Item]:
     """Yield heading, rows and the warnings before doubtful ones."""
     if program_counter(registers) is None:
+        if system.machine != system.target.arch:
+            raise CommandError(
+                f"the {system.machine} registers of this thread are not in the dump",
+                identifier="stack.no-context",
+                hint=f".effmach {system.target.arch}; k    shows its other stack",
+            )
         raise CommandError(
             "the context has no program counter", identifier="stack.no-context", hint="see r"
         )
