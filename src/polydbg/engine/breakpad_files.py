@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.base.identifiers import DebugId
-from polydbg.symbols.breakpad import BreakpadSource, open_breakpad
 from polydbg.symbols.store import FileKind, IdCheck, Outcome, SymbolPath, Trail, Wanted, locate
 from polydbg.targets.target import ModuleInfo
+
+if TYPE_CHECKING:  # its patterns take a while to compile: only where a file was found
+    from polydbg.symbols.breakpad import BreakpadSource
 
 _SAID_ALREADY = frozenset((Outcome.MISSING, Outcome.NOT_ASKED))
 
@@ -51,6 +54,8 @@ def open_matching(
     """Return the symbol file, ready for questions, and whether it is of another build."""
 
     def verify(candidate: Path) -> IdCheck:
+        from polydbg.symbols.breakpad import open_breakpad
+
         source = open_breakpad(candidate)
         try:
             found = source.debug_id
@@ -61,6 +66,8 @@ def open_matching(
     located = locate(wanted, path, verify, trail, load_anything=load_anything, cancel=cancel)
     if located is None:
         return None, False
+    from polydbg.symbols.breakpad import open_breakpad
+
     try:
         return open_breakpad(located.path), located.mismatched
     except (DebuggerError, OSError) as error:

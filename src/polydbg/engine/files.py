@@ -27,9 +27,9 @@ from polydbg.engine.settings import LOAD_ANYTHING, Settings
 from polydbg.engine.source_view import SourceView
 from polydbg.images.image import CodeViewRecord
 from polydbg.images.pe import PeImage
-from polydbg.symbols.breakpad import BreakpadSource
 from polydbg.symbols.exports import ExportSource
 from polydbg.symbols.pdb import PdbSource, open_pdb
+from polydbg.symbols.source import SymbolSource
 from polydbg.symbols.store import (
     FileKind,
     IdCheck,
@@ -267,7 +267,7 @@ class FileFinder:
         image: PeImage | None,
         dump_path: str,
         trail: Trail,
-    ) -> tuple[PdbSource | BreakpadSource | None, bool]:
+    ) -> tuple[SymbolSource | None, bool]:
         """Return the PDB of this build, else its Breakpad file, else what is of another build."""
         pdb, mismatched = self._open_pdb(module, record, image, dump_path, trail)
         if pdb is not None and not mismatched:
@@ -284,7 +284,7 @@ class FileFinder:
 
     def _open_breakpad(
         self, module: Module, record: _Record, dump_path: str, trail: Trail
-    ) -> tuple[BreakpadSource | None, bool]:
+    ) -> tuple[SymbolSource | None, bool]:
         """Return the Breakpad file and whether it is of another build; say what is damaged."""
         path = record.codeview.path if record.codeview else ""
         folders = self._other_folders(module.image_file, dump_path)
