@@ -7,9 +7,10 @@ from functools import cached_property
 
 import msgspec
 
+from polydbg.arch.disassembly import LONGEST_INSTRUCTION
 from polydbg.arch.registers import program_counter, stack_pointer
 from polydbg.base.text import address_text
-from polydbg.engine.address_map import AddressMap
+from polydbg.engine.address_map import AddressMap, Source
 from polydbg.engine.analysis.model import Access, AccessKind, Confidence, Verdict
 from polydbg.engine.analysis.operands import OperandAccess
 from polydbg.engine.analysis.pointers import (
@@ -82,8 +83,7 @@ class Located(msgspec.Struct, frozen=True):
 
 def locate_access(scene: Scene, access: Access) -> Located:
     """Return *access* with what the operands add: its address, its direction, its register."""
-    pc = scene.pc
-    if access.kind is AccessKind.EXECUTE or (access.address == pc and not scene.operands):
+    if _is_fetch(scene, access):
         return Located(msgspec.structs.replace(access, kind=AccessKind.EXECUTE), None, True)
     if access.address is None:
         return _from_operands(scene, access)
@@ -102,6 +102,22 @@ def locate_access(scene: Scene, access: Access) -> Located:
             f"{scene.address_text(access.address)}",
         )
     return Located(access, None, False, notes)
+
+
+def _is_fetch(scene: Scene, access: Access) -> bool:
+    """Tell whether the instruction itself could not be fetched.
+
+    Signals do not say so, and neither does Windows without execution prevention: it reports a read.
+    """
+    if access.kind is AccessKind.EXECUTE:
+        return True
+    if access.kind is AccessKind.WRITE or access.address is None:
+        return False
+    if access.address == scene.pc:
+        return access.kind is AccessKind.UNKNOWN or not scene.map.can_execute(scene.pc)
+    # An instruction may reach into a page that cannot be fetched.
+    reaches = 0 < access.address - scene.pc < LONGEST_INSTRUCTION
+    return reaches and access.address % _PAGE == 0 and not scene.operands
 
 
 def _from_operands(scene: Scene, access: Access) -> Located:
@@ -231,29 +247,36 @@ def _past_stack(scene: Scene, located: Located, address: int) -> Verdict | None:
     sp = stack_pointer(scene.registers)
     if sp is None or not -_STACK_REACH <= address - sp < _STACK_REACH:
         return None
-    if scene.map.is_mapped(address):
-        if not scene.map.is_past_stack(address):
-            return None
-    elif scene.map.is_mapped(address) is None and (
-        # A partial map: the stack in the dump must begin just above.
-        scene.system.memory.read_some(address, 1) or not _stack_begins_above(scene, sp)
-    ):
+    low = _stack_start(scene, sp)
+    if not scene.map.is_past_stack(address) and (low is None or not address < low):
         return None
+    if low is not None and sp - low >= _STACK_REACH:
+        return None  # there is room: something else reached below the stack
     return Verdict(
         "STACK_OVERFLOW",
         "the stack is used up",
         Confidence.LIKELY,
         (
             f"the access at {scene.address_text(address)} lies next to the stack pointer "
-            f"{scene.address_text(sp)}, where the stack's memory ends",
+            f"{scene.address_text(sp)}, below the end of the stack's memory",
         ),
     )
 
 
-def _stack_begins_above(scene: Scene, sp: int) -> bool:
-    thread = scene.system.thread
-    base = thread.stack_base if thread is not None else None
-    return base is not None and -_STACK_REACH < sp - base < _PAGE
+def _stack_start(scene: Scene, sp: int) -> int | None:
+    """Return the lowest address of the stack's memory, ``None`` where nothing tells it."""
+    thread = scene.system.event_thread
+    if thread is not None and thread.stack_base is not None:
+        # A dump that holds only the used part of a stack begins near the stack pointer anyway:
+        # only what the map says of the pages below makes that an end.
+        region = scene.map.at(thread.stack_base)
+        if region is not None and region.source is Source.SYSTEM:
+            return region.base
+        if scene.map.is_whole or sp < thread.stack_base + _PAGE:
+            return thread.stack_base
+        return None
+    region = scene.map.at(sp)
+    return region.base if region is not None and not region.is_free else None
 
 
 def _not_canonical(scene: Scene, located: Located, address: int) -> Verdict | None:

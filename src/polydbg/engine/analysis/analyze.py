@@ -127,7 +127,7 @@ def _hang_verdict(waiting: Hang | None, asked: bool) -> Verdict:
 
 def _registers(system: System, thread: ThreadInfo | None) -> Mapping[str, int]:
     """Return the registers of the fault: the exception's, else the thread's."""
-    stored = system.target.exception_registers()
+    stored = system.exception_registers()
     if stored is not None and program_counter(stored) is not None:
         return stored
     return system.thread_registers(thread) if thread else {}

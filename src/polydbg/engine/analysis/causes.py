@@ -136,6 +136,14 @@ def _stack_overflow(case: Case) -> Verdict:
 def _divide(case: Case) -> Verdict:
     divisor = _divisor(case)
     text = case.scene.instruction
+    said = case.fault.name != "SIGFPE" or case.fault.detail == "FPE_INTDIV"
+    if divisor is None and text and not said:
+        return Verdict(
+            "ARITHMETIC_FAULT",
+            "an arithmetic operation failed, or a process sent the signal",
+            Confidence.POSSIBLE,
+            (f"`{text}` at {case.where} is no division of integers",),
+        )
     if divisor is None:
         return Verdict(
             "INTEGER_DIVIDE_BY_ZERO",
@@ -297,7 +305,7 @@ def _cxx(case: Case) -> Verdict:
     if thrown is None:
         return Verdict(
             "CPP_EXCEPTION",
-            "a C++ exception was thrown and not caught",
+            "a C++ exception was thrown",
             Confidence.CERTAIN,
             ("the dump does not hold what tells its type",),
         )
@@ -307,7 +315,7 @@ def _cxx(case: Case) -> Verdict:
         evidence.append(f"it can be caught as {', '.join(thrown.types[1:])} too")
     return Verdict(
         "CPP_EXCEPTION",
-        f"a C++ exception of type {thrown.types[0]} was thrown and not caught{what}",
+        f"a C++ exception of type {thrown.types[0]} was thrown{what}",
         Confidence.CERTAIN,
         tuple(evidence),
     )
@@ -331,7 +339,7 @@ def _other(case: Case) -> Verdict:
     if "RaiseException" in names or record.code >> 29 & 1:
         return Verdict(
             "APPLICATION_FAULT",
-            f"the program raised its own exception {case.fault.name} and nobody handled it",
+            f"the program raised its own exception {case.fault.name}",
             Confidence.CERTAIN if "RaiseException" in names else Confidence.LIKELY,
             tuple(evidence),
         )
@@ -367,10 +375,10 @@ _JUDGES: dict[FaultKind, _Judge] = {
     ),
     FaultKind.INVALID_HANDLE: _fixed("INVALID_HANDLE", "a closed or wrong handle was used"),
     FaultKind.OBJECTIVE_C_THROW: _fixed(
-        "OBJC_EXCEPTION", "an Objective-C exception was thrown and not caught"
+        "OBJC_EXCEPTION", "an Objective-C exception was not caught"
     ),
     FaultKind.MANAGED: _fixed(
-        "CLR_EXCEPTION", "a managed exception was not caught; managed frames are not decoded"
+        "CLR_EXCEPTION", "a managed exception was thrown; managed frames are not decoded"
     ),
     FaultKind.DEBUG_OUTPUT: _fixed("DEBUG_EVENT", "an event for a debugger: no crash"),
     FaultKind.BAD_SYSTEM_CALL: _fixed(
