@@ -29,10 +29,10 @@ from polydbg.unwind.walker import walk
 pytestmark = pytest.mark.corpus
 
 EXACT = (FrameTrust.UNWIND_INFO, FrameTrust.LEAF)
-METHODS: dict[str, Sequence[UnwindMethod]] = {
-    "frame pointer": (FramePointer(),),
-    "scan": (StackScan(),),
-    "frame pointer, else scan": (FramePointer(), StackScan()),
+METHODS: dict[str, Callable[[], Sequence[UnwindMethod]]] = {
+    "frame pointer": lambda: (FramePointer(),),
+    "scan": lambda: (StackScan(),),
+    "frame pointer, else scan": lambda: (FramePointer(), StackScan()),
 }
 MAX_FRAMES = 200
 
@@ -110,7 +110,8 @@ def guessed_walk(
 def measure(system: System, view: UnwindContext, counts: Counter[tuple[str, str]]) -> None:
     for stack in exact_stacks(system):
         there = {(frame.pc, frame.sp) for frame in stack}
-        for name, methods in METHODS.items():
+        for name, make in METHODS.items():
+            methods = make()
             known: set[tuple[int, int]] = set()
             for index, (frame, caller) in enumerate(pairwise(stack)):
                 if (frame.pc, caller.pc) in known:
