@@ -36,6 +36,8 @@ _MASK: Final = 0xFFFFFFFF
 _SEARCHED_WORDS: Final = 8
 """How far above its slot a return address is searched: pushed arguments, alignment of locals."""
 
+_MAX_DISTANCE: Final = 0x100000
+
 _NUMBERED: Final = {"$20": "$ebx", "$21": "$esp", "$22": "$ebp", "$23": "$esi", "$24": "$edi"}
 """Registers as frame data of Microsoft's compilers names them: by CodeView number."""
 
@@ -261,12 +263,13 @@ def _saved_by_sizes(
     prolog = decode_prolog(code_at(context, start, layout.prolog_size))
     if len(prolog.saved) * 4 == layout.saved_size:
         return kept | {name: _word(context, slot - depth) for name, depth in prolog.saved}
-    known = {"ebp": kept["ebp"]} if "ebp" in kept else {}
-    if layout.uses_frame_pointer:
-        # ebx comes first where it is saved, too (Breakpad, "Symbol files").
-        depth = layout.locals_size + (8 if layout.saved_size >= 8 else 4)
-        known["ebp"] = _word(context, slot - depth)
-    return known
+    if not layout.uses_frame_pointer:
+        return {"ebp": kept["ebp"]} if "ebp" in kept else {}
+    # Breakpad, "Symbol files": ebx comes first where it is saved, too. That is not sure, so only a
+    # value that can be a frame pointer is believed.
+    depth = layout.locals_size + (8 if layout.saved_size >= 8 else 4)
+    ebp = _word(context, slot - depth)
+    return {"ebp": ebp} if ebp % 4 == 0 and 0 < ebp - slot < _MAX_DISTANCE else {}
 
 
 def _search(callee: Callee, context: UnwindContext, depth: int) -> _Slot:

@@ -171,12 +171,15 @@ def test_arguments_of_the_callee_are_not_counted_by_the_caller() -> None:
 
 
 def test_a_plain_record_counts_words() -> None:
-    context = Context([3, 55, 2, 9, CALLER + 5, 9])
+    context = Context([3, STACK + 80, 2, 9, CALLER + 5, 9])
     context.layout = layout(saved_size=12, locals_size=4, uses_ebp=1)
     _, caller = frames(context)[:2]
     assert (caller.pc, caller.sp, caller.trust) == (CALLER + 5, STACK + 20, FrameTrust.FRAME_DATA)
-    assert caller.registers["ebp"] == 55  # pushed second
+    assert caller.registers["ebp"] == STACK + 80  # pushed second
     assert "ebx" not in caller.registers  # saved, but who knows where
+    context = Context([3, 55, 2, 9, CALLER + 5, 9])
+    context.layout = layout(saved_size=12, locals_size=4, uses_ebp=1)
+    assert "ebp" not in frames(context)[1].registers  # no frame pointer, so it may be another
 
 
 def test_a_plain_record_without_saved_registers_keeps_them() -> None:
@@ -232,6 +235,27 @@ def test_call_frame_rules() -> None:
     assert caller.registers["ebx"] == 77
     assert "esi" not in caller.registers
     assert caller.registers["edi"] == 3
+
+
+@pytest.mark.parametrize(
+    ("machine", "names", "rules"),
+    [
+        ("arm64", ("x19", "fp", "lr"), {".ra": "x30", "x29": ".cfa -16 + ^"}),
+        ("arm", ("r4", "r11", "lr"), {".ra": "lr", "fp": ".cfa -16 + ^"}),
+    ],
+)
+def test_call_frame_rules_of_arm(
+    machine: str, names: tuple[str, str, str], rules: dict[str, str]
+) -> None:
+    context = Context([9, 9, 9, 9, STACK + 64, 0, 9, 9, 9, 9])
+    context.rules = CfiRules({".cfa": "sp 32 +", **rules})
+    kept, fp, lr = names
+    registers = {"pc": FUNCTION + 0x20, "sp": STACK, kept: 7, fp: 0, lr: CALLER + 5, "x0": 1}
+    _, caller = list(walk(context, registers, 2, machine=machine))[:2]
+    assert (caller.pc & ~1, caller.sp) == (CALLER + 5 & ~1, STACK + 32)
+    assert caller.trust is FrameTrust.CFI
+    assert (caller.registers[kept], caller.registers[fp]) == (7, STACK + 64)
+    assert "x0" not in caller.registers
 
 
 @pytest.mark.parametrize("rules", [{}, {".ra": ".undef"}])

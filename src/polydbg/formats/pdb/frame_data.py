@@ -126,9 +126,12 @@ class FrameTable:
         """Sort the ranks if the file is out of order, which a sample tells: linkers sort."""
         step = max(self._count // _SAMPLE, 1)
         sample = [self._start(rank) for rank in range(0, self._count, step)]
-        if any(after < before for before, after in pairwise(sample)):
-            starts = [self._start(rank) for rank in range(self._count)]
-            self._order = sorted(range(self._count), key=starts.__getitem__)
+        if all(before <= after for before, after in pairwise(sample)):
+            return
+        size = self._layout.size
+        data = self._records.read(self._offset, self._count * size)
+        starts = [start for (start,) in struct.iter_unpack(f"<I{size - 4}x", data)]
+        self._order = sorted(range(self._count), key=starts.__getitem__)
 
 
 def fpo_table(stream: Records) -> FrameTable:
