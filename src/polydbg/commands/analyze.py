@@ -65,14 +65,16 @@ def analyze_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             raise cursor.error("Invalid option", hint="!analyze takes -v, -f, -hang, -show CODE")
     from polydbg.engine.analysis import analyze
 
-    analysis = analyze(ctx.session, ctx.system, ctx.cancel, hang=hang)
-    lines = _box("Hang Analysis" if analysis.is_hang else "Exception Analysis")
-    lines += _verdict_lines(analysis)
-    if verbose:
-        lines += _verbose_lines(ctx, analysis)
-    else:
-        lines += _brief_lines(ctx, analysis)
-    yield analysis_item(ctx, analysis, "\n".join(lines))
+    with ctx.system.machine_of_event():
+        analysis = analyze(ctx.session, ctx.system, ctx.cancel, hang=hang)
+        lines = _box("Hang Analysis" if analysis.is_hang else "Exception Analysis")
+        lines += _verdict_lines(analysis)
+        if verbose:
+            lines += _verbose_lines(ctx, analysis)
+        else:
+            lines += _brief_lines(ctx, analysis)
+        item = analysis_item(ctx, analysis, "\n".join(lines))
+    yield item
 
 
 def _show(code: int) -> Item:

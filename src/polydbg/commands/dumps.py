@@ -55,7 +55,7 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
     """Return the first screen of *system*; loads symbols of the crash frame's module alone."""
     target = system.target
     event = target.event()
-    registers = target.exception_registers()
+    registers = system.exception_registers()
     if registers is None:
         registers = system.thread_registers(system.thread) if system.thread else {}
     frame = next(ctx.session.stack(system, registers, 1, ctx.cancel), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -79,9 +80,12 @@ class System(msgspec.Struct, eq=False):
 
     @property
     def event_machine(self) -> str:
-        """Return the processor whose code ran at the event."""
-        event = self.event_thread
-        return self._machine_of(self.target.registers(event)) if event else self.target.arch
+        """Return the processor whose code ran at the event, by the exception's registers where
+        they are stored."""
+        native, thread = self.target.exception_registers(), self.event_thread
+        if native is None and thread is not None:
+            native = self.target.registers(thread)
+        return self._machine_of(native or {})
 
     def _machine_of(self, native: Mapping[str, int]) -> str:
         return "x86" if self.is_wow64 and runs_32_bit_code(native) else self.target.arch
@@ -94,6 +98,17 @@ class System(msgspec.Struct, eq=False):
             self.modules.pointer_size = self.pointer_size
             self.scope = Scope()
             self.code_view = CodeView()
+
+    @contextmanager
+    def machine_of_event(self) -> Iterator[None]:
+        """Speak of :attr:`event_machine` for a while, and then go on as before."""
+        kept = self.machine, self.scope, self.code_view
+        self.select_machine(self.event_machine)
+        try:
+            yield
+        finally:
+            self.machine, self.scope, self.code_view = kept
+            self.modules.pointer_size = self.pointer_size
 
     def machine_at(self, address: int) -> str:
         """Return the processor that the code at *address* is for: its image's, where a process
@@ -114,6 +129,13 @@ class System(msgspec.Struct, eq=False):
             return {**registers, **{name: edits[name] for name in edits if name in registers}}
         return registers
 
+    def exception_registers(self) -> Mapping[str, int] | None:
+        """Return the registers stored with the exception, those of the code that raised it."""
+        native = self.target.exception_registers()
+        if native is not None and self._machine_of(native) != self.target.arch:
+            return narrowed(native)
+        return native
+
     def select_exception(self) -> Mapping[str, int] | None:
         """Make the exception's thread current with the registers stored with it, and return
         them; ``None`` when none are stored. The machine becomes that of the code that ran."""
@@ -124,7 +146,7 @@ class System(msgspec.Struct, eq=False):
         for thread in self.threads:
             if thread.id == event.thread_id:
                 self.select_thread(thread)
-        self.scope.context = native if self.machine == self.target.arch else narrowed(native)
+        self.scope.context = self.exception_registers()
         return self.scope.context
 
     def scope_registers(self) -> Mapping[str, int]:

@@ -144,7 +144,7 @@ class DumpSession:
             parameters=record.parameters,
             meaning=words.meaning,
             thread_id=event.thread_id,
-            registers=system.target.exception_registers() or {},
+            registers=system.exception_registers() or {},
         )
 
     def analyze(self, *, hang: bool = False) -> CrashAnalysis:
@@ -154,7 +154,9 @@ class DumpSession:
 
         handle = self._handle
         handle.cancel.reset()
-        return CrashAnalysis.of(analyze(handle.session, handle.system, handle.cancel, hang=hang))
+        with handle.system.machine_of_event():
+            found = analyze(handle.session, handle.system, handle.cancel, hang=hang)
+        return CrashAnalysis.of(found)
 
     @property
     def threads(self) -> list[Thread]:
@@ -220,6 +222,8 @@ class DumpSession:
         """
         self._handle.session  # noqa: B018 - raises where it is closed
         self._handle.cancel.reset()
+        # What was missing when names were asked for outside of commands is none of this one's.
+        self._interpreter.discard_notices()
         items = [i for i in self._interpreter.run(line) if not isinstance(i, CommandEnd)]
         result = CommandResult(line, items)
         if check and (failures := result.failures):

@@ -95,6 +95,15 @@ def test_the_stored_exception_brings_its_machine(
     assert wow64_session.prompt == "0:001:x86> "
 
 
+def test_the_analysis_is_of_the_code_that_ran(
+    wow64_session: Session, wow64: Callable[[str], list[str]]
+) -> None:
+    shown = wow64(".effmach amd64; ~0s; !analyze -v")
+    assert any(line.startswith("eip=00401000") for line in shown)
+    assert wow64_session.prompt == "0:000> "
+    assert wow64("r rip") == ["rip=00007ff812345678"]
+
+
 def test_machines_that_no_thread_has_are_refused(wow64: Callable[[str], list[str]]) -> None:
     assert wow64(".effmach z80")[0] == "Unknown machine 'z80'"
     assert wow64(".effmach arm64")[0] == "this dump's threads have no arm64 registers"
