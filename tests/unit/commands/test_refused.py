@@ -15,7 +15,7 @@ from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, REGISTRY
 NAMES = [name for names, _, _ in ABSENT for name in names.split()]
 WANTED = (
     "dv dt dx !heap .if .else .foreach .for .while .do .block as aS ad al $< $>< $$< $$>< $$>a< "
-    ".dump .printf j z .shell !for_each_module !for_each_frame .process"
+    ".dump .printf j z .shell !for_each_frame .process"
 )
 
 
