@@ -10,7 +10,10 @@ import pytest
 from polydbg.base.cancel import CancelToken
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd
+from polydbg.commands.stack import Layout, frame_row
+from polydbg.engine.modules import Place
 from polydbg.engine.session import Session
+from polydbg.engine.stack import StackFrame
 from polydbg.symbols.frame_info import WinFrame
 from polydbg.testing.minidump_builder import MinidumpBuilder, u32, x86_context
 
@@ -121,6 +124,26 @@ def test_kv_says_how_the_function_lays_out_its_frame(
     )
     row = next(line for line in run32("kv 1") if line.startswith("00 "))
     assert row == f"00 0012f010 00401234     00000001 00000002 00000003 app+0x2000 {shown}"
+
+
+@pytest.mark.parametrize(
+    ("letters", "shown"),
+    [
+        ("", "00 (Inline) --------     app!leaf+0x1 [leaf.c @ 7]"),
+        (
+            "v",
+            "00 (Inline) --------     -------- -------- -------- "
+            "app!leaf+0x1 (Inline Function @ 00402000) [leaf.c @ 7]",
+        ),
+        ("c", "00 app!leaf"),
+    ],
+)
+def test_inlined_calls(x86_session: Session, letters: str, shown: str) -> None:
+    system = x86_session.current
+    (whole,) = x86_session.stack(system, system.scope_registers(), 1)
+    place = Place(whole.frame.pc, "app", "leaf", 1)
+    row = StackFrame(0, whole.frame, place, "leaf.c", 7, True)
+    assert frame_row(system, row, Layout(letters, True, "x86")).text() == shown
 
 
 def test_registers_by_name_have_their_own_width(run32: Callable[[str], list[str]]) -> None:
