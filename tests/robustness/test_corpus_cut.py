@@ -1,6 +1,6 @@
 """Every file of data/malformed, and every dump of the corpus cut at many lengths.
 
-In a normal run each dump is cut at 10 of its 200 lengths; POLYDBG_ALL_CUTS=1 takes all of them.
+In a normal run each dump is cut at 4 of its 200 lengths; POLYDBG_ALL_CUTS=1 takes all of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from survival import survive
 pytestmark = pytest.mark.corpus
 
 CUTS = 200
-TAKEN = CUTS if os.environ.get("POLYDBG_ALL_CUTS") else 10
+TAKEN = CUTS if os.environ.get("POLYDBG_ALL_CUTS") else 4
 
 
 def _data() -> Path:

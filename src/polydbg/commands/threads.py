@@ -140,6 +140,7 @@ def threads(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if cursor.at_end and cursor.text[cursor.position - 1 : cursor.position] == "~":
         for thread in ctx.system.threads:
             yield thread_row(ctx, thread)
+        yield from _left_out(ctx)
         return
     chosen, is_all = _select(ctx, cursor)
     if cursor.at_end:
@@ -147,6 +148,13 @@ def threads(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             yield thread_row(ctx, thread, detailed=True)
         return
     yield from _apply(ctx, cursor, chosen, is_all)
+
+
+def _left_out(ctx: CommandContext) -> Iterator[Item]:
+    """Say it where the dump states more threads than are read."""
+    for warning in ctx.system.target.warnings():
+        if warning.identifier == "dump.threads-left-out":
+            yield Text(value=warning.message)
 
 
 def _select(ctx: CommandContext, cursor: Cursor) -> tuple[Sequence[ThreadInfo], bool]:

@@ -61,6 +61,7 @@ class System(msgspec.Struct, eq=False):
     register_overlay: dict[int, dict[str, int]] = msgspec.field(default_factory=dict)
     is_wow64: bool = False  # a 64-bit picture of a 32-bit process
     _address_map: AddressMap | None = None
+    _event_thread: ThreadInfo | None = None
 
     def address_map(self, cancel: CancelToken | None = None) -> AddressMap:
         """Return the map of the process's addresses, made when it is first asked for."""
@@ -163,12 +164,12 @@ class System(msgspec.Struct, eq=False):
     @property
     def event_thread(self) -> ThreadInfo | None:
         """Return the thread of the event, or the first."""
-        event = self.target.event()
-        if event is not None:
-            for thread in self.threads:
-                if thread.id == event.thread_id:
-                    return thread
-        return self.threads[0] if self.threads else None
+        if self._event_thread is None and self.threads:
+            event = self.target.event()
+            ident = event.thread_id if event is not None else None
+            found = (thread for thread in self.threads if thread.id == ident)
+            self._event_thread = next(found, self.threads[0])
+        return self._event_thread
 
     def select_thread(self, thread: ThreadInfo) -> None:
         """Make *thread* current, with its own registers and frame 0."""

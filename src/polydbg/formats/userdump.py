@@ -137,10 +137,15 @@ class UserDump:
         record = self._layout.thread
         layouts = LAYOUTS.get(self.arch)
         context = layouts[0].size if layouts else 0
-        count = min(self._thread_count, MAX_THREADS)
+        count = self._thread_count
         if context:
             count = min(count, max(0, self.view.size - self._contexts_at) // context)
         self._note_kept("threads", count, self._thread_count)
+        if count > MAX_THREADS:
+            self.view.warn(
+                "dump.threads-left-out", f"only the first {MAX_THREADS} of {count} threads are read"
+            )
+            count = MAX_THREADS
         threads = []
         for index in range(count):
             data = self.view.clipped(self._threads_at + index * record.size, record.size)

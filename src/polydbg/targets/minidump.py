@@ -253,7 +253,11 @@ class MinidumpTarget:
         return {}
 
     def event(self) -> DumpEvent | None:
-        """Return the stored exception, else a made-up breakpoint: on the thread that asked
+        return self._event
+
+    @cached_property
+    def _event(self) -> DumpEvent | None:
+        """The stored exception, else a made-up breakpoint: on the thread that asked
         Breakpad for the dump, mostly on the first."""
         stored = self.dump.exception
         if stored is not None:

@@ -13,6 +13,8 @@ import msgspec
 from polydbg.base.errors import FormatError
 from polydbg.formats.minidump.view import View
 
+_THREADS = ("ThreadListStream", "ThreadExListStream")
+
 
 class Stream(msgspec.Struct, frozen=True):
     """A stream's bytes: *size* of them at *rva* lie in the file, *claimed* were promised."""
@@ -89,7 +91,10 @@ def _clamp(
 ) -> Entries:
     room = max(0, stream.end - offset) // entry_size
     kept = min(count, room, limit)
-    if kept < count:
+    if kept == limit < count:
+        identifier = "dump.threads-left-out" if stream.name in _THREADS else "dump.count-clamped"
+        view.warn(identifier, f"{stream.name}: only the first {kept} of {count} entries are read")
+    elif kept < count:
         view.warn(
             "dump.count-clamped", f"{stream.name}: {kept} of {count} entries are in the stream"
         )
