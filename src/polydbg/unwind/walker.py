@@ -38,6 +38,9 @@ from polydbg.unwind.x86_frames import X86Frames
 MAX_FRAMES: Final = 4096
 """Longer stacks are endless recursion or damage."""
 
+_MAX_STACK: Final = 1 << 24
+"""Bytes above a stack pointer that are taken for the same stack."""
+
 NOTHING_FOUND: Final = "no unwind information and no return address on the stack"
 
 _ARM_GUESSES = (LinkRegister(), ArmFramePointer(), LinkRegister(is_last=True))
@@ -110,7 +113,10 @@ def _caller_of(
             caller = method.caller_of(callee, context)
         except MemoryReadError as error:
             address = address_text(error.address, callee.convention.size)
-            return None, f"stack memory at {address} is not in the dump"
+            note = f"stack memory at {address} is not in the dump"
+            if 0 <= error.address - callee.sp < _MAX_STACK:
+                return None, note
+            # A register led away from this stack: it was overwritten, but the stack may be whole.
         except NotUnwoundError as error:
             return None, error.message
         except UnwindError as error:

@@ -170,6 +170,16 @@ def test_arguments_of_the_callee_are_not_counted_by_the_caller() -> None:
     ]
 
 
+def test_an_overwritten_frame_pointer_leaves_the_stack_to_be_searched() -> None:
+    context = Context([9, 9, 9, CALLER + 5, 9])
+    context.layout = layout(EBP_FRAME)
+    first, caller = frames(context, ebp=0x41414141)[:2]
+    assert first.note == "stack memory at 41414145 is not in the dump"
+    assert (caller.pc, caller.trust) == (CALLER + 5, FrameTrust.SCAN)
+    (cut,) = frames(context, ebp=STACK + 0x100)  # the rest of this stack is not in the dump
+    assert cut.note == "stack memory at 00020104 is not in the dump"
+
+
 def test_a_plain_record_counts_words() -> None:
     context = Context([3, STACK + 80, 2, 9, CALLER + 5, 9])
     context.layout = layout(saved_size=12, locals_size=4, uses_ebp=1)
