@@ -11,7 +11,7 @@ from polydbg.base.text import address_text
 from polydbg.base.wildcards import compile_wildcard, is_wildcard
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Item, ShownItem, Text
+from polydbg.commands.output import Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stack import Layout, stack_rows
 from polydbg.commands.threads import thread_row
@@ -55,6 +55,11 @@ def unique_stacks(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             cursor.position += 1
             raise cursor.error("Syntax error")
         letters += found.group(1)
+    if "p" in letters:
+        yield Notice(
+            identifier="types.unavailable",
+            value="parameters come with types, which this version does not read",
+        )
     threads = ctx.system.threads
     yield Text(value=f"Processing {len(threads)} threads, please wait")
     groups: dict[tuple[int, ...], list[ThreadInfo]] = {}
