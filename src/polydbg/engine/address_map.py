@@ -111,6 +111,7 @@ class AddressMap:
     def __init__(self, system: System, poll: Callable[[], None] = lambda: None) -> None:
         """Take the map of *system*; *poll* is called while it is made, and may raise."""
         self._system = system
+        self.modules = list(system.modules.modules)  # those that the regions name
         self._listed = system.target.regions()
         self.usage = AddressUsage(system, poll)
         self.regions: list[Region] = list(self._build(poll))

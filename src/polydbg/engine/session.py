@@ -64,11 +64,13 @@ class System(msgspec.Struct, eq=False):
     _event_thread: ThreadInfo | None = None
 
     def address_map(self, cancel: CancelToken | None = None) -> AddressMap:
-        """Return the map of the process's addresses, made when it is first asked for."""
-        if self._address_map is None:
+        """Return the map of the process's addresses, made when it is first asked for and anew
+        after the modules changed."""
+        known = self._address_map
+        if known is None or known.modules != self.modules.modules:
             poll = cancel.check if cancel is not None else lambda: None
-            self._address_map = AddressMap(self, poll)
-        return self._address_map
+            known = self._address_map = AddressMap(self, poll)
+        return known
 
     @property
     def pointer_size(self) -> int:

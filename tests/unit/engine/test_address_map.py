@@ -163,3 +163,15 @@ def test_sample_map(sample_dump: Callable[[str], Path]) -> None:
     images = {r.what for r in found.regions if r.usage is Usage.IMAGE}
     assert {"lockstep", "ntdll", "kernel32"} <= images
     assert all(r.usage is not Usage.IMAGE or r.module for r in found.regions)
+
+
+def test_map_is_made_anew_for_other_modules(tmp_path: Path) -> None:
+    path = tmp_path / "x.dmp"
+    path.write_bytes(process("amd64").build())
+    system = Session().open_dump(str(path))
+    first = system.address_map()
+    assert system.address_map() is first
+    fresh = system.modules.renew(system.modules.modules[0])
+    region = system.address_map().at(IMAGE)
+    assert region is not None
+    assert region.module is fresh
