@@ -30,15 +30,11 @@ from polydbg.engine.address_usage import Usage
 from polydbg.engine.session import System
 from polydbg.memory.ranges import MappedMemory
 
-_USAGE_FILTERS = {
+_USAGE_FILTERS = {usage.value.lower(): (usage,) for usage in Usage} | {
     "var": (Usage.UNKNOWN,),
-    "free": (Usage.FREE,),
-    "image": (Usage.IMAGE,),
     "stack": (Usage.STACK, Usage.STACK32),
     "teb": (Usage.TEB, Usage.TEB32),
     "peb": (Usage.PEB, Usage.PEB32),
-    "heap": (Usage.HEAP,),
-    "other": (Usage.OTHER,),
 }
 _NAMED_FILTERS = {
     "csr": "Read Only Shared Memory",

@@ -9,13 +9,13 @@ import glob
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from polydbg.arch.registers import program_counter
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import TargetError
-from polydbg.engine.address_map import AddressMap
 from polydbg.engine.code import CodeView
 from polydbg.engine.evaluation import Evaluator
 from polydbg.engine.files import FileFinder
@@ -29,6 +29,9 @@ from polydbg.memory.overlay import Overlay
 from polydbg.targets.target import Target, ThreadInfo
 from polydbg.targets.wow64 import is_wow64, narrowed, runs_32_bit_code, x86_registers
 from polydbg.unwind.frames import FrameTrust
+
+if TYPE_CHECKING:
+    from polydbg.engine.address_map import AddressMap
 
 
 class Scope(msgspec.Struct, eq=False):
@@ -66,6 +69,8 @@ class System(msgspec.Struct, eq=False):
     def address_map(self, cancel: CancelToken | None = None) -> AddressMap:
         """Return the map of the process's addresses, made when it is first asked for and anew
         after the modules changed."""
+        from polydbg.engine.address_map import AddressMap
+
         known = self._address_map
         if known is None or known.modules != self.modules.modules:
             poll = cancel.check if cancel is not None else lambda: None

@@ -99,6 +99,12 @@ def test_filters_join_kinds(on: Run) -> None:
     assert rows[0].text().startswith("       0`00000000")
 
 
+def test_filters_name_what_the_map_shows(on: Run) -> None:
+    assert [i for i in on(listed(), "!address -f:stack32") if isinstance(i, AddressRow)] == []
+    rows = [i for i in on(listed(), "!address -f:<unknown>") if isinstance(i, AddressRow)]
+    assert {row.usage for row in rows} == {"<unknown>"}
+
+
 def test_formats_and_command(on: Run) -> None:
     texts = [item.text() for item in on(listed(), "!address -f:Image -o:csv")]
     assert texts[0].startswith('"BaseAddress","EndAddress+1","RegionSize"')
