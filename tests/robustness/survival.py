@@ -12,7 +12,9 @@ import resource
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
@@ -35,6 +37,9 @@ dps @$sp; dt ntdll!_PEB; s -a 0 L?1000 x; .imgscan; db @$sp; !analyze; !analyze 
 """
 
 MAX_SECONDS = 5.0
+MAX_ITEMS = 20_000
+
+T = TypeVar("T")
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -60,25 +65,39 @@ def survive(path: Path | str, commands: str = COMMANDS) -> str:
     try:
         interpreter = Interpreter(session, CancelToken(), lambda text, done, total: None)
         context = CommandContext(session, CancelToken(), interpreter.run, lambda *_: None)
-        _timed("first screen", path, lambda: _shown("open", [first_screen(context, system)]))
+        _ask("first screen", path, iter_once(lambda: first_screen(context, system)))
         for line in commands.replace("\n", ";").split(";"):
             if line.strip():
-                _timed(line, path, lambda line=line: _shown(line, list(interpreter.run(line))))
+                _ask(line.strip(), path, interpreter.run(line))
     finally:
         session.close()
     return ""
 
 
-def _shown(command: str, items: list[Item]) -> None:
-    for item in items:
-        text = text_of(item)
-        if found := _CONTROL.search(text):
-            raise ValueError(f"{command!r} shows {found.group()!r}")
-        text.encode("utf-8")
-    json_line(command, items, True).encode("utf-8")
+def iter_once(make: Callable[[], Item]) -> Iterator[Item]:
+    yield make()
 
 
-def _timed(what: str, path: object, action):  # type: ignore[no-untyped-def]
+def _ask(command: str, path: Path | str, items: Iterator[Item]) -> None:
+    """Take the items of a command as a front end does; the first 20,000 of a long listing."""
+    for _ in range(MAX_ITEMS):
+        item = _timed(command, path, lambda: next(items, None))
+        if item is None:
+            return
+        _timed(command, path, lambda item=item: _show(command, item))
+
+
+def _show(command: str, item: Item) -> None:
+    text = text_of(item)
+    if found := _CONTROL.search(text):
+        raise ValueError(f"{command!r} shows {found.group()!r}")
+    text.encode("utf-8")
+    json_line(command, [item], True).encode("utf-8")
+
+
+def _timed(what: str, path: Path | str, action: Callable[[], T]) -> T:
+    """Return what *action* does. The limit of time is for one item: a listing that goes on giving
+    lines does not hang, and can be interrupted."""
     started = time.process_time()
     try:
         result = action()

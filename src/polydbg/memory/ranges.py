@@ -135,22 +135,20 @@ def _ascends(layer: Layer) -> bool:
 def _resolve(ordered: Layer, priorities: list[int]) -> Layer:
     """Sweep over ranges ascending by start; at each address the lowest priority number wins."""
     out = Layer()
-    active: list[tuple[int, int]] = []  # priority, index
+    active: list[int] = []  # priority << 32 | index: half the room of a tuple
     position = 0
     for index, start in enumerate(ordered.starts):
         position = _emit_until(out, ordered, active, position, start)
-        heapq.heappush(active, (priorities[index], index))
+        heapq.heappush(active, priorities[index] << 32 | index)
         position = start
     _emit_until(out, ordered, active, position, ADDRESS_LIMIT)
     return out
 
 
-def _emit_until(
-    out: Layer, ordered: Layer, active: list[tuple[int, int]], position: int, limit: int
-) -> int:
+def _emit_until(out: Layer, ordered: Layer, active: list[int], position: int, limit: int) -> int:
     """Emit what the active ranges cover from *position* to *limit*; forget those that ended."""
     while active and position < limit:
-        index = active[0][1]
+        index = active[0] & 0xFFFFFFFF
         start = ordered.starts[index]
         end = start + ordered.sizes[index]
         if end <= position:

@@ -10,7 +10,9 @@ MAX_STRING = 64 * 1024
 """Bytes of the longest string that is read; what is longer is cut."""
 
 MAX_STRINGS = 64 * 1024 * 1024
-"""Bytes of all strings and records together: a small file can point to one place very often."""
+FREE_STRINGS = 4 * 1024 * 1024
+"""Bytes of all strings and records together: a small file can point to one place very often. They
+may be twice the file and :data:`FREE_STRINGS`, but no more than :data:`MAX_STRINGS`."""
 
 
 class View:
@@ -27,7 +29,7 @@ class View:
         self.size = len(buffer)
         self.warnings: list[Warning] = []
         self._seen: set[tuple[str, str]] = set()
-        self._budget = MAX_STRINGS
+        self._budget = min(MAX_STRINGS, FREE_STRINGS + 2 * self.size)
 
     def warn(self, identifier: str, message: str) -> None:
         """Note a warning. At most a thousand are kept, so that no file fills the memory."""
