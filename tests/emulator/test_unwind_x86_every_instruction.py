@@ -202,6 +202,31 @@ def test_unmarked_callers_are_right_at_every_instruction(machine: Machine) -> No
     assert counts["scan, right"] / total > 0.5, counts
 
 
+class WithoutCode(Machine):
+    """The same, as a small dump has it: no byte of the module."""
+
+    def image_at(self, address: int) -> tuple[int, PeImage] | None:
+        return None
+
+    def is_code(self, address: int) -> bool:
+        inside = 0x1000 <= address - self.base < self.image.size_of_image
+        return address == SENTINEL or inside
+
+
+def test_unmarked_callers_are_right_where_no_code_is_at_hand() -> None:
+    machine = WithoutCode()
+    counts: Counter[str] = Counter()
+    for name in machine.functions:
+        seen: set[tuple[int, int]] = set()
+        for a in (1, 2, 5, 7):
+            for registers, shadow in machine.run(name, a, 2, seen):
+                counts[_check(machine, name, registers, shadow)] += 1
+    print(dict(counts))
+    total = sum(counts.values())
+    assert counts["whole"] / total > 0.81, counts
+    assert counts["guess, wrong"] / total < 0.025, counts
+
+
 def _guessed(
     machine: Machine,
     kind: str,

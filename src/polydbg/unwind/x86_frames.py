@@ -97,9 +97,12 @@ def _position(callee: Callee, context: UnwindContext, start: int, layout: WinFra
         prolog = _prolog_between(context, function[0], limit)
         if prolog is not None and prolog.is_whole:
             # Compilers leave sizes out (LLVM: locals), or make room behind the prolog.
-            return _Position(prolog if is_inside else None, max(prolog.depth, counted))
+            depth = max(prolog.depth, counted)
+            if is_inside:
+                return _Position(prolog, depth)
+            return _Position(None, depth, not _may_have_left(callee, context, layout, depth))
     if not is_inside:
-        return _Position(None, counted)
+        return _Position(None, counted, not _may_have_left(callee, context, layout, counted))
     whole = _prolog_between(context, start, end)
     done = _prolog_between(context, start, callee.pc)
     if done is None:
@@ -107,8 +110,23 @@ def _position(callee: Callee, context: UnwindContext, start: int, layout: WinFra
     if _begins_function(start, layout, function, whole):
         return _Position(done if done.is_whole else None, counted, done.frame_depth is not None)
     # A later record of the function describes the frame as it is at the record's start.
-    by_ebp = words_of(layout.program)[1:2] == ["$ebp"]
-    return _Position(None, counted + done.depth, by_ebp or done.is_whole)
+    return _Position(None, counted + done.depth, _counts_from_ebp(layout) or done.is_whole)
+
+
+def _counts_from_ebp(layout: WinFrame) -> bool:
+    return words_of(layout.program)[1:2] == ["$ebp"]
+
+
+def _may_have_left(callee: Callee, context: UnwindContext, layout: WinFrame, depth: int) -> bool:
+    """Return whether an epilog may have run that cannot be seen: its code is not at hand, and what
+    looks like a return address lies nearer than the layout says (on top, where ebp counts: only
+    once it is the caller's is the layout wrong)."""
+    if callee.is_return_address or code_at(context, callee.pc, 1):
+        return False
+    depth = 4 if _counts_from_ebp(layout) else depth
+    data = context.memory.read_some(callee.sp, min(max(depth, 4), MAX_EPILOG))
+    words = (int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data) - 3, 4))
+    return any(may_return_to(context, word) for word in words)
 
 
 def _prolog_between(context: UnwindContext, start: int, end: int) -> Prolog | None:
@@ -150,7 +168,7 @@ def _from_epilog(callee: Callee, context: UnwindContext, layout: WinFrame | None
     if epilog.is_jump_only:
         function = context.function_at(callee.pc)
         leads_here = calls(context, registers["eip"], function[0]) if function else None
-        if leads_here is False or not may_return_to(context, registers["eip"]):
+        if not may_return_to(context, registers["eip"]):
             return None
         trust = FrameTrust.INSTRUCTIONS if leads_here else FrameTrust.SCAN
     elif registers["eip"] and not may_return_to(context, registers["eip"]):

@@ -170,6 +170,16 @@ def test_arguments_of_the_callee_are_not_counted_by_the_caller() -> None:
     ]
 
 
+def test_an_epilog_that_cannot_be_seen_makes_the_frame_a_guess() -> None:
+    # On top lies what looks like a return address: ebp may be the caller's already.
+    context = Context([CALLER + 5, 9, STACK + 40, CALLER + 0x12, 9])
+    context.layout = layout(EBP_FRAME)
+    assert frames(context)[1].trust is FrameTrust.FRAME_DATA  # the code says that it is no epilog
+    context.code = bytearray()
+    context.is_code = lambda address: CODE <= address < CODE + 0x200  # type: ignore[method-assign]
+    assert frames(context)[1].trust is FrameTrust.SCAN
+
+
 def test_an_overwritten_frame_pointer_leaves_the_stack_to_be_searched() -> None:
     context = Context([9, 9, 9, CALLER + 5, 9])
     context.layout = layout(EBP_FRAME)
