@@ -19,8 +19,9 @@ from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd, Notice
 from polydbg.engine.session import Session
 from polydbg.engine.stack import StackFrame
+from polydbg.engine.windows_process import teb
 from polydbg.symbols.store.path import SymbolPath
-from polydbg.targets.wow64 import peb32, teb32, x86_registers
+from polydbg.targets.wow64 import x86_registers
 from polydbg.unwind.frames import FrameTrust
 
 pytestmark = pytest.mark.corpus
@@ -177,17 +178,18 @@ def test_the_64_bit_side_goes_through_the_emulation(wow64: Session, run: Run) ->
     assert wow64.prompt == "0:000:x86> "
 
 
-def test_the_32_bit_blocks_of_every_thread(wow64: Session) -> None:
-    """Both ways to them agree, the first pointer and the distance; so do ids and stacks."""
-    target = wow64.current.target
-    for thread in target.threads():
-        block = teb32(target, thread)
+def test_the_32_bit_blocks_of_every_thread(wow64: Session, run: Run) -> None:
+    """The block lies where the 64-bit one and its distance say; ids and stacks fit."""
+    system = wow64.current
+    for thread in system.target.threads():
+        block = teb(system, thread)
         assert thread.teb is not None
-        assert block == thread.teb + 0x2000
-        assert peb32(target, thread) == 0x5D8000
-        stack_end, stack_start = struct.unpack("<II", target.memory.read(block + 4, 8))
-        assert stack_start <= x86_registers(target, thread)["esp"] < stack_end
-        assert struct.unpack("<I", target.memory.read(block + 0x24, 4))[0] == thread.id
+        assert (block.address, block.peb) == (thread.teb + 0x2000, 0x5D8000)
+        assert block.thread_id == thread.id
+        assert block.stack_limit is not None
+        assert block.stack_base is not None
+        esp = x86_registers(system.target, thread)["esp"]
+        assert block.stack_limit <= esp < block.stack_base
 
 
 def test_facts_of_cv_allreg(cv_allreg: Session) -> None:

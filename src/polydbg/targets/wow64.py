@@ -1,4 +1,4 @@
-"""The 32-bit side of a 64-bit Windows process (WOW64): x86 registers, 32-bit thread block.
+"""The 32-bit side of a 64-bit Windows process (WOW64): its x86 registers.
 
 A dump of such a process holds 64-bit contexts. While a thread runs in 32-bit code, that context
 says it all: its code segment is 0x23 and the x86 registers are the lower halves. While the thread
@@ -7,17 +7,14 @@ where TLS slot 1 of the 64-bit thread block points.
 
 Facts, settled on ``minidump/kdlib/stacktest_wow64.dmp`` (Windows 10 17134): slot 1 at block +0x1488
 points to a 16-bit word of flags, a 16-bit machine (0x14c) and, at +4, the ``WOW64_CONTEXT`` of
-winnt.h; the first pointer of the 64-bit block is the 32-bit block, whose own address stands at
-+0x18 and whose process block at +0x30.
+winnt.h. The blocks of both widths are in ``engine/windows_process.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polydbg.base.errors import MemoryReadError
 from polydbg.formats.minidump.contexts import X86_SIZE, parse_context
-from polydbg.memory.space import AddressSpace
 from polydbg.targets.target import Target, ThreadInfo
 
 CODE_SEGMENT_32 = 0x23
@@ -26,7 +23,6 @@ CODE_SEGMENT_32 = 0x23
 _TLS_SLOT_1 = 0x1480 + 8
 _MACHINE_X86 = 0x14C
 _CONTEXT_AT = 4
-_TEB32_SELF, _TEB32_PEB = 0x18, 0x30
 
 _WIDE_NAMES = {
     f"e{name}": f"r{name}" for name in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip")
@@ -66,33 +62,11 @@ def x86_registers(target: Target, thread: ThreadInfo) -> Mapping[str, int]:
         return narrowed(native)
     if thread.teb is None:
         return {}
-    saved = _number(target.memory, thread.teb + _TLS_SLOT_1, 8)
-    if not saved:
+    slot = target.memory.read_some(thread.teb + _TLS_SLOT_1, 8)
+    if len(slot) < 8:
         return {}
+    saved = int.from_bytes(slot, "little")
     data = target.memory.read_some(saved, _CONTEXT_AT + X86_SIZE)
     if int.from_bytes(data[2:4], "little") != _MACHINE_X86 or len(data) < _CONTEXT_AT + X86_SIZE:
         return {}
     return parse_context(data[_CONTEXT_AT:], "x86")
-
-
-def teb32(target: Target, thread: ThreadInfo) -> int | None:
-    """Return the address of the 32-bit thread block of *thread*, ``None`` without one."""
-    if thread.teb is None:
-        return None
-    block = _number(target.memory, thread.teb, 8)
-    if not block or _number(target.memory, block + _TEB32_SELF, 4) != block:
-        return None
-    return block
-
-
-def peb32(target: Target, thread: ThreadInfo) -> int | None:
-    """Return the address of the 32-bit process block, ``None`` when it is not known."""
-    block = teb32(target, thread)
-    return _number(target.memory, block + _TEB32_PEB, 4) or None if block is not None else None
-
-
-def _number(memory: AddressSpace, address: int, size: int) -> int | None:
-    try:
-        return int.from_bytes(memory.read(address, size), "little")
-    except MemoryReadError:
-        return None

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from polydbg.targets.minidump import MinidumpTarget
-from polydbg.targets.wow64 import is_wow64, peb32, teb32, x86_registers
-from polydbg.testing.minidump_builder import MinidumpBuilder, amd64_context, u32, u64, x86_context
+from polydbg.targets.wow64 import is_wow64, x86_registers
+from polydbg.testing.minidump_builder import MinidumpBuilder, amd64_context, u64, x86_context
 
-TEB, TEB32, PEB32, SAVED = 0x7000, 0x9000, 0x5000, 0x20000
+TEB, SAVED = 0x7000, 0x20000
 
 
-def _dump(
-    context: bytes, *, saved: bytes = b"\0\0\x4c\x01", teb32_self: int = TEB32
-) -> MinidumpTarget:
-    block = bytearray(0x2100)
-    block[0:8] = u64(TEB32)
-    block[0x1488:0x1490] = u64(SAVED)
-    block[0x2018:0x201C] = u32(teb32_self)
-    block[0x2030:0x2034] = u32(PEB32)
+def _dump(context: bytes, *, saved: bytes = b"\0\0\x4c\x01") -> MinidumpTarget:
     builder = MinidumpBuilder().module(0x1000, 0x1000, r"C:\Windows\System32\wow64.dll")
     builder.thread(1, context, teb=TEB)
-    builder.memory(TEB, bytes(block)).memory(SAVED, saved + x86_context(eip=0x401000, esp=0x12F0))
+    builder.memory(TEB + 0x1488, u64(SAVED)).memory(
+        SAVED, saved + x86_context(eip=0x401000, esp=0x12F0)
+    )
     return MinidumpTarget(builder.build())
 
 
@@ -51,11 +46,3 @@ def test_another_machine_or_too_few_bytes_behind_the_slot_are_no_registers() -> 
     )
     assert x86_registers(short, short.threads()[0]) == {}
     assert not is_wow64(short)
-
-
-def test_the_32_bit_blocks_are_found_through_the_64_bit_one_and_checked() -> None:
-    target = _dump(amd64_context(cs=0x33))
-    thread = target.threads()[0]
-    assert (teb32(target, thread), peb32(target, thread)) == (TEB32, PEB32)
-    wrong = _dump(amd64_context(cs=0x33), teb32_self=0x1234)
-    assert (teb32(wrong, wrong.threads()[0]), peb32(wrong, wrong.threads()[0])) == (None, None)
