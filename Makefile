@@ -5,11 +5,12 @@ VENV = .venv
 BIN = $(VENV)/bin
 BENCH = .venv-bench
 
-.PHONY: help demo test lint format pages bench bench-data clean
+.PHONY: help demo test fuzz lint format pages bench bench-data clean
 
 help:
 	@echo 'make demo        open the practice dump (installs polydbg into .venv first)'
 	@echo 'make test        the whole test suite'
+	@echo 'make fuzz        every reader for 15 seconds of fuzzing, two at a time'
 	@echo 'make lint        ruff, mypy, import-linter'
 	@echo 'make pages       the pages and the index of commands that are made from declarations'
 	@echo 'make bench       the benchmarks (benchmarks/README.md)'
@@ -21,6 +22,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python tests/fuzz/run.py --target all --seconds 15
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
