@@ -143,10 +143,12 @@ def _reason_to_stop(callee: Callee, caller: Caller, seen: set[tuple[int, int]]) 
     pc, sp = caller.registers[callee.convention.pc], caller.registers[callee.convention.sp]
     if pc == 0:
         return None
+    if sp == callee.sp and callee.convention.lr and not callee.is_return_address:
+        # It has nothing on the stack yet: its return address is in lr, which may be its own
+        # address where a call that never returns stands before it.
+        return None
     if (pc, sp) in seen:
         return "the stack repeats itself"
-    if sp == callee.sp and callee.convention.lr and not callee.is_return_address:
-        return None  # it has nothing on the stack yet: its return address is in lr
     # An interrupted frame may stand on another stack.
     if sp <= callee.sp and not caller.machine_frame:
         return "the stack pointer does not rise"
