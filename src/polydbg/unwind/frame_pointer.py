@@ -24,7 +24,8 @@ class FramePointer:
             return None
         outer = int.from_bytes(data[: names.size], "little")
         address = int.from_bytes(data[names.size :], "little")
-        if outer and outer <= pointer:
+        is_chained = not outer or outer > pointer
+        if not is_chained and names is X86:
             return None
         # Threads of x86 begin with a frame that nothing called. Where no callee has handed the
         # register down, it may be used for something else, and zeros mean nothing.
@@ -32,5 +33,8 @@ class FramePointer:
         # Without the module's code the chain itself, rising through the stack, is the evidence.
         if not is_first_frame and not may_return_to(context, address):
             return None
-        registers = {names.pc: address, names.sp: pointer + names.size * 2, names.fp: outer}
+        registers = {names.pc: address, names.sp: pointer + names.size * 2}
+        # On Linux main saves what the C library used rbp for: a frame, and the last of the chain.
+        if is_chained:
+            registers[names.fp] = outer
         return Caller(registers, FrameTrust.FRAME_POINTER)
