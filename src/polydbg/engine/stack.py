@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from polydbg.engine.session import System
 
 
-_HEADER_PAGE = 0x1000
+_PE_HEADERS = 0x1000
+_OTHER_HEADERS = 0xB0
+"""How many bytes of a module are no code for sure: ELF executables without libraries begin their
+code right behind the headers, of which they have one for the file and two for segments."""
 _MAX_NAMES = 1 << 16
 
 
@@ -58,6 +61,8 @@ class _UnwindView:
         self._images_tell_frames = system.machine in ("amd64", "arm64", "arm")
         self.memory: AddressSpace = system.memory
         self._low, self._high = self._modules.extent
+        is_windows = system.target.system().platform == "windows"
+        self._headers = _PE_HEADERS if is_windows else _OTHER_HEADERS
 
     @property
     def address_mask(self) -> int:
@@ -85,8 +90,8 @@ class _UnwindView:
             return False
         image = self._modules.image(module)
         if image is None:
-            # Nothing is known of the sections, but the headers in the first page are no code.
-            return address - module.base >= _HEADER_PAGE
+            # Nothing is known of the sections, but the headers are no code.
+            return address - module.base >= self._headers
         return image.is_code(address - module.base)
 
     def is_data(self, address: int) -> bool:

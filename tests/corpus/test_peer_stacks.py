@@ -1,0 +1,318 @@
+"""Stacks of every thread of the collected minidumps against what other tools recorded of them.
+
+Judges: ``peer-output`` (``bt all`` of lldb 19, with a symbol file where one was given) and the
+snapshots of rust-minidump, Breakpad and Symbolicator in ``expected``. Frames are compared one by
+one: against lldb to the end of its stack, against the others until one side scans for return
+addresses. Where we differ, a table says why, and what the bytes show is asserted.
+``pytest -s`` prints how many frames were compared; ``docs/cpus.md`` publishes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from polydbg.engine.session import Session, System
+from polydbg.engine.stack import StackFrame
+from polydbg.symbols.store import SymbolPath
+from polydbg.targets.target import ThreadInfo
+from polydbg.targets.wow64 import x86_registers
+from polydbg.unwind.calls import ends_with_call
+from polydbg.unwind.frames import FrameTrust
+
+pytestmark = pytest.mark.corpus
+
+DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"  # as in conftest.py
+SYMBOLS = {
+    "breakpad/linux_null_read_av": "breakpad",
+    "breakpad/minidump2": "breakpad",
+    "kdlib/cv_allreg_amd64": "kdlib/cv_allreg_amd64",
+    "kdlib/stacktest_wow64": "kdlib/stacktest_wow64",
+    "rust-minidump/pipeline-inlines-macos-segv": "rust-minidump",
+    "symbolicator/windows": "symbolic-windows",
+}
+"""Where the symbols lie that lldb was given."""
+
+
+class PeerFrame(NamedTuple):
+    """A frame as another tool tells it. *pc* may point into the call or behind it."""
+
+    pc: int
+    is_scan: bool
+    function: str
+    line: int
+
+
+class Difference(NamedTuple):
+    """Why lldb's stack is not ours, of *threads* as it counts them.
+
+    *ours* and *theirs* are indices of the frames that only one side has; the rest must agree as far
+    as *until*, an index into lldb's stack.
+    """
+
+    why: str
+    threads: frozenset[int]
+    ours: frozenset[int] = frozenset()
+    theirs: frozenset[int] = frozenset()
+    until: int = 1 << 16
+
+
+_ONE, _NONE = frozenset((1,)), frozenset[int]()
+NO_FRAME_YET = "the word on top of the stack follows a call; lldb takes the frame pointer's chain"
+JUMPED = "lldb takes the word on top of the stack, an address of the stack, for a return address"
+MACH = "lldb shows zeros for macOS dumps by Breakpad: contexts have the flag of the processor alone"
+STALE = "the thread runs 32-bit code: lldb shows what its last system call, long over, left behind"
+
+DIFFERENCES = {
+    "kdlib/stacktest_wow64": Difference(STALE, _ONE, until=0),
+    "breakpad/exec_av_on_stack": Difference(NO_FRAME_YET, _ONE, ours=_ONE),
+    "breakpad/thread_name_list": Difference(NO_FRAME_YET, frozenset(range(1, 6)), ours=_ONE),
+    "symbolicator/windows": Difference(NO_FRAME_YET, frozenset((2, 3)), ours=_ONE),
+    "breakpad/linux_jmp_to_0": Difference(JUMPED, _ONE, theirs=_ONE),
+    "breakpad/linux_outside_module": Difference(JUMPED, _ONE, theirs=_ONE),
+    "elfesteem/macos-i386": Difference(MACH, frozenset((1, 2)), until=0),
+    "symbolic/crash_macos": Difference(MACH, _ONE, until=0),
+    "rust-minidump/pipeline-inlines-macos-segv": Difference(MACH, frozenset(range(1, 12)), until=0),
+    "lldb-yaml/linux-x86_64_null_signal": Difference(
+        "the dump has two bytes for the registers: lldb shows -1, we show no stack", _ONE, until=0
+    ),
+}
+COUNTS: Counter[tuple[str, str, str]] = Counter()
+"""(judge, processor, outcome) -> frames."""
+
+
+def _outputs() -> Iterator[str]:
+    folder = Path(os.environ.get("POLYDBG_DATA") or DEFAULT_DATA) / "peer-output" / "minidump"
+    for path in sorted(folder.rglob("*.txt")):
+        if "\n(lldb) bt all\n" in path.read_text(encoding="utf-8", errors="replace"):
+            yield path.relative_to(folder).as_posix()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def report() -> Iterator[None]:
+    yield
+    for key, count in sorted(COUNTS.items()):
+        print(*key, count)
+
+
+def open_dump(data_dir: Path, name: str, symbols: str) -> tuple[Session, System]:
+    """Open ``minidump/NAME.dmp``; *symbols* is a folder of ``symbols``, ``""`` for none."""
+    session = Session()
+    if symbols:
+        session.settings.symbol_path = SymbolPath.parse(str(data_dir / "symbols" / symbols))
+    path = data_dir / "minidump" / f"{name}.dmp"
+    return session, session.open_dump(str(path if path.exists() else f"{path}.xz"))
+
+
+def stack_of(session: Session, system: System, thread: ThreadInfo) -> list[StackFrame]:
+    """The frames of a thread, from the exception on where it is the one that has it."""
+    registers = system.target.registers(thread)
+    event = system.target.event()
+    if "x86" in system.machines and system.target.arch == "amd64":
+        registers = x86_registers(system.target, thread)  # what lldb shows of WOW64
+    elif event is not None and event.thread_id == thread.id:
+        registers = system.target.exception_registers() or registers
+    return [row for row in session.stack(system, registers, 600) if not row.is_inline]
+
+
+# lldb
+
+
+def lldb_stacks(text: str) -> dict[int, list[PeerFrame]]:
+    """Return the physical frames of ``bt all`` by lldb's number of the thread."""
+    stacks: dict[int, list[PeerFrame]] = {}
+    block = text.split("\n(lldb) bt all\n")[1].split("\n(lldb)")[0]
+    if block.startswith("error: "):
+        return {}  # the dump has no threads
+    for line in block.splitlines():
+        found = re.match(r"[ *] thread #(\d+)", line)
+        if found:
+            stacks[int(found[1])] = []
+            continue
+        found = re.match(r"[ *]+ frame #\d+: 0x([0-9a-f]+)(?: (.*))?$", line)
+        assert found is not None, line
+        words = re.fullmatch(
+            r"[^`]*`(.*?)(?: \+ \d+)?(?: at [^:]+:(\d+)(?::\d+)?)?", found[2] or ""
+        )
+        function, at = (words[1], int(words[2] or 0)) if words else ("", 0)
+        stacks[max(stacks)].append(
+            PeerFrame(int(found[1], 16), False, re.sub(r"\(.*\)$", "", function), at)
+        )
+    return stacks
+
+
+@pytest.mark.parametrize("output", list(_outputs()))
+def test_lldb(output: str, data_dir: Path) -> None:
+    name, _, kind = output.partition(".dmp.")
+    with_symbols = kind == "lldb-symbols.txt"
+    text = (data_dir / "peer-output" / "minidump" / output).read_text("utf-8")
+    session, system = open_dump(data_dir, name, SYMBOLS[name] if with_symbols else "")
+    if system.machines == ("amd64", "x86"):
+        system.select_machine("x86")
+    stacks = lldb_stacks(text)
+    assert len(stacks) == len(system.threads)
+    for number, thread in enumerate(system.threads, 1):
+        ours, theirs = stack_of(session, system, thread), stacks[number]
+        found = DIFFERENCES.get(name)
+        if found is not None and number in found.threads:
+            check_difference(system, found, ours, theirs)
+            ours = [row for index, row in enumerate(ours) if index not in found.ours]
+            left = [row for index, row in enumerate(theirs) if index not in found.theirs]
+            COUNTS["lldb", system.machine, "explained"] += len(theirs) - len(left[: found.until])
+            COUNTS["lldb", system.machine, "explained"] += len(found.ours)
+            theirs = left[: found.until]
+        assert [row.frame.pc for row in ours[: len(theirs)]] == [row.pc for row in theirs], number
+        COUNTS["lldb", system.machine, "equal"] += len(theirs)
+        if with_symbols:
+            check_names(ours, theirs)
+    session.close()
+
+
+def check_names(ours: list[StackFrame], theirs: list[PeerFrame]) -> None:
+    for row, peer in zip(ours, theirs, strict=False):
+        if row.place.symbol and peer.function:
+            assert row.place.symbol == peer.function
+        if row.line and peer.line:
+            assert row.line == peer.line
+
+
+def check_difference(
+    system: System, found: Difference, ours: list[StackFrame], theirs: list[PeerFrame]
+) -> None:
+    """Assert what the bytes of the dump say of a difference."""
+    if found.why == NO_FRAME_YET:
+        top = ours[0].frame.sp
+        assert ours[1].frame.pc == int.from_bytes(system.memory.read(top, 4), "little")
+        code = system.memory.read_some(ours[1].frame.pc - 7, 7)
+        assert not code or ends_with_call(code)
+    elif found.why == JUMPED:
+        assert system.modules.at(theirs[1].pc) is None
+        assert abs(theirs[1].pc - ours[0].frame.sp) < 0x10000
+    elif found.why == MACH:
+        assert {row.pc for row in theirs} == {0}
+        assert ours[0].frame.pc
+    elif found.why == STALE:
+        event = system.target.event()
+        assert event is not None
+        assert event.exception.address == ours[0].frame.pc
+        assert event.exception.code == 0x4000001F  # a breakpoint of 32-bit code
+    else:
+        assert not ours
+
+
+# rust-minidump, Breakpad, Symbolicator
+
+
+def json_stacks(text: str) -> dict[int, list[PeerFrame]]:
+    """Return the stacks of a JSON report of rust-minidump by thread id."""
+    report: dict[str, Any] = json.loads(text[text.index("\n{") :])
+    return {
+        thread["thread_id"]: [
+            PeerFrame(
+                int(frame["offset"], 16),
+                frame["trust"] in ("scan", "cfi_scan"),
+                frame["function"] or "",
+                frame["line"] or 0,
+            )
+            for frame in thread["frames"]
+        ]
+        for thread in report["threads"]
+    }
+
+
+def text_stacks(text: str) -> dict[int, list[PeerFrame]]:
+    """Return the stacks of rust-minidump's or Breakpad's text by thread id, else by number."""
+    stacks: dict[int, list[PeerFrame]] = {}
+    parts = re.split(r"^Thread (\d+) .*?(?:tid: (\d+))?$", text, flags=re.M)
+    for number, tid, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        frames = stacks[int(tid or number)] = []
+        for words, values, how in re.findall(
+            r"^ ?\d+  (.*)\n((?: +\w+ = 0x.*\n)+) +Found by: (.*)$", body, re.M
+        ):
+            place = re.fullmatch(r"[^!]*!(.*?)(?: \+ 0x\w+)?(?: \[.* : (\d+).*\])?", words)
+            pc = re.search(r"[er]ip = 0x(\w+)", values)
+            assert pc is not None
+            function, line = (place[1], int(place[2] or 0)) if place else ("", 0)
+            frames.append(PeerFrame(int(pc[1], 16), "scanning" in how, function, line))
+    return stacks
+
+
+def symbolicator_stacks(text: str) -> dict[int, list[PeerFrame]]:
+    """Return the stacks of a report of Symbolicator by thread id."""
+    stacks: dict[int, list[PeerFrame]] = {}
+    parts = re.split(r"^ +- thread_id: (\d+)$", text.split("\nmodules:")[0], flags=re.M)
+    for tid, body in zip(parts[1::2], parts[2::2], strict=True):
+        frames = stacks[int(tid)] = []
+        for frame in re.split(r"^ +- status: ", body, flags=re.M)[1:]:
+            fields = dict(re.findall(r'^ +(\w+): "?(.*?)"?$', frame, re.M))
+            pc, line = int(fields["instruction_addr"], 16), int(fields.get("lineno", 0))
+            is_scan = fields["trust"] == "scan"
+            frames.append(PeerFrame(pc, is_scan, fields.get("function", ""), line))
+    return stacks
+
+
+SNAPSHOTS = {
+    "breakpad/minidump2.stackwalk.out": ("breakpad/minidump2", "breakpad"),
+    "rust-minidump/human.snap": ("breakpad/minidump2", ""),
+    "rust-minidump/human-brief.snap": ("breakpad/minidump2", ""),
+    "rust-minidump/human-symbols.snap": ("breakpad/minidump2", "breakpad"),
+    "rust-minidump/json-pretty.snap": ("breakpad/minidump2", ""),
+    "rust-minidump/json-pretty-symbols.snap": ("breakpad/minidump2", "breakpad"),
+    "rust-minidump/linux_human.snap": ("rust-minidump/linux-mini", ""),
+    "rust-minidump/linux_json_pretty.snap": ("rust-minidump/linux-mini", ""),
+    "rust-minidump/macos_inlines_human.snap": (
+        "rust-minidump/pipeline-inlines-macos-segv",
+        "rust-minidump",
+    ),
+    "rust-minidump/macos_inlines_json_pretty.snap": (
+        "rust-minidump/pipeline-inlines-macos-segv",
+        "rust-minidump",
+    ),
+    "symbolicator/minidump_windows.snap": ("symbolicator/windows", "symbolic-windows"),
+    "symbolicator/minidump_windows_with_microsoft_symbols.snap": ("symbolicator/windows", ""),
+}
+"""Snapshot -> dump and symbols. json-pretty-unloaded and human-unloaded are of a dump made in
+memory, which has no file."""
+
+
+@pytest.mark.parametrize("snapshot", SNAPSHOTS)
+def test_snapshots(snapshot: str, data_dir: Path) -> None:
+    name, symbols = SNAPSHOTS[snapshot]
+    text = (data_dir / "expected" / snapshot).read_text("utf-8")
+    judge, _, file = snapshot.partition("/")
+    session, system = open_dump(data_dir, name, symbols)
+    read = symbolicator_stacks if judge == "symbolicator" else text_stacks
+    stacks = (json_stacks if "json" in file else read)(text)
+    for thread in system.threads:
+        # Breakpad's text has no ids, and of this dump the first thread alone.
+        theirs = stacks.get(thread.id if judge != "breakpad" else thread.ordinal)
+        if theirs is None:
+            continue
+        ours = stack_of(session, system, thread)
+        if file == "minidump_windows.snap" and thread.ordinal in (1, 2):
+            # As lldb, and for its reason. With Microsoft's symbols Symbolicator sees what we see.
+            del ours[1]
+            COUNTS[judge, system.machine, "explained"] += 1
+        compare(judge, system, ours, theirs)
+    session.close()
+
+
+def compare(judge: str, system: System, ours: list[StackFrame], theirs: list[PeerFrame]) -> None:
+    for index, (row, peer) in enumerate(zip(ours, theirs, strict=False)):
+        if peer.is_scan or row.trust is FrameTrust.SCAN:
+            COUNTS[judge, system.machine, "guessed by either"] += len(theirs) - index
+            return
+        assert peer.pc in (row.frame.pc, row.frame.lookup_pc), index
+        if row.place.symbol and peer.function:
+            assert row.place.symbol == peer.function
+        if row.line and peer.line:
+            assert row.line == peer.line
+        COUNTS[judge, system.machine, "equal"] += 1
+    assert len(ours) >= len(theirs)
