@@ -133,13 +133,15 @@ class UserDump:
 
     @cached_property
     def threads(self) -> tuple[UserThread, ...]:
-        """Return the threads; those without a state record have no id, as 0."""
+        """Return the threads, none of a processor that is not known; those without a state record
+        have 0 as id."""
         record = self._layout.thread
         layouts = LAYOUTS.get(self.arch)
-        context = layouts[0].size if layouts else 0
-        count = self._thread_count
-        if context:
-            count = min(count, max(0, self.view.size - self._contexts_at) // context)
+        if not layouts:
+            return ()
+        context = layouts[0].size
+        room = max(0, self.view.size - self._contexts_at) // context
+        count = min(self._thread_count, room)
         self._note_kept("threads", count, self._thread_count)
         if count > MAX_THREADS:
             self.view.warn(
