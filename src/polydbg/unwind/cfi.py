@@ -3,6 +3,9 @@
 Source: Breakpad, "Symbol files". The rules give the address of the frame (``.cfa``), the return
 address (``.ra``) and the registers that were saved. A register without a rule was not touched if
 functions must preserve it, and is unknown otherwise.
+
+Some writers of these files lose that the return address of a thread's first function is undefined:
+its rules then lead to what lies at the stack's end. So an address outside known code is a guess.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from polydbg.base.errors import UnwindError
+from polydbg.base.text import address_text
 from polydbg.unwind.frames import FrameTrust
-from polydbg.unwind.method import Callee, Caller, UnwindContext
+from polydbg.unwind.method import Callee, Caller, UnwindContext, code_address
 from polydbg.unwind.postfix import Value, evaluate
 
+_STACK_SIZE: Final = 0x800000
+"""How far above the stack pointer an address is taken for one of the stack: Linux's usual limit."""
 _CFA, _RA, _UNDEFINED = ".cfa", ".ra", ".undef"
 
 
@@ -53,7 +59,7 @@ class CallFrameRules:
             if not isinstance(value, int):
                 raise value
         known = {name: value for name, value in registers.items() if isinstance(value, int)}
-        return Caller(known, FrameTrust.CFI)
+        return Caller(known, _trust(callee, code_address(context, names, known[names.pc]), context))
 
     def _name(self, written: str) -> str:
         name = written.removeprefix("$")
@@ -68,6 +74,21 @@ class CallFrameRules:
             if name in registers:
                 variables[alias] = registers[name]
         return variables
+
+
+def _trust(callee: Callee, address: int, context: UnwindContext) -> FrameTrust:
+    """Return how sure it is that the callee returns to *address*.
+
+    :raises UnwindError: it is on the stack.
+    """
+    if not address or context.is_code(address):
+        return FrameTrust.CFI
+    if callee.sp <= address < callee.sp + _STACK_SIZE:
+        raise UnwindError(
+            f"call frame rules lead to {address_text(address, callee.convention.size)}, "
+            "which is on the stack"
+        )
+    return FrameTrust.NO_MODULE
 
 
 CFI_AMD64: Final = CallFrameRules(

@@ -18,6 +18,7 @@ class FrameTrust(enum.Enum):
     INSTRUCTIONS = "instructions"  # the x86 callee's own prolog or epilog, decoded
     LEAF = "leaf"  # the callee is a leaf: an image with tables has none for it
     WILD_CALL = "wild call"  # the callee is no known code: the return address was on top
+    NO_MODULE = "no module"  # call frame rules led to an address where no module has code
     LINK_REGISTER = "link register"  # lr looked like the return address (ARM64, ARM)
     FRAME_POINTER = "frame pointer"  # the callee's frame pointer looked sane
     SCAN = "scan"  # a word on the stack looked like a return address
@@ -27,6 +28,7 @@ class FrameTrust(enum.Enum):
         """Return whether no table says so: this frame and all that follow may be wrong."""
         return self in (
             FrameTrust.WILD_CALL,
+            FrameTrust.NO_MODULE,
             FrameTrust.LINK_REGISTER,
             FrameTrust.FRAME_POINTER,
             FrameTrust.SCAN,
