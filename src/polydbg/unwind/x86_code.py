@@ -107,7 +107,8 @@ def _step_down(rest: bytes) -> tuple[int, int]:
 class Epilog(msgspec.Struct, frozen=True):
     """How the rest of a function ends: the return address lies at *offset* from the register
     *base* (esp or ebp); *restored* holds registers and where their values lie, in the same terms.
-    *arguments_size* is how many bytes above the return address ``ret n`` takes off. *is_jump_only*
+    *arguments_size* is how many bytes above the return address ``ret n`` takes off. *is_jump*
+    says that a jump ends it, *is_jump_only*
     says that nothing but a jump is left, which may as well go to another part of the function.
     """
 
@@ -115,6 +116,7 @@ class Epilog(msgspec.Struct, frozen=True):
     offset: int
     restored: tuple[tuple[str, str, int], ...]
     arguments_size: int
+    is_jump: bool
     is_jump_only: bool
 
 
@@ -134,7 +136,9 @@ def decode_epilog(code: bytes, leaves: Callable[[int], bool]) -> Epilog | None:
         if is_return or ((released or at == 0) and _is_tail_jump(rest, at, leaves)):
             places = ((name, *place) for name, place in restored.items())
             popped = int.from_bytes(rest[1:3], "little") if rest[:1] == b"\xc2" else 0
-            return Epilog(base, offset, tuple(places), popped, not is_return and not released)
+            return Epilog(
+                base, offset, tuple(places), popped, not is_return, not is_return and not released
+            )
         moved = _moved_stack(rest)
         if moved is not None:
             length, base, offset = moved

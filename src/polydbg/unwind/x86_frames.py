@@ -67,9 +67,8 @@ class X86Frames:
 
     def caller_of(self, callee: Callee, context: UnwindContext) -> Caller | None:
         found = context.win_frame_at(callee.lookup_pc)
-        layout = found[1] if found is not None else None
         if not callee.is_return_address:
-            caller = _from_epilog(callee, context, layout)
+            caller = _from_epilog(callee, context, found)
             if caller is not None:
                 return caller
         if found is None:
@@ -90,8 +89,8 @@ def _position(callee: Callee, context: UnwindContext, start: int, layout: WinFra
     prolog."""
     counted = layout.locals_size + layout.saved_size
     end = start + layout.prolog_size
-    is_inside = not callee.is_return_address and callee.pc < end
-    limit = callee.pc if is_inside else end
+    is_inside = callee.lookup_pc < end
+    limit = _before_call(callee, context) if is_inside else end
     function = context.function_at(callee.lookup_pc)
     if function is not None:
         prolog = _prolog_between(context, function[0], limit)
@@ -104,7 +103,7 @@ def _position(callee: Callee, context: UnwindContext, start: int, layout: WinFra
     if not is_inside:
         return _Position(None, counted, not _may_have_left(callee, context, layout, counted))
     whole = _prolog_between(context, start, end)
-    done = _prolog_between(context, start, callee.pc)
+    done = _prolog_between(context, start, limit)
     if done is None:
         return _Position(None, counted, is_sure=False)
     if _begins_function(start, layout, function, whole):
@@ -115,6 +114,13 @@ def _position(callee: Callee, context: UnwindContext, start: int, layout: WinFra
 
 def _counts_from_ebp(layout: WinFrame) -> bool:
     return words_of(layout.program)[1:2] == ["$ebp"]
+
+
+def _before_call(callee: Callee, context: UnwindContext) -> int:
+    """Return where the callee stands: prologs call helpers that set up frames of handlers or probe
+    the stack; such a return address lies behind five bytes of call."""
+    is_call = callee.is_return_address and code_at(context, callee.pc - 5, 1) == b"\xe8"
+    return callee.pc - 5 if is_call else callee.pc
 
 
 def _may_have_left(callee: Callee, context: UnwindContext, layout: WinFrame, depth: int) -> bool:
@@ -146,13 +152,18 @@ def _begins_function(
     return prolog is not None and (prolog.frame_depth is not None or prolog.depth == counted)
 
 
-def _from_epilog(callee: Callee, context: UnwindContext, layout: WinFrame | None) -> Caller | None:
+def _from_epilog(
+    callee: Callee, context: UnwindContext, found: tuple[int, WinFrame] | None
+) -> Caller | None:
     """Return the caller when the next instructions are the end of a function."""
+    function = context.function_at(callee.pc)
+    layout = found[1] if found is not None else None
+    # A layout's own bounds are those of a part of the function, perhaps.
+    bounds = function or ((found[0] + found[1].rva, found[1].code_size) if found else None)
 
     def leaves(distance: int) -> bool:
-        function = context.function_at(callee.pc)
         target = callee.pc + distance
-        return function is not None and not function[0] <= target < sum(function)
+        return bounds is not None and not bounds[0] <= target < sum(bounds)
 
     epilog = decode_epilog(code_at(context, callee.pc, MAX_EPILOG), leaves)
     if epilog is None:
@@ -165,8 +176,7 @@ def _from_epilog(callee: Callee, context: UnwindContext, layout: WinFrame | None
             return None
         registers[name] = _word(context, callee.registers[base] + offset)
     trust = FrameTrust.INSTRUCTIONS
-    if epilog.is_jump_only:
-        function = context.function_at(callee.pc)
+    if epilog.is_jump_only or (epilog.is_jump and function is None):
         leads_here = calls(context, registers["eip"], function[0]) if function else None
         if not may_return_to(context, registers["eip"]):
             return None
@@ -231,7 +241,7 @@ def _from_program(
     variables[".cbSavedRegs"] = layout.saved_size
     is_sure = position.is_sure
     if ".raSearch" in layout.program:
-        slot = _search(callee, context, position.depth)
+        slot = _search(callee, context, position.depth, is_aligned="@" in layout.program)
         variables[".raSearch"] = variables[".raSearchStart"] = slot.address
         is_sure = is_sure and slot.is_sure
     program = " ".join(_NUMBERED.get(word, word) for word in words_of(layout.program))
@@ -290,8 +300,11 @@ def _saved_by_sizes(
     return {"ebp": ebp} if ebp % 4 == 0 and 0 < ebp - slot < _MAX_DISTANCE else {}
 
 
-def _search(callee: Callee, context: UnwindContext, depth: int) -> _Slot:
-    """Return where the return address lies: in the slot that the sizes name, else above it."""
+def _search(
+    callee: Callee, context: UnwindContext, depth: int, *, is_aligned: bool = False
+) -> _Slot:
+    """Return where the return address lies: in the slot that the sizes name, else above it. Where
+    the frame *is_aligned* the slot may be lower than the return address."""
     start = callee.sp + callee.arguments_size + depth & _MASK
     data = context.memory.read_some(start, _SEARCHED_WORDS * 4)
     words = [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data) - 3, 4)]
@@ -303,7 +316,8 @@ def _search(callee: Callee, context: UnwindContext, depth: int) -> _Slot:
         if not may_return_to(context, word):
             continue
         leads_here = calls(context, word, function[0]) if function is not None else None
-        if leads_here or (number == 0 and leads_here is None and _is_inside_code(context, word)):
+        may_lead_here = leads_here is None and not is_aligned and _is_inside_code(context, word)
+        if leads_here or (number == 0 and may_lead_here):
             return _Slot(start + number * 4, number == 0)
         if likely is None:
             likely = start + number * 4
