@@ -7,6 +7,7 @@ marked, and few. Everything before the first marked frame must equal the record.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import MemoryReadError
 from polydbg.images.pe import PeImage
 from polydbg.symbols.frame_info import WinFrame
@@ -52,6 +54,15 @@ class Machine:
     def __init__(self) -> None:
         self.image = PeImage.from_file(PROGRAMS / "shapes32.dll")
         self.symbols = open_pdb(PROGRAMS / "shapes32.pdb")
+        self._start()
+        self.functions = {item.name: item.rva for item in self.image.exports() if item.name}
+        # Assembled functions have no size in the PDB, but here it is known.
+        starts = {name: self._public(name) for name in (*ASSEMBLED, "asm_halt", "_chkstk")}
+        bounds = [*sorted(starts.values()), max(starts.values()) + 0x20]
+        self.sizes = {start: bounds[bounds.index(start) + 1] - start for start in starts.values()}
+        self.functions |= {name: starts[name] for name in ASSEMBLED}
+
+    def _start(self) -> None:
         self.base = self.image.preferred_base
         self.uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_32)
         self.uc.mem_map(self.base, (self.image.size_of_image + 0xFFF) & ~0xFFF)
@@ -62,12 +73,6 @@ class Machine:
         self.uc.mem_map(SENTINEL, 0x1000)
         self.names = (*REGISTERS, "eip")
         self.numbers = [getattr(x86, f"UC_X86_REG_{name.upper()}") for name in self.names]
-        self.functions = {item.name: item.rva for item in self.image.exports() if item.name}
-        # Assembled functions have no size in the PDB, but here it is known.
-        starts = {name: self._public(name) for name in (*ASSEMBLED, "asm_halt", "_chkstk")}
-        bounds = [*sorted(starts.values()), max(starts.values()) + 0x20]
-        self.sizes = {start: bounds[bounds.index(start) + 1] - start for start in starts.values()}
-        self.functions |= {name: starts[name] for name in ASSEMBLED}
         self.memory = self
         self.address_mask = 0
 
@@ -225,6 +230,55 @@ def test_unmarked_callers_are_right_where_no_code_is_at_hand() -> None:
     total = sum(counts.values())
     assert counts["whole"] / total > 0.81, counts
     assert counts["guess, wrong"] / total < 0.025, counts
+
+
+class OfMicrosoft(Machine):
+    """A program of Microsoft's compiler and its PDB. Its functions run until they touch what is
+    not there."""
+
+    def __init__(self, image: Path) -> None:
+        self.image = PeImage.from_file(image)
+        self.symbols = open_pdb(image.with_suffix(".pdb"))
+        self.sizes = {}
+        self._start()
+        self.uc.mem_map(0, 0x1000)  # fs:0
+        found = self.symbols.symbols_matching("*", CancelToken())
+        self.functions = {
+            f"asm_{each.name}": each.rva for each in found if each.is_code and each.size
+        }
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(
+    "name", ["symbolic-windows/crash.exe", "llvm-pdb/test.exe", "rizin-pdb/SimplePDB.exe"]
+)
+def test_unmarked_callers_of_microsofts_code_are_right(data_dir: Path, name: str) -> None:
+    machine = OfMicrosoft(data_dir / "symbols" / name)
+    counts: Counter[bool] = Counter()
+    for function in machine.functions:
+        seen: set[tuple[int, int]] = set()
+        for a in (1, STACK_BASE + 0x100):
+            # What is not mapped, or not a function of two integers, ends the run.
+            with contextlib.suppress(unicorn.UcError, AssertionError, IndexError):
+                for registers, shadow in machine.run(function, a, 2, seen):
+                    if machine.image_at(registers["eip"]) is None:
+                        break
+                    counts[_leads_right(machine, registers, shadow)] += 1
+    assert counts[False] == 0
+    assert counts[True] > 200
+
+
+def _leads_right(machine: Machine, registers: dict[str, int], shadow: list[Record]) -> bool:
+    """Return whether the frames before the first guess are the real ones. Only pc is compared:
+    helpers of prologs return with another esp."""
+    for frame, record in zip(
+        list(walk(machine, registers, len(shadow) + 1))[1:], reversed(shadow), strict=False
+    ):
+        if frame.trust.is_guess:
+            return True
+        if frame.pc != record.pc:
+            return False
+    return True
 
 
 def _guessed(
