@@ -14,8 +14,8 @@ import sys
 from collections.abc import Iterator
 from functools import lru_cache
 
-ARCH_ARM64, ARCH_X86 = 1, 3
-MODE_ARM, MODE_32, MODE_64 = 0, 1 << 2, 1 << 3
+ARCH_ARM, ARCH_ARM64, ARCH_X86 = 0, 1, 3
+MODE_ARM, MODE_32, MODE_64, MODE_THUMB = 0, 1 << 2, 1 << 3, 1 << 4
 
 _LIBRARY_NAMES = {"win32": "capstone.dll", "darwin": "libcapstone.dylib"}
 

@@ -1,8 +1,8 @@
-"""Machine instructions as WinDbg prints them, for x64, x86 and ARM64.
+"""Machine instructions as WinDbg prints them, for x64, x86, ARM64, ARM and Thumb.
 
 Bytes in, records out; names of addresses come from a callback, so this module knows nothing of
 symbols. Decoding is capstone's, the text is rewritten into the engine's notation by
-:mod:`polydbg.arch.disassembly_x86` and :mod:`polydbg.arch.disassembly_arm64`. Its
+the modules ``polydbg.arch.disassembly_*``. Its
 library is loaded when the first byte is decoded.
 """
 
@@ -15,13 +15,16 @@ from typing import Protocol
 import msgspec
 
 from polydbg.arch.capstone_library import (
+    ARCH_ARM,
     ARCH_ARM64,
     ARCH_X86,
     MODE_32,
     MODE_64,
     MODE_ARM,
+    MODE_THUMB,
     CapstoneLibrary,
 )
+from polydbg.arch.disassembly_arm import ArmText, flow_of
 from polydbg.arch.disassembly_arm64 import Arm64Text
 from polydbg.arch.disassembly_operands import (
     MemoryOperand,
@@ -54,7 +57,17 @@ __all__ = [
     "target_suffix",
 ]
 
-ARCHITECTURES = ("amd64", "x86", "arm64")
+ARCHITECTURES = ("amd64", "x86", "arm64", "arm", "thumb")
+"""What is decoded; ``arm`` is the 32-bit instruction set A32, ``thumb`` T32."""
+
+_ENGINES = {
+    "amd64": (ARCH_X86, MODE_64),
+    "x86": (ARCH_X86, MODE_32),
+    "arm64": (ARCH_ARM64, MODE_ARM),
+    "arm": (ARCH_ARM, MODE_ARM),
+    "thumb": (ARCH_ARM, MODE_THUMB),
+}
+_UNITS = {"arm64": 4, "arm": 4, "thumb": 2}
 UNDECODABLE = "???"
 LONGEST_INSTRUCTION = 15
 _CHUNK = 64  # instructions decoded in one call of capstone
@@ -63,34 +76,37 @@ _CHUNK = 64  # instructions decoded in one call of capstone
 class Instruction(msgspec.Struct, frozen=True):
     """One instruction in WinDbg's text.
 
-    What cannot be decoded is a record of one byte (ARM64: one word) with the mnemonic ``???``;
-    memory that cannot be read is for the caller to show (a record with empty *data*).
+    *unit* is what the processor reads at once, in bytes: 1, for ARM64 and ARM 4, for Thumb 2.
+    What cannot be decoded is a record of one unit with the mnemonic ``???``; memory that cannot
+    be read is for the caller to show (a record with empty *data*).
     """
 
     address: int
     data: bytes
     mnemonic: str
     operands: str
-    mnemonic_width: int = 8
+    unit: int = 1
 
     @property
     def text(self) -> str:
         """Return mnemonic and operands, padded as in a listing, without trailing blanks."""
         if not self.operands:
             return self.mnemonic
-        return f"{self.mnemonic:<{self.mnemonic_width - 1}} {self.operands}"
+        return f"{self.mnemonic:<{7 if self.unit == 1 else 11}} {self.operands}"
 
     def row(self, address: str, *, code_bytes: bool = True, columns: int = 16) -> str:
         """Return the row of a listing, behind *address* as text.
 
         The bytes take *columns* (16, or 24 under ``.asm ignore_output_width``) and the mnemonic
-        8; longer bytes push it on and take the room of its padding. ARM64 prints the word and a
-        mnemonic of 12. Empty data are unreadable memory: ``??``.
+        8; longer bytes push it on and take the room of its padding. The ARM processors print
+        their units as numbers and a mnemonic of 12. Empty data are unreadable memory: ``??``.
         """
         if not code_bytes:
             return f"{address} {self.text}"
-        if self.mnemonic_width != 8:
-            return f"{address} {self.data[::-1].hex() or '??':<8} {self.text}"
+        if self.unit != 1:
+            units = (self.data[i : i + self.unit] for i in range(0, len(self.data), self.unit))
+            digits = "".join(unit[::-1].hex() for unit in units)
+            return f"{address} {digits or '??':<8} {self.text}"
         digits = self.data.hex() or "??"
         head = f"{digits:<{columns - 1}} {self.mnemonic}"
         if self.operands:
@@ -150,8 +166,14 @@ _ARM64_JUMPS = _words("br braa brab braaz brabz")
 _ARM64_CALLS = _words("blr blraa blrab blraaz blrabz")
 
 
+def _text_of(arch: str) -> _Text:
+    if arch == "arm64":
+        return Arm64Text()
+    return ArmText() if arch in ("arm", "thumb") else X86Text(32 if arch == "x86" else 64)
+
+
 class Disassembler:
-    """Decodes one architecture: ``"amd64"``, ``"x86"`` or ``"arm64"``.
+    """Decodes one of :data:`ARCHITECTURES`.
 
     :raises ValueError: for another name.
     """
@@ -160,25 +182,20 @@ class Disassembler:
         if arch not in ARCHITECTURES:
             raise ValueError(f"no disassembler for {arch!r}")
         self.arch = arch
-        self._text: _Text = Arm64Text() if arch == "arm64" else X86Text(32 if arch == "x86" else 64)
-        self._unit = 4 if arch == "arm64" else 1
-        self._width = 12 if arch == "arm64" else 8
-        self._mask = 0xFFFFFFFF if arch == "x86" else 0xFFFFFFFFFFFFFFFF
+        self._text = _text_of(arch)
+        self.unit = _UNITS.get(arch, 1)
+        self._mask = (1 << 8 * self.pointer_size) - 1
         self._engine: CapstoneLibrary | None = None
 
     @property
     def pointer_size(self) -> int:
         """Return the size of an address in bytes."""
-        return 4 if self.arch == "x86" else 8
+        return 8 if self.arch in ("amd64", "arm64") else 4
 
     def engine(self) -> CapstoneLibrary:
         """Return the decoder, made at the first use."""
         if self._engine is None:
-            if self.arch == "arm64":
-                self._engine = CapstoneLibrary(ARCH_ARM64, MODE_ARM)
-            else:
-                mode = MODE_32 if self.arch == "x86" else MODE_64
-                self._engine = CapstoneLibrary(ARCH_X86, mode)
+            self._engine = CapstoneLibrary(*_ENGINES[self.arch])
         return self._engine
 
     def decode(
@@ -188,7 +205,7 @@ class Disassembler:
 
         :param count: how many at most; 0 means all.
         """
-        engine, rewrite, width = self.engine(), self._text.rewrite, self._width
+        engine, rewrite, unit = self.engine(), self._text.rewrite, self.unit
         position, left = 0, count if count > 0 else len(data)
         while position < len(data) and left > 0:
             wanted = min(left, _CHUNK)
@@ -200,14 +217,14 @@ class Disassembler:
             ):
                 raw = data[position : position + size]
                 name, text = rewrite(raw, at, mnemonic, operands, symbolize)
-                yield Instruction(at, raw, name, text, width)
+                yield Instruction(at, raw, name, text, unit)
                 position += size
                 left -= 1
             if position == before:  # not even the first could be decoded
-                raw = data[position : position + self._unit]
+                raw = data[position : position + unit]
                 if raw:
                     at = (address + position) & self._mask
-                    yield Instruction(at, raw, UNDECODABLE, "", width)
+                    yield Instruction(at, raw, UNDECODABLE, "", unit)
                     position += len(raw)
                     left -= 1
 
@@ -254,7 +271,7 @@ class Disassembler:
         engine, total = self.engine(), len(window)
         arrives = [False] * total + [True]
         found: int | None = None
-        for offset in range(total - self._unit, -1, -self._unit):
+        for offset in range(total - self.unit, -1, -self.unit):
             chunk = window[offset : offset + LONGEST_INSTRUCTION]
             for _, size, _, _ in engine.disassemble(chunk, first + offset, 1):
                 if offset + size <= total and arrives[offset + size]:
@@ -272,6 +289,9 @@ class Disassembler:
             name = mnemonic.rsplit(" ", 1)[-1]
             if self.arch == "arm64":
                 return self._flow_arm64(name, operands)
+            if self.arch in ("arm", "thumb"):
+                kind, target = flow_of(name, operands)
+                return Flow(FlowKind(kind), self._number(target))
             return self._flow_x86(name, operands)
         return Flow(FlowKind.STOP)
 

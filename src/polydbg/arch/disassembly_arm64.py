@@ -49,12 +49,17 @@ class Arm64Text:
             value = int(parts.pop().lstrip("#"), 0) & 0xFFFFFFFFFFFFFFFF
             name = symbolize(value) if symbolize is not None else None
             target = f"{name} ({self.address(value)})" if name else self.address(value)
-        texts = [_IMMEDIATE.sub(_immediate, part) for part in parts]
+        texts = [immediates_as_hex(part) for part in parts]
         if target:
             texts.append(target)
         return mnemonic.replace("b.", "b", 1) if mnemonic.startswith("b.") else mnemonic, ",".join(
             texts
         )
+
+
+def immediates_as_hex(text: str) -> str:
+    """Return *text* with its immediates in the engine's notation: ``#0x9E0``, ``#5``."""
+    return _IMMEDIATE.sub(_immediate, text)
 
 
 def _immediate(match: re.Match[str]) -> str:

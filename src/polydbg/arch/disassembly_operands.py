@@ -68,7 +68,7 @@ def memory_operands(
     of x64 (x86 shows both) and for ARM64.
     """
     words = instruction.mnemonic.split()
-    if disassembler.arch == "arm64" or not words or words[-1] in _NO_ACCESS:
+    if disassembler.unit != 1 or not words or words[-1] in _NO_ACCESS:
         return []
     if "[" not in instruction.operands or (
         disassembler.arch == "amd64" and words[-1] in _STRING_NAMES

@@ -65,9 +65,38 @@ X86_PARTS = {
 """Sub-registers of x86 by name: ``ax al ah``, ``si``, ``ip``."""
 
 
+def _arm64_parts() -> dict[str, SubRegister]:
+    parts = {f"w{number}": SubRegister(f"x{number}", 0, 32) for number in range(29)}
+    parts |= {"x29": SubRegister("fp", 0, 64), "x30": SubRegister("lr", 0, 64)}
+    parts |= {"w29": SubRegister("fp", 0, 32), "w30": SubRegister("lr", 0, 32)}
+    parts["psr"] = SubRegister("cpsr", 0, 32)
+    for number in range(32):
+        for letter, bits in (("q", 128), ("d", 64), ("s", 32)):
+            parts[f"{letter}{number}"] = SubRegister(f"v{number}", 0, bits)
+    return parts
+
+
+def _arm_parts() -> dict[str, SubRegister]:
+    parts = {f"r{number}": SubRegister(name, 0, 32) for number, name in _ARM_ALIASES}
+    parts["psr"] = SubRegister("cpsr", 0, 32)
+    for number in range(32):
+        parts[f"d{number}"] = SubRegister(f"q{number // 2}", 64 * (number % 2), 64)
+        parts[f"s{number}"] = SubRegister(f"q{number // 4}", 32 * (number % 4), 32)
+    return parts
+
+
+_ARM_ALIASES = ((13, "sp"), (14, "lr"), (15, "pc"))
+ARM64_PARTS, ARM_PARTS = _arm64_parts(), _arm_parts()
+"""Parts and other names of ARM registers: ``w0``, ``x29``, ``d8`` and ``psr``."""
+
+
 def sub_register(name: str, registers: Mapping[str, int]) -> SubRegister | None:
-    """Return the part called *name* of the registers that *registers* are of: x86 or x64."""
-    return (X86_PARTS if "eip" in registers else AMD64_PARTS).get(name)
+    """Return the part called *name* of the registers that *registers* are of."""
+    if "pc" in registers:
+        parts = ARM_PARTS if "r0" in registers else ARM64_PARTS
+    else:
+        parts = X86_PARTS if "eip" in registers else AMD64_PARTS
+    return parts.get(name)
 
 
 class Flag(msgspec.Struct, frozen=True):

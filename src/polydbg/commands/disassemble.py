@@ -24,8 +24,8 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item
 from polydbg.commands.registry import command
-from polydbg.commands.stop_display import RowStyle, code_disassembler, code_row, symbolizer
-from polydbg.engine.code import before, instructions
+from polydbg.commands.stop_display import RowStyle, code_row, symbolizer
+from polydbg.engine.code import before, decoder_at, instructions
 from polydbg.expr.ranges import Range
 
 _DEFAULT_COUNT = 8
@@ -36,7 +36,7 @@ _SEARCH_STEP = 256  # instructions between looks at the cancel token
 def _forward(ctx: CommandContext, found: Range) -> Iterator[Instruction]:
     """Yield the instructions of *found*, and remember where they end."""
     system = ctx.system
-    decoder = code_disassembler(system, found.start)
+    decoder = decoder_at(system, found.start)
     left = found.count
     end = found.start + found.size
     go_on_at(system, found.start)
@@ -97,7 +97,7 @@ def unassemble_backwards(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise cursor.error(
             "Range error", hint=f"ub takes an address and L count, at most {_MAX_BACKWARDS:#x}"
         )
-    decoder, names = code_disassembler(system, found.start), symbolizer(system)
+    decoder, names = decoder_at(system, found.start), symbolizer(system)
     listed: list[Instruction] = []
     end = found.start
     while len(listed) < found.count:
@@ -190,7 +190,7 @@ def _search(
     :raises CommandError: nothing readable is left.
     """
     system, view = ctx.system, ctx.system.code_view
-    decoder = code_disassembler(system, found.start)
+    decoder = decoder_at(system, found.start)
     stream = instructions(system.memory, decoder, found.start, symbolizer(system))
     for number, instruction in enumerate(stream):
         if number % _SEARCH_STEP == 0:

@@ -17,7 +17,8 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
-from polydbg.commands.stop_display import RowStyle, code_disassembler, code_row, symbolizer
+from polydbg.commands.stop_display import RowStyle, code_row, symbolizer
+from polydbg.engine.code import decoder_at
 from polydbg.engine.flow import MAX_INSTRUCTIONS, FlowAnalysis, FunctionCode
 from polydbg.engine.functions import Function, function_at
 
@@ -76,7 +77,7 @@ def _analyse(ctx: CommandContext, address: int, *, several_exits: bool) -> Funct
 
     return FlowAnalysis(
         system.memory,
-        code_disassembler(system, function.start),
+        decoder_at(system, function.start),
         function,
         symbolizer(system),
         step,
@@ -127,7 +128,7 @@ def _listing(ctx: CommandContext, code: FunctionCode, *, by_address: bool) -> It
 
 def _calls(ctx: CommandContext, code: FunctionCode) -> Iterator[Item]:
     yield Text(value=_place_text(ctx, code.function.start))
-    decoder = code_disassembler(ctx.system, code.function.start)
+    decoder = decoder_at(ctx.system, code.function.start)
     found = False
     for block in code.blocks():
         for row in block:
@@ -140,7 +141,7 @@ def _calls(ctx: CommandContext, code: FunctionCode) -> Iterator[Item]:
 
 def _call(ctx: CommandContext, function: Function, row: Instruction) -> FunctionCall:
     system = ctx.system
-    target = code_disassembler(system, row.address).flow(row).target
+    target = decoder_at(system, row.address).flow(row).target
     what = f"unresolvable call: {row.text}"
     if target is None:
         target = _through_pointer(ctx, row)
@@ -163,7 +164,7 @@ def _through_pointer(ctx: CommandContext, row: Instruction) -> int | None:
     Only the dump knows: in the image file, imports are not bound yet.
     """
     system = ctx.system
-    decoder = code_disassembler(system, row.address)
+    decoder = decoder_at(system, row.address)
     pc = "eip" if decoder.pointer_size == 4 else "rip"
     operands = decoder.memory_operands(row, {pc: row.end})
     if len(operands) != 1 or operands[0].address is None:

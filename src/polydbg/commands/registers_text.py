@@ -18,6 +18,9 @@ _ROWS = (
     ("r14", "r15"),
 )
 
+_ARM64_NAMES = (*(f"x{number}" for number in range(29)), "fp", "lr", "sp")
+_ARM_NAMES = (*(f"r{number}" for number in range(13)), "sp", "lr", "pc")
+
 INTEGER_MASK, FLOAT_MASK, SEGMENT_MASK, DEBUG_MASK = 0x3, 0x4, 0x8, 0x20
 XMM_MASK, YMM_MASK, YMM_INTEGER_MASK, XMM_INTEGER_MASK, MMX_MASK = 0x40, 0x200, 0x400, 0x800, 0x10
 VALID_MASK = 0xE7F
@@ -37,15 +40,38 @@ def integer_lines(registers: Mapping[str, int], arch: str = "amd64") -> list[str
             _row(registers, ("eax", "ebx", "ecx", "edx", "esi", "edi"), 8),
             f"{_row(registers, ('eip', 'esp', 'ebp'), 8)} {_flags(registers, arch)}",
         ]
+    if arch == "arm64":
+        rows = [_ARM64_NAMES[i : i + 4] for i in range(0, len(_ARM64_NAMES), 4)]
+        lines = ["  ".join(_cells(registers, row, 16)) for row in rows]
+        return [*lines, f"{'  '.join(_cells(registers, ('pc',), 16))}  {_status(registers, arch)}"]
+    if arch == "arm":
+        rows = [_ARM_NAMES[i : i + 6] for i in range(0, len(_ARM_NAMES), 6)]
+        lines = [_row(registers, row, 8) for row in rows]
+        return [*lines[:-1], f"{lines[-1]} {_status(registers, arch)}"]
     if arch != "amd64":
         names = [n for n in registers if not _NOT_GENERAL.fullmatch(n)]
-        digits = 8 if arch == "arm" else 16
-        return [_row(registers, names[i : i + 4], digits) for i in range(0, len(names), 4)]
+        return [_row(registers, names[i : i + 4], 16) for i in range(0, len(names), 4)]
     return [*(_row(registers, row, 16) for row in _ROWS), _flags(registers, arch)]
 
 
 def _row(registers: Mapping[str, int], names: Sequence[str], digits: int) -> str:
-    return " ".join(f"{n:>3}={hex_or_unknown(registers.get(n), digits)}" for n in names)
+    return " ".join(_cells(registers, names, digits))
+
+
+def _cells(registers: Mapping[str, int], names: Sequence[str], digits: int) -> list[str]:
+    return [f"{n:>3}={hex_or_unknown(registers.get(n), digits)}" for n in names]
+
+
+def _status(registers: Mapping[str, int], arch: str) -> str:
+    """Return ARM's status register: its condition flags by letter, then the exception level
+    (ARM64), or the instruction set."""
+    value = registers.get("cpsr")
+    if value is None:
+        return "psr=????????"
+    flags = "NZCV" if arch == "arm64" else "NZCVQ"
+    letters = "".join(c if value >> 31 - i & 1 else "-" for i, c in enumerate(flags))
+    mode = f"EL{value >> 2 & 3}" if arch == "arm64" else "Thumb" if value & 0x20 else "ARM"
+    return f"psr={value:08x} {letters} {mode}"
 
 
 def _flags(registers: Mapping[str, int], arch: str) -> str:

@@ -8,7 +8,6 @@ import msgspec
 
 from polydbg.arch.disassembly import (
     LONGEST_INSTRUCTION,
-    Disassembler,
     Instruction,
     Symbolizer,
     append_suffix,
@@ -20,7 +19,7 @@ from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.registers_text import block_lines
-from polydbg.engine.code import disassembler
+from polydbg.engine.code import decoder_at
 from polydbg.engine.session import System
 from polydbg.engine.settings import Settings
 from polydbg.engine.stack import inlined_place
@@ -73,15 +72,6 @@ class RowStyle(msgspec.Struct, frozen=True):
             columns=24 if "ignore_output_width" in options else 16,
             lines=settings.lines and (lines or "source_line" in options),
         )
-
-
-def code_disassembler(system: System, address: int) -> Disassembler:
-    """Return the disassembler for the code at *address*: in a 64-bit dump of a 32-bit process
-    that of its module's image, whatever the effective machine.
-
-    :raises UnsupportedOperation: there is none.
-    """
-    return disassembler(system.machine_at(address))
 
 
 def symbolizer(system: System) -> Symbolizer:
@@ -138,7 +128,7 @@ def instruction_at(
 ) -> InstructionRow:
     """Return the instruction at *address*; with *registers* its effective address is shown."""
     data = system.memory.read_some(address, LONGEST_INSTRUCTION)
-    decoder = code_disassembler(system, address)
+    decoder = decoder_at(system, address)
     names = symbolizer(system)
     found = decoder.decode_one(data, address, names) if data else None
     if found is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +18,10 @@ from polydbg.arch.disassembly import (
 from polydbg.base.errors import UnsupportedOperation
 from polydbg.memory.space import AddressSpace
 
+if TYPE_CHECKING:
+    from polydbg.engine.session import System
+
+_THUMB_BIT = 0x20  # of cpsr
 _FIRST_READ, _READ = 0x80, 0x1000
 _MAX_HOLES = 64
 _FAR_ANCHOR = 1 << 14  # bytes that can be decoded in a few hundredths of a second
@@ -34,10 +39,32 @@ def disassembler(arch: str) -> Disassembler:
         if arch not in ARCHITECTURES:
             raise UnsupportedOperation(
                 f"code of {arch} is not decoded by this version",
-                hint="amd64, x86 and arm64 are; registers, memory and modules work",
+                hint="amd64, x86, arm64 and arm are; registers, memory and modules work",
             )
         _DISASSEMBLERS[arch] = Disassembler(arch)
     return _DISASSEMBLERS[arch]
+
+
+def decoder_at(system: System, address: int) -> Disassembler:
+    """Return the disassembler for the code at *address*: that of its module's image where a
+    process has code of two processors, Thumb where ARM code is that.
+
+    :raises UnsupportedOperation: there is none.
+    """
+    machine = system.machine_at(address)
+    return disassembler("thumb" if machine == "arm" and is_thumb(system, address) else machine)
+
+
+def is_thumb(system: System, address: int) -> bool:
+    """Return whether ARM code at *address* is Thumb: bit 0 says so, Windows has nothing else, and
+    for the rest the state of the current thread is the likeliest."""
+    if address & 1:
+        return True
+    module = system.modules.at(address)
+    image = system.modules.image(module) if module is not None else None
+    if image is not None and image.machine == "arm":
+        return True
+    return bool(system.scope_registers().get("cpsr", 0) & _THUMB_BIT)
 
 
 class CodeView(msgspec.Struct, eq=False):
@@ -74,12 +101,12 @@ def instructions(
     Where nothing can be read, every address is an instruction without data.
     """
     limit = 1 << 8 * decoder.pointer_size
-    size, width = _FIRST_READ, 12 if decoder.arch == "arm64" else 8
-    step = 4 if decoder.arch == "arm64" else 1
+    size, step = _FIRST_READ, decoder.unit
+    address -= address % step  # bit 0 of the address of a Thumb function says that it is one
     while address < limit:
         data = memory.read_some(address, min(size, limit - address))
         if not data:
-            yield Instruction(address, b"", UNDECODABLE, "", width)
+            yield Instruction(address, b"", UNDECODABLE, "", step)
             address += step
             continue
         # The last instruction may be cut off by the end of what was read.

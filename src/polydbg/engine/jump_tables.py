@@ -53,7 +53,7 @@ def jump_targets(
     *others* is what is known of the rest of the function. ``None``: out of the function, through
     a pointer at a fixed address (an import) or as a tail call. ``[]``: not known.
     """
-    if decoder.arch == "arm64":
+    if decoder.unit != 1:
         return []
     # Without names, so that the operands are numbers.
     bare = [_bare(decoder, row) for row in history]
