@@ -9,9 +9,12 @@ addresses. Where we differ, a table says why, and what the bytes show is asserte
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +25,7 @@ import pytest
 from polydbg.engine.session import Session, System
 from polydbg.engine.stack import StackFrame
 from polydbg.symbols.store import SymbolPath
+from polydbg.targets.crash_report import crash_report
 from polydbg.targets.target import ThreadInfo
 from polydbg.targets.wow64 import x86_registers
 from polydbg.unwind.calls import ends_with_call
@@ -30,6 +34,7 @@ from polydbg.unwind.frames import FrameTrust
 pytestmark = pytest.mark.corpus
 
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"  # as in conftest.py
+CACHED_PACKAGES = Path(__file__).resolve().parents[2] / "benchmarks" / ".cache" / "npm"
 SYMBOLS = {
     "breakpad/linux_null_read_av": "breakpad",
     "breakpad/minidump2": "breakpad",
@@ -39,6 +44,23 @@ SYMBOLS = {
     "symbolicator/windows": "symbolic-windows",
 }
 """Where the symbols lie that lldb was given."""
+SYMBOL_FILES = {
+    ("linux_inline", "BBA6FA10B8AAB33D00000000000000000"): (
+        "breakpad/linux_inline/BBA6FA10B8AAB33D00000000000000000/linux_inline.new.sym",
+        "",
+    ),
+    ("crash", "C0BCC3F19827FE653058404B2831D9E60"): ("symbolic-linux/crash.sym", ""),
+    ("crash.pdb", "3249D99D0C4049318610F4E4FB0B69361"): ("symbolic-windows/crash.sym", ""),
+    ("crash_linux", "D2554CDB926136C4B9766A086583B9B50"): (
+        "symbolic-minidump/crash_linux.sym",
+        "MODULE Linux x86_64 D2554CDB926136C4B9766A086583B9B50 crash_linux\n",
+    ),
+    ("crash_macos", "3F58BC3DEABE3361B5FB52A6762985980"): (
+        "symbolic-minidump/crash_macos.sym",
+        "MODULE mac x86_64 3F58BC3DEABE3361B5FB52A6762985980 crash_macos\n",
+    ),
+}
+"""Name and id of a module -> its symbol file, and the line at its head that it lacks."""
 
 
 class PeerFrame(NamedTuple):
@@ -51,10 +73,10 @@ class PeerFrame(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Why lldb's stack is not ours, of *threads* as it counts them.
+    """Why the stacks of *threads*, as lldb counts them, are not ours.
 
     *ours* and *theirs* are indices of the frames that only one side has; the rest must agree as far
-    as *until*, an index into lldb's stack.
+    as *until*, an index into their stack.
     """
 
     why: str
@@ -65,7 +87,7 @@ class Difference(NamedTuple):
 
 
 _ONE, _NONE = frozenset((1,)), frozenset[int]()
-NO_FRAME_YET = "the word on top of the stack follows a call; lldb takes the frame pointer's chain"
+NO_FRAME_YET = "the word on top of the stack follows a call; others take the frame pointer's chain"
 JUMPED = "lldb takes the word on top of the stack, an address of the stack, for a return address"
 MACH = "lldb shows zeros for macOS dumps by Breakpad: contexts have the flag of the processor alone"
 STALE = "the thread runs 32-bit code: lldb shows what its last system call, long over, left behind"
@@ -84,6 +106,9 @@ DIFFERENCES = {
         "the dump has two bytes for the registers: lldb shows -1, we show no stack", _ONE, until=0
     ),
 }
+CONFIRMED = {0x76E75DC0}
+"""Frames without a mark that others do not find without symbols: Symbolicator, with Microsoft's
+symbols, has this one of ``symbolicator/windows``."""
 COUNTS: Counter[tuple[str, str, str]] = Counter()
 """(judge, processor, outcome) -> frames."""
 
@@ -142,9 +167,7 @@ def lldb_stacks(text: str) -> dict[int, list[PeerFrame]]:
             r"[^`]*`(.*?)(?: \+ \d+)?(?: at [^:]+:(\d+)(?::\d+)?)?", found[2] or ""
         )
         function, at = (words[1], int(words[2] or 0)) if words else ("", 0)
-        stacks[max(stacks)].append(
-            PeerFrame(int(found[1], 16), False, re.sub(r"\(.*\)$", "", function), at)
-        )
+        stacks[max(stacks)].append(PeerFrame(int(found[1], 16), False, function, at))
     return stacks
 
 
@@ -170,17 +193,17 @@ def test_lldb(output: str, data_dir: Path) -> None:
             theirs = left[: found.until]
         assert [row.frame.pc for row in ours[: len(theirs)]] == [row.pc for row in theirs], number
         COUNTS["lldb", system.machine, "equal"] += len(theirs)
-        if with_symbols:
-            check_names(ours, theirs)
+        for row, peer in zip(ours, theirs, strict=False):
+            check_name(row, peer)
     session.close()
 
 
-def check_names(ours: list[StackFrame], theirs: list[PeerFrame]) -> None:
-    for row, peer in zip(ours, theirs, strict=False):
-        if row.place.symbol and peer.function:
-            assert row.place.symbol == peer.function
-        if row.line and peer.line:
-            assert row.line == peer.line
+def check_name(row: StackFrame, peer: PeerFrame) -> None:
+    """Names as far as both sides have them; theirs may have parameters."""
+    if row.place.symbol and peer.function:
+        assert row.place.symbol in (peer.function, re.sub(r"\(.*\)$", "", peer.function))
+    if row.line and peer.line:
+        assert row.line == peer.line
 
 
 def check_difference(
@@ -230,17 +253,19 @@ def json_stacks(text: str) -> dict[int, list[PeerFrame]]:
 def text_stacks(text: str) -> dict[int, list[PeerFrame]]:
     """Return the stacks of rust-minidump's or Breakpad's text by thread id, else by number."""
     stacks: dict[int, list[PeerFrame]] = {}
-    parts = re.split(r"^Thread (\d+) .*?(?:tid: (\d+))?$", text, flags=re.M)
+    parts = re.split(r"^Thread (\d+)\b.*?(?:tid: (\d+))?$", text, flags=re.M)
     for number, tid, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
         frames = stacks[int(tid or number)] = []
         for words, values, how in re.findall(
             r"^ ?\d+  (.*)\n((?: +\w+ = 0x.*\n)+) +Found by: (.*)$", body, re.M
         ):
             place = re.fullmatch(r"[^!]*!(.*?)(?: \+ 0x\w+)?(?: \[.* : (\d+).*\])?", words)
-            pc = re.search(r"[er]ip = 0x(\w+)", values)
+            pc = re.search(r"\b(?:[er]ip|pc) = 0x(\w+)", values)
             assert pc is not None
             function, line = (place[1], int(place[2] or 0)) if place else ("", 0)
-            frames.append(PeerFrame(int(pc[1], 16), "scanning" in how, function, line))
+            frames.append(
+                PeerFrame(int(pc[1], 16), "scanning" in how or "leaf" in how, function, line)
+            )
     return stacks
 
 
@@ -305,14 +330,75 @@ def test_snapshots(snapshot: str, data_dir: Path) -> None:
 
 
 def compare(judge: str, system: System, ours: list[StackFrame], theirs: list[PeerFrame]) -> None:
+    """Frame by frame until one side scans. Beyond that nothing of ours may be without a mark."""
+    index = 0
     for index, (row, peer) in enumerate(zip(ours, theirs, strict=False)):
         if peer.is_scan or row.trust is FrameTrust.SCAN:
             COUNTS[judge, system.machine, "guessed by either"] += len(theirs) - index
-            return
+            break
         assert peer.pc in (row.frame.pc, row.frame.lookup_pc), index
-        if row.place.symbol and peer.function:
-            assert row.place.symbol == peer.function
-        if row.line and peer.line:
-            assert row.line == peer.line
+        check_name(row, peer)
         COUNTS[judge, system.machine, "equal"] += 1
-    assert len(ours) >= len(theirs)
+    else:
+        index = len(theirs)
+        assert all(peer.is_scan for peer in theirs[len(ours) :])
+    unmarked = list(itertools.takewhile(lambda row: not row.trust.is_guess, ours))
+    assert {row.frame.pc for row in unmarked[max(index, 1) :]} <= CONFIRMED
+
+
+# minidump_stackwalk, run
+
+
+@pytest.fixture(scope="module")
+def stackwalk() -> str:
+    """Breakpad's program, from PATH or where ``.ci/peers.sh`` puts the npm package that has it."""
+    cached = CACHED_PACKAGES / "node_modules/minidump/bin/linux-x64/minidump_stackwalk"
+    program = shutil.which("minidump_stackwalk") or (str(cached) if cached.exists() else None)
+    if program is None:
+        pytest.skip("minidump_stackwalk is not installed (.ci/peers.sh)")
+    return program
+
+
+@pytest.fixture(scope="module")
+def stores(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Folders laid out as Breakpad wants them: ``NAME/ID/NAME.sym``."""
+    symbols, made = data_dir / "symbols", tmp_path_factory.mktemp("store")
+    for (name, ident), (file, header) in SYMBOL_FILES.items():
+        folder = made / name / ident
+        folder.mkdir(parents=True)
+        text = (symbols / file).read_bytes()
+        (folder / f"{name.removesuffix('.pdb')}.sym").write_bytes(header.encode() + text)
+    return [symbols / "breakpad", symbols / "rust-minidump", made]
+
+
+def _dumps() -> list[str]:
+    folder = Path(os.environ.get("POLYDBG_DATA") or DEFAULT_DATA) / "minidump"
+    found = sorted(folder.rglob("*.dmp"))
+    return [path.relative_to(folder).as_posix().removesuffix(".dmp") for path in found]
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("name", _dumps())
+def test_minidump_stackwalk(name: str, data_dir: Path, stackwalk: str, stores: list[Path]) -> None:
+    """Every thread with every Breakpad file at hand, except the thread that wrote the dump."""
+    path = data_dir / "minidump" / f"{name}.dmp"
+    argv = [stackwalk, str(path), *map(str, stores)]
+    text = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    stacks = text_stacks(text)
+    session = Session()
+    session.settings.symbol_path = SymbolPath.parse(";".join(map(str, stores)))
+    system = session.open_dump(str(path))
+    report = crash_report(system.target)
+    info = report.breakpad_info if report is not None else None
+    writer = info.dump_thread_id if info is not None else None
+    threads = [thread for thread in system.threads if thread.id != writer]
+    assert sorted(stacks) == list(range(len(threads)))
+    for number, thread in enumerate(threads):
+        theirs = stacks[number]
+        ours, found = stack_of(session, system, thread), DIFFERENCES.get(name)
+        if found and found.why == NO_FRAME_YET and thread.ordinal + 1 in found.threads:
+            check_difference(system, found, ours, theirs)
+            ours = [row for index, row in enumerate(ours) if index not in found.ours]
+            COUNTS["minidump_stackwalk", system.machine, "explained"] += len(found.ours)
+        compare("minidump_stackwalk", system, ours, theirs)
+    session.close()
