@@ -39,7 +39,7 @@ class ArmMachine:
         self.machine = machine
         self.address_mask = 0
         self.memory = self
-        self.halts: set[int] = set()
+        self.fault = 0  # where an access failed
         if machine == "arm64":
             self._open_arm64()
         else:
@@ -145,11 +145,15 @@ class ArmMachine:
             if (pc, len(shadow)) not in seen:
                 seen.add((pc, len(shadow)))
                 yield {**self.registers(), "pc": pc}, shadow
-            if pc in self.halts or self._is_halt(pc):
+            if self._is_halt(pc):
                 return
             call = self._call_length(pc)
             kept, sp = (self._kept(), self.uc.reg_read(self.numbers["sp"])) if call else ({}, 0)
-            self.uc.emu_start(pc | thumb, 0, count=1)
+            try:
+                self.uc.emu_start(pc | thumb, 0, count=1)
+            except unicorn.UcError:
+                self.fault = pc
+                return
             after = pc + call
             pc = self.uc.reg_read(self.numbers["pc"]) & ~thumb
             now = self.uc.reg_read(self.numbers["sp"])
@@ -234,3 +238,17 @@ def check(machine: ArmMachine, registers: dict[str, int], shadow: list[Record]) 
         assert known == record.kept, what
         assert set(frame.registers) == expected
     assert callers[-1].pc == SENTINEL
+
+
+@pytest.mark.corpus
+def test_the_sample_of_arm64_up_to_its_crash(data_dir: Path) -> None:
+    """The sample, compiled by someone else, runs from its entry to the write to address 8."""
+    emulator = ArmMachine(data_dir / "samples/win/bin/tiny_arm64.exe", "arm64")
+    seen: set[tuple[int, int]] = set()
+    deepest = 0
+    for registers, shadow in emulator.run(emulator.image.entry_point, (), seen):
+        check(emulator, registers, shadow)
+        deepest = max(deepest, len(shadow))
+    assert emulator.fault
+    assert deepest == 3  # start, sum_shapes, area_of
+    assert len(seen) > 40
