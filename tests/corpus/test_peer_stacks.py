@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ from polydbg.unwind.frames import FrameTrust
 pytestmark = pytest.mark.corpus
 
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"  # as in conftest.py
+LIMIT = 600
 CACHED_PACKAGES = Path(__file__).resolve().parents[2] / "benchmarks" / ".cache" / "npm"
 SYMBOLS = {
     "breakpad/linux_null_read_av": "breakpad",
@@ -144,30 +145,37 @@ def stack_of(session: Session, system: System, thread: ThreadInfo) -> list[Stack
         registers = x86_registers(system.target, thread)  # what lldb shows of WOW64
     elif event is not None and event.thread_id == thread.id:
         registers = system.target.exception_registers() or registers
-    return [row for row in session.stack(system, registers, 600) if not row.is_inline]
+    return [row for row in session.stack(system, registers, LIMIT) if not row.is_inline]
 
 
 # lldb
 
 
 def lldb_stacks(text: str) -> dict[int, list[PeerFrame]]:
-    """Return the physical frames of ``bt all`` by lldb's number of the thread."""
+    """Return the physical frames of ``bt all`` by lldb's number of the thread.
+
+    Of a frame with inlined calls the first row has the pc; the others have made-up addresses.
+    """
     stacks: dict[int, list[PeerFrame]] = {}
-    block = text.split("\n(lldb) bt all\n")[1].split("\n(lldb)")[0]
-    if block.startswith("error: "):
-        return {}  # the dump has no threads
+    block = text.split("(lldb) bt all\n")[1].split("\n(lldb)")[0]
+    inner = 0
     for line in block.splitlines():
+        if not line or line.startswith(("error: ", "[exit ")):
+            continue  # the dump has no threads; or lldb cannot read all of MinGW's DWARF
         found = re.match(r"[ *] thread #(\d+)", line)
         if found:
             stacks[int(found[1])] = []
             continue
         found = re.match(r"[ *]+ frame #\d+: 0x([0-9a-f]+)(?: (.*))?$", line)
         assert found is not None, line
-        words = re.fullmatch(
-            r"[^`]*`(.*?)(?: \+ \d+)?(?: at [^:]+:(\d+)(?::\d+)?)?", found[2] or ""
-        )
+        pc, inner = inner or int(found[1], 16), 0
+        if " [inlined] " in line:
+            inner = pc
+            continue
+        name = r"[^`]*`(.*?)(?: \+ \d+)?(?: at [^:]+:(\d+)(?::\d+)?)?"
+        words = re.fullmatch(name, found[2] or "")
         function, at = (words[1], int(words[2] or 0)) if words else ("", 0)
-        stacks[max(stacks)].append(PeerFrame(int(found[1], 16), False, function, at))
+        stacks[max(stacks)].append(PeerFrame(pc, False, function, at))
     return stacks
 
 
@@ -402,3 +410,99 @@ def test_minidump_stackwalk(name: str, data_dir: Path, stackwalk: str, stores: l
             COUNTS["minidump_stackwalk", system.machine, "explained"] += len(found.ours)
         compare("minidump_stackwalk", system, ours, theirs)
     session.close()
+
+
+# lldb, run over the samples with their images
+
+
+LEAF = (
+    "the function in front has no unwind entry, so it is a leaf; lldb follows rbp and skips callers"
+)
+WILD = "the call led to no code; lldb follows rbp and skips the caller"
+RAISED = "for RaiseException as first frame lldb takes DWARF and not the unwind codes (rsp + 224)"
+
+SAMPLE_DIFFERENCES = {
+    ("faults-abort", 1): RAISED,
+    ("figures-throw", 1): RAISED,
+    ("shelf", 1): RAISED,
+    ("shelf.wine", 1): RAISED,
+    ("faults-privileged", 1): LEAF,
+    ("faults-nx", 1): WILD,
+    ("loader-stale", 1): WILD,
+    ("loader-stale-unloaded", 1): WILD,
+}
+"""Dump and thread as lldb counts -> why its stack is not ours; test_sample_truth.py has the true
+chains of these, and the engine's transcript that of figures-throw."""
+
+
+def _samples() -> list[str]:
+    folder = Path(os.environ.get("POLYDBG_DATA") or DEFAULT_DATA) / "samples/win/dumps"
+    return sorted(path.name.split(".dmp")[0] for path in folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def lldb_of_samples(data_dir: Path, sample_dump: Callable[[str], Path]) -> dict[str, str]:
+    """What lldb says of each sample: one run over all of them."""
+    program = shutil.which("lldb-19") or shutil.which("lldb")
+    if program is None:
+        pytest.skip("lldb is not installed (.ci/peers.sh)")
+    folder = data_dir / "samples" / "win"
+    commands = [
+        "settings set symbols.enable-external-lookup false",
+        f"settings set target.exec-search-paths {folder / 'bin'} {folder / 'wine'}",
+        "platform select remote-windows",
+    ]
+    for name in _samples():
+        commands += [f"target create --core {sample_dump(name)}", "bt all"]
+    argv = [program, "--no-lldbinit", "--batch"]
+    for command in commands:
+        argv += ["-o", command]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
+    parts = done.stdout.split("(lldb) target create --core ")[1:]
+    return dict(zip(_samples(), parts, strict=True))
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("name", _samples())
+def test_lldb_on_samples(
+    name: str,
+    data_dir: Path,
+    sample_dump: Callable[[str], Path],
+    lldb_of_samples: dict[str, str],
+) -> None:
+    folder = data_dir / "samples" / "win"
+    session = Session()
+    session.settings.symbol_path = SymbolPath.parse(str(folder / "bin"))
+    session.settings.image_path = SymbolPath.parse(f"{folder / 'bin'};{folder / 'wine'}")
+    system = session.open_dump(str(sample_dump(name)))
+    stacks = lldb_stacks(lldb_of_samples[name])
+    assert len(stacks) == len(system.threads)
+    for number, thread in enumerate(system.threads, 1):
+        ours, theirs = stack_of(session, system, thread), stacks[number][:LIMIT]
+        pcs = [row.frame.pc for row in ours]
+        why = SAMPLE_DIFFERENCES.get((name, number))
+        if not ours:  # Wine has no registers of the thread that writes
+            assert [peer.pc for peer in theirs] == [(1 << 64) - 1]
+        elif why is None:
+            unmarked = list(itertools.takewhile(lambda row: not row.trust.is_guess, ours))
+            assert len(unmarked) <= len(theirs)
+            assert pcs[: len(theirs)] == [peer.pc for peer in theirs]
+            COUNTS["lldb, samples", system.machine, "equal"] += len(theirs)
+        else:
+            check_sample_difference(why, ours, theirs)
+            COUNTS["lldb, samples", system.machine, "equal"] += 1
+            COUNTS["lldb, samples", system.machine, "explained"] += len(pcs) - 1
+    session.close()
+
+
+def check_sample_difference(why: str, ours: list[StackFrame], theirs: list[PeerFrame]) -> None:
+    pcs = [row.frame.pc for row in ours]
+    assert pcs[0] == theirs[0].pc
+    assert pcs[1] != theirs[1].pc
+    if why == RAISED:
+        assert ours[1].trust is FrameTrust.UNWIND_INFO
+        assert ours[1].frame.sp == ours[0].frame.sp + 224
+    else:
+        assert ours[1].trust is (FrameTrust.LEAF if why == LEAF else FrameTrust.WILD_CALL)
+        rest = iter(pcs)
+        assert all(peer.pc in rest for peer in theirs)  # in this order
