@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from polydbg.engine.session import Session, System
-from polydbg.engine.stack import StackFrame
+from polydbg.engine.stack import StackFrame, _UnwindView
 from polydbg.symbols.store import SymbolPath
 from polydbg.targets.crash_report import crash_report
 from polydbg.targets.target import ThreadInfo
 from polydbg.targets.wow64 import x86_registers
-from polydbg.unwind.calls import ends_with_call
+from polydbg.unwind.calls import code_before, ends_with_call
 from polydbg.unwind.frames import FrameTrust
 
 pytestmark = pytest.mark.corpus
@@ -409,6 +409,41 @@ def test_minidump_stackwalk(name: str, data_dir: Path, stackwalk: str, stores: l
             ours = [row for index, row in enumerate(ours) if index not in found.ours]
             COUNTS["minidump_stackwalk", system.machine, "explained"] += len(found.ours)
         compare("minidump_stackwalk", system, ours, theirs)
+    session.close()
+
+
+# Frames of dumps that no other tool walks
+
+
+FULL = {
+    ("kdlib/stacktest_wow64.dmp.xz", "x86"): "kdlib/stacktest_wow64",
+    ("kdlib/stacktest_wow64.dmp.xz", "amd64"): "kdlib/stacktest_wow64",
+    ("kdlib/stacktest_x64_release.userdump.xz", "amd64"): "kdlib/stacktest_x64_release",
+}
+
+
+@pytest.mark.parametrize(("file", "machine"), FULL)
+def test_frames_without_a_mark_return_behind_a_call(
+    file: str, machine: str, data_dir: Path
+) -> None:
+    session = Session()
+    symbols = data_dir / "symbols" / FULL[file, machine]
+    session.settings.symbol_path = SymbolPath.parse(str(symbols))
+    system = session.open_dump(str(data_dir / "minidump" / file))
+    if system.machine != machine:
+        system.select_machine(machine)
+    view = _UnwindView(system)
+    checked = 0
+    for thread in system.threads:
+        rows = session.stack(system, system.thread_registers(thread), LIMIT)
+        for row in itertools.takewhile(lambda row: not row.trust.is_guess, rows):
+            if row.frame.is_return_address and not row.is_inline:
+                code = code_before(view, row.frame.pc)
+                assert len(code) == 7
+                assert ends_with_call(code), hex(row.frame.pc)
+                checked += 1
+    COUNTS["behind a call", machine, "equal"] += checked
+    assert checked >= 10
     session.close()
 
 
