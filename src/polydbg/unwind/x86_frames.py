@@ -317,8 +317,12 @@ def _search(
             continue
         leads_here = calls(context, word, function[0]) if function is not None else None
         may_lead_here = leads_here is None and not is_aligned and _is_inside_code(context, word)
-        if leads_here or (number == 0 and may_lead_here):
+        if leads_here:
             return _Slot(start + number * 4, number == 0)
+        if number == 0 and may_lead_here:
+            # A pushed value can look like it, too: then the real one follows.
+            others = () if callee.is_return_address else words[1:]
+            return _Slot(start, not any(may_return_to(context, other) for other in others))
         if likely is None:
             likely = start + number * 4
     if likely is None:

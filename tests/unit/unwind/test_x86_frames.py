@@ -14,6 +14,7 @@ from polydbg.unwind.walker import walk
 STACK = 0x20000
 CODE = 0x401000
 FUNCTION = CODE + 0x20  # 0x40 bytes
+INNER = CODE + 0x60  # called by FUNCTION
 CALLER = CODE + 0x100
 EBP_FRAME = "$T0 $ebp = $eip $T0 4 + ^ = $ebp $T0 ^ = $esp $T0 8 + ="
 BY_ESP = "$T0 .raSearch = $eip $T0 ^ = $esp $T0 4 + ="
@@ -63,6 +64,8 @@ class Context:
         return False
 
     def function_at(self, address: int) -> tuple[int, int] | None:
+        if address == INNER:
+            return INNER, 0x10
         inside = self.has_function and FUNCTION <= address < FUNCTION + 0x40
         return (FUNCTION, 0x40) if inside else None
 
@@ -151,19 +154,18 @@ def test_no_return_address_is_said() -> None:
 
 
 def test_arguments_of_the_callee_are_not_counted_by_the_caller() -> None:
-    inner = CODE + 0x60
     context = Context([FUNCTION + 0x10, 5, 6, 9, CALLER + 5, 9])
-    context.put(FUNCTION + 0x0B, b"\xe8" + (inner - FUNCTION - 0x10).to_bytes(4, "little"))
+    context.put(FUNCTION + 0x0B, b"\xe8" + (INNER - FUNCTION - 0x10).to_bytes(4, "little"))
     outer = layout(BY_ESP, locals_size=4)
     leaf = layout(BY_ESP, parameters_size=8)
 
     def win_frame_at(address: int) -> tuple[int, WinFrame] | None:
-        if address == inner:
+        if address == INNER:
             return CODE, leaf
         return (CODE, outer) if FUNCTION <= address < FUNCTION + 0x40 else None
 
     context.win_frame_at = win_frame_at  # type: ignore[method-assign]
-    found = frames(context, eip=inner)
+    found = frames(context, eip=INNER)
     assert [(f.pc, f.trust) for f in found[1:3]] == [
         (FUNCTION + 0x10, FrameTrust.FRAME_DATA),
         (CALLER + 5, FrameTrust.FRAME_DATA),
@@ -305,3 +307,15 @@ def test_a_wild_call_left_its_return_address_on_top() -> None:
     assert (found[1].pc, found[1].sp) == (CALLER + 5, STACK + 4)
     assert found[1].trust is FrameTrust.WILD_CALL
     assert found[1].registers["ebp"] == STACK + 8
+
+
+def test_an_indirect_call_with_another_return_address_behind_is_a_guess() -> None:
+    """What a frameless function pushed may be the address of code, too."""
+    context = Context([CALLER + 0x12, 9, CALLER + 5, 9])
+    context.layout = layout(BY_ESP)
+    _, caller = frames(context)[:2]
+    assert caller.pc == CALLER + 5 or caller.trust is FrameTrust.SCAN
+    context = Context([CALLER + 0x12, 9, CALLER + 0x12, 9])
+    context.layout = layout(BY_ESP)
+    _, caller = frames(context)[:2]
+    assert caller.trust is FrameTrust.SCAN
