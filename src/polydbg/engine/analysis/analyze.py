@@ -28,7 +28,7 @@ from polydbg.engine.analysis.model import (
 from polydbg.engine.analysis.operands import operand_accesses
 from polydbg.engine.analysis.recursion import find_recursion
 from polydbg.engine.analysis.runtime import managed_runtime
-from polydbg.engine.code import disassembler
+from polydbg.engine.code import decoder_at
 from polydbg.engine.session import Session, System
 from polydbg.engine.stack import StackFrame
 from polydbg.targets.target import DumpEvent, ThreadInfo
@@ -158,7 +158,7 @@ def _instruction_at(system: System, pc: int) -> Instruction | None:
     if not data:
         return None
     try:
-        return disassembler(system.machine).decode_one(data, pc)
+        return decoder_at(system, pc).decode_one(data, pc)
     except DebuggerError:
         return None
 
