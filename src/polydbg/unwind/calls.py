@@ -33,7 +33,7 @@ def may_return_to(context: UnwindContext, value: int, convention: Convention = A
     """Return whether *value* can be a return address: behind a call, where its code is at hand,
     else in known code that the symbols do not call data."""
     address = code_address(context, convention, value)
-    if not context.is_code(address):
+    if not context.is_code(address - 1):  # where the call is; it may be the last of the code
         return False
     code = code_before(context, address)
     return is_behind_call(code, value, convention) if code else not context.is_data(address)

@@ -53,7 +53,7 @@ class StackScan:
 def _is_return_address(context: UnwindContext, names: Convention, word: int) -> bool | None:
     """Tell whether *word* leads behind a call; ``None`` where the code there is not at hand."""
     value = code_address(context, names, word)
-    if not context.is_code(value):
+    if not context.is_code(value - 1):  # where the call is
         return False
     code = code_before(context, value)
     if code:

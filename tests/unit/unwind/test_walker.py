@@ -242,3 +242,9 @@ def test_cancelled() -> None:
 )
 def test_calls_before_a_return_address(text: str, expected: bool) -> None:
     assert ends_with_call(bytes.fromhex(text)) is expected
+
+
+def test_nothing_returns_to_where_the_code_begins() -> None:
+    """A word there is a pointer to a function: no call can be before it."""
+    found = frames(Context(None, stack(0x500000, 9, 0x500001, 0)), rip=0x500010)
+    assert [f.pc for f in found] == [0x500010, 0x500001]
