@@ -136,8 +136,8 @@ def refuse_other_formats(head: bytes) -> None:
         )
     if head.startswith(b"MODULE "):
         raise FormatError(
-            "this is a Breakpad symbol file (text, MODULE ...), not a PDB; it is read where its name "
-            "ends in .sym instead of .pdb",
+            "this is a Breakpad symbol file (text, MODULE ...), not a PDB; it is read where its "
+            "name ends in .sym instead of .pdb",
             identifier="pdb.breakpad",
         )
     kind = identify(head)
