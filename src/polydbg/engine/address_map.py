@@ -12,6 +12,7 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -55,7 +56,7 @@ class Source(Enum):
     USAGE = "modules and thread blocks"
 
 
-class Region(msgspec.Struct, frozen=True):
+class Region(msgspec.Struct, frozen=True, gc=False):  # there may be a million
     """Addresses from *base* on, *size* bytes, alike in all that is said of them.
 
     *what* stands in brackets behind the usage (``~0; 1a2c.2b40``, ``ID: 0; Handle: ...``, a
@@ -215,7 +216,7 @@ class AddressMap:
 
     def _partial(self) -> Iterator[Region]:
         """Yield what is known to be used, and the further memory in the dump."""
-        return heapq.merge(self._used(), self._dumped(), key=lambda region: region.base)
+        return heapq.merge(self._used(), self._dumped(), key=attrgetter("base"))
 
     def _listed_pieces(self) -> Iterator[Region]:
         """Yield the system's regions, ascending; of overlapping ones the earlier base wins."""
@@ -338,9 +339,19 @@ def _region(span: Span, start: int, end: int, state: int | None) -> Region:
     """Return the addresses from *start* up to *end* of a span of a partial map."""
     kind = MEM_IMAGE if span.usage is Usage.IMAGE else MEM_PRIVATE
     alone = span.usage.is_stack or span.usage in (Usage.IMAGE, Usage.HEAP)
-    base = span.start if alone else None
-    piece = Region(start, end - start, Usage.UNKNOWN, Source.USAGE, state, None, kind, base)
-    return _part(piece, start, end, span)
+    return Region(
+        start,
+        end - start,
+        span.usage,
+        Source.USAGE,
+        state,
+        type=kind,
+        allocation_base=span.start if alone else None,
+        what=span.what,
+        module=span.module,
+        thread=span.thread,
+        heap=span.heap,
+    )
 
 
 def _part(piece: Region, start: int, end: int, span: Span | None) -> Region:
@@ -374,8 +385,7 @@ def _joined(parts: Iterable[Region]) -> Iterator[Region]:
 
 
 def _goes_on(last: Region, part: Region) -> bool:
-    return (last.end, last.usage, last.what, last.state) == (
-        part.base,
+    return last.end == part.base and (last.usage, last.what, last.state) == (
         part.usage,
         part.what,
         part.state,

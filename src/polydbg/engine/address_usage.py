@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +30,7 @@ _MAX_STACK = 1 << 30
 _MAX_SEGMENTS = 64
 _POLL_EVERY = 256
 _HEAP_SEGMENT_SIGNATURE = 0xFFEEFFEE
+_START = attrgetter("start")
 
 
 class Usage(Enum):
@@ -52,7 +54,7 @@ class Usage(Enum):
         return self in (Usage.STACK, Usage.STACK32)
 
 
-class Span(msgspec.Struct, frozen=True):
+class Span(msgspec.Struct, frozen=True, gc=False):  # there may be 400,000
     """Addresses from *start* up to *end* that are known to be used for something.
 
     *what* is what stands in brackets behind the usage. *committed_from* is where a stack's
@@ -124,6 +126,8 @@ class AddressUsage:
         self._system = system
         self._poll = poll
         self._memory: AddressSpace = system.target.memory
+        ident = system.target.process_id
+        self._process = f"{UNKNOWN_PROCESS_ID if ident is None else ident:x}"
         self.allocations: dict[int, Span] = {}
         self.spans: list[Span] = []
         self._starts: list[int] = []
@@ -148,14 +152,24 @@ class AddressUsage:
                 yield self.spans[index]
             index += 1
 
+    def _is_free(self, start: int, end: int) -> bool:
+        index = bisect_right(self._starts, start)
+        return (not index or self.spans[index - 1].end <= start) and (
+            index == len(self._starts) or self._starts[index] >= end
+        )
+
     def _add(self, spans: Iterable[Span]) -> None:
         """Add what of *spans* no span covers that is there already; of *spans* that overlap each
         other the one that begins first stays whole."""
         fresh: list[Span] = []
         done = 0
-        for count, span in enumerate(sorted(spans, key=lambda each: each.start)):
+        for count, span in enumerate(sorted(spans, key=_START)):
             if count % _POLL_EVERY == 0:
                 self._poll()
+            if span.start >= done and self._is_free(span.start, span.end):
+                done = span.end
+                fresh.append(span)
+                continue
             at, done = max(span.start, done), max(span.end, done)
             for taken in self.overlapping(at, span.end):
                 if at < taken.start:
@@ -163,7 +177,7 @@ class AddressUsage:
                 at = taken.end
             if at < span.end:
                 fresh.append(msgspec.structs.replace(span, start=at))
-        self.spans = sorted(self.spans + fresh, key=lambda each: each.start)
+        self.spans = sorted(self.spans + fresh, key=_START)
         self._starts = [span.start for span in self.spans]
 
     def _add_windows_blocks(self) -> None:
@@ -176,7 +190,7 @@ class AddressUsage:
                 process_blocks[address] = Peb(self._memory, address, block.pointer_size)
         for peb in process_blocks.values():
             usage = Usage.PEB if self._is_native(peb) else Usage.PEB32
-            self._add([Span(peb.address, peb.address + PAGE, usage, self._process())])
+            self._add([Span(peb.address, peb.address + PAGE, usage, self._process)])
         self._add(self._stacks(blocks))
         self._add(self._dumped_stacks())
         shared = Span(USER_SHARED_DATA, USER_SHARED_DATA + PAGE, Usage.OTHER, "User Shared Data")
@@ -200,14 +214,14 @@ class AddressUsage:
 
     def _blocks(self) -> Iterator[tuple[ThreadInfo, Teb]]:
         """Yield each thread's block that is in memory, then a WOW64 thread's other one."""
+        has_other = self._system.is_wow64 or self._system.target.pointer_size == 4
         for count, thread in enumerate(self._system.threads):
             if count % _POLL_EVERY == 0:
                 self._poll()
             if thread.teb and self._memory.read_some(thread.teb, 1):
                 block = Teb(self._memory, thread.teb, self._system.target.pointer_size)
                 yield thread, block
-                other = other_teb(block)
-                if other is not None:
+                if has_other and (other := other_teb(block)) is not None:
                     yield thread, other
 
     def _is_native(self, block: Structure) -> bool:
@@ -235,6 +249,8 @@ class AddressUsage:
     def _heaps(self, peb: Peb) -> Iterator[Span]:
         heaps = dict.fromkeys([peb.process_heap or 0, *peb.heaps()])
         for number, heap in enumerate(each for each in heaps if each):
+            if number % _POLL_EVERY == 0:
+                self._poll()
             digits = 2 * peb.pointer_size
             what = f"ID: {number}; Handle: {heap:0{digits}x}; Type: Segment"
             self.allocations[heap] = Span(heap, heap + 1, Usage.HEAP, what, heap=heap)
@@ -249,8 +265,4 @@ class AddressUsage:
                 yield Span(module.base, module.end, Usage.IMAGE, module.name, module)
 
     def _name(self, thread: ThreadInfo) -> str:
-        return f"~{thread.ordinal}; {self._process()}.{thread.id:x}"
-
-    def _process(self) -> str:
-        ident = self._system.target.process_id
-        return f"{UNKNOWN_PROCESS_ID if ident is None else ident:x}"
+        return f"~{thread.ordinal}; {self._process}.{thread.id:x}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TypeVar, overload
 
-from polydbg.base.errors import DebuggerError
 from polydbg.memory.space import AddressSpace
 
 T = TypeVar("T", bound="Structure")
@@ -28,11 +27,8 @@ class Structure:
 
     def number(self, offset: int, size: int, *, signed: bool = False) -> int | None:
         """Return *size* bytes at *offset* as a number, ``None`` if one is absent."""
-        try:
-            data = self.memory.read(self.address + offset, size)
-        except DebuggerError:
-            return None
-        return int.from_bytes(data, "little", signed=signed)
+        data = self.memory.read_some(self.address + offset, size)
+        return int.from_bytes(data, "little", signed=signed) if len(data) == size else None
 
     def string(self, offset: int, base: int = 0, limit: int = MAX_STRING) -> str | None:
         """Return the ``UNICODE_STRING`` at *offset*; *base* is added to its buffer's address.
