@@ -74,11 +74,12 @@ def walk(
     # The last resort keeps what it has learnt of words on this stack.
     methods = (*_METHODS[convention], StackScan())
     seen: set[tuple[int, int]] = set()
+    is_doubtful = trust.is_guess
     for _ in range(min(limit, MAX_FRAMES)):
         if cancel is not None:
             cancel.check()
         seen.add((callee.pc, callee.sp))
-        caller, note = _caller_of(callee, context, methods)
+        caller, note = _caller_of(callee, context, methods, is_doubtful)
         if caller is not None:
             reason = _reason_to_stop(callee, caller, seen)
             note = note or reason or ""
@@ -86,6 +87,7 @@ def walk(
             if reason is not None or caller.registers[convention.pc] == 0:
                 return
             trust = caller.trust
+            is_doubtful |= trust.is_guess
             called = not caller.machine_frame
             callee = Callee(caller.registers, called, False, convention, caller.arguments_size)
         else:
@@ -104,9 +106,13 @@ def _convention(registers: Mapping[str, int], machine: str) -> Convention | None
 
 
 def _caller_of(
-    callee: Callee, context: UnwindContext, methods: Sequence[UnwindMethod]
+    callee: Callee, context: UnwindContext, methods: Sequence[UnwindMethod], is_doubtful: bool
 ) -> tuple[Caller | None, str]:
-    """Return the caller and a note; without a caller the note says why there is none."""
+    """Return the caller and a note; without a caller the note says why there is none.
+
+    A callee that *is_doubtful*, for there was a guess, and whose tables lead out of all code is no
+    frame: the next method is asked.
+    """
     note = ""
     for method in methods:
         try:
@@ -122,8 +128,13 @@ def _caller_of(
         except UnwindError as error:
             note = error.message
             continue
-        if caller is not None:
-            return _at_code_address(caller, callee.convention, context), note
+        if caller is None:
+            continue
+        caller = _at_code_address(caller, callee.convention, context)
+        pc = caller.registers[callee.convention.pc]
+        if is_doubtful and pc and not caller.machine_frame and not context.is_code(pc):
+            continue
+        return caller, note
     if not note and not context.memory.read_some(callee.sp, callee.convention.size):
         address = address_text(callee.sp, callee.convention.size)
         note = f"stack memory at {address} is not in the dump"

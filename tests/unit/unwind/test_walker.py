@@ -248,3 +248,19 @@ def test_nothing_returns_to_where_the_code_begins() -> None:
     """A word there is a pointer to a function: no call can be before it."""
     found = frames(Context(None, stack(0x500000, 9, 0x500001, 0)), rip=0x500010)
     assert [f.pc for f in found] == [0x500010, 0x500001]
+
+
+def test_tables_that_lead_from_a_guess_out_of_all_code_are_passed_over() -> None:
+    memory = stack(PC + 9, *PADDING, 0x1234, 9, PC + 0x29, *PADDING, 0)
+    found = frames(Context(image(), memory), rip=0x500010)
+    assert [(f.pc, f.trust) for f in found] == [
+        (0x500010, FrameTrust.CONTEXT),
+        (PC + 9, FrameTrust.SCAN),
+        (PC + 0x29, FrameTrust.SCAN),
+    ]
+    # Without a guess before, it is what the function returns to: somebody may have written over it.
+    found = frames(Context(image(), stack(*PADDING, 0x1234, 9, PC + 0x29)), rip=PC + 9)
+    assert [(f.pc, f.trust) for f in found][:2] == [
+        (PC + 9, FrameTrust.CONTEXT),
+        (0x1234, FrameTrust.UNWIND_INFO),
+    ]
