@@ -199,7 +199,7 @@ class TypeStream:
         return max(self._hash.u32(mark), self.first), self._hash.u32(mark + 4)
 
     def containing(self, literal: bytes, poll: Callable[[], None]) -> Iterator[tuple[int, bytes]]:
-        """Yield (index, whole record) of the records that contain *literal*, case folded.
+        """Yield (index, whole record, at least its leaf) of those that contain *literal*, folded.
 
         *literal* is in lower case; *poll* is called every few milliseconds.
         """
@@ -219,7 +219,8 @@ class TypeStream:
                 following = position + (chunk[position] | chunk[position + 1] << 8) + 2
                 while 0 <= hit < following:
                     if hit + len(literal) <= following:
-                        yield index, chunk[position:following]
+                        if following - position >= 4:  # less holds no leaf: damaged
+                            yield index, chunk[position:following]
                         hit = folded.find(literal, following)
                     else:  # it runs on into the next record
                         hit = folded.find(literal, hit + 1)
