@@ -94,7 +94,7 @@ class Machine:
         return (self.base, self.image) if inside else None
 
     def is_code(self, address: int) -> bool:
-        return address == SENTINEL or (
+        return address in (SENTINEL - 1, SENTINEL) or (
             self.image_at(address) is not None and self.image.is_code(address - self.base)
         )
 
@@ -215,7 +215,7 @@ class WithoutCode(Machine):
 
     def is_code(self, address: int) -> bool:
         inside = 0x1000 <= address - self.base < self.image.size_of_image
-        return address == SENTINEL or inside
+        return address in (SENTINEL - 1, SENTINEL) or inside
 
 
 def test_unmarked_callers_are_right_where_no_code_is_at_hand() -> None:
