@@ -74,6 +74,22 @@ def test_listing_modules_imports_few_modules_of_others(listing: set[str]) -> Non
     assert len(others) < 260
 
 
+# What an analysis needs beyond the verdict of the first screen.
+LATER = {
+    "polydbg.engine.analysis.analyze",
+    "polydbg.engine.analysis.blame",
+    "polydbg.engine.analysis.hang",
+    "polydbg.engine.analysis.recursion",
+    "polydbg.engine.locks",
+}
+
+
+def test_the_first_screen_loads_what_judges_and_no_more_of_the_analysis(listing: set[str]) -> None:
+    assert "polydbg.engine.analysis.judge" in listing
+    assert not LATER & listing
+    assert "polydbg.engine.address_map" not in listing
+
+
 def test_help_does_not_load_the_engine() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "polydbg", "--help"],

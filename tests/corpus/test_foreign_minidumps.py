@@ -295,3 +295,8 @@ def test_status_gives_the_process_id(open_system: Open, session: Session) -> Non
     open_system("lldb/linux-x86_64.dmp")  # lldb's test: pid 29917
     assert lines(session, "|")[0].split("\t")[1] == "id: 74dd"
     assert lines(session, "!linux status")[0] == "Name: linux-x86_64"
+
+
+def test_the_program_is_the_module_that_crashpad_marks(open_system: Open, session: Session) -> None:
+    open_system("breakpad/minidump_crashpad_annotation.dmp")  # dyld_sim comes first in its list
+    assert lines(session, "|")[0].endswith("/ios_crash_xcuitests.app/ios_crash_xcuitests")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Hex, Item, ShownItem
+from polydbg.commands.threads import process_id, program_module
 from polydbg.engine.analysis.model import Analysis
 from polydbg.engine.stack import StackFrame
 
@@ -28,6 +29,22 @@ class AnalysisFrame(Item, frozen=True):
         return f"{self.number:02x} {self.name}"
 
 
+class AnalysisWait(Item, frozen=True):
+    """What a thread does: *waits_for* is ``""`` where it runs; *where* is the innermost place in
+    the program's own code."""
+
+    thread: int
+    id: Hex
+    name: str
+    waits_for: str
+    where: str
+
+    def text(self) -> str:
+        name = f' "{self.name}"' if self.name else ""
+        state = f"waits for {self.waits_for}" if self.waits_for else "runs"
+        return f"    thread {self.thread}{name} {state}{f' in {self.where}' if self.where else ''}"
+
+
 class AnalysisItem(ShownItem, frozen=True):
     """What happened.
 
@@ -36,7 +53,7 @@ class AnalysisItem(ShownItem, frozen=True):
     *address_is_reported* by the system or else taken from the instruction's operands. *bucket*
     names the failure, by *bucket_rule*; *bucket_hash* is its GUID. *blame* is the number of the
     frame it is named after. *recursion* is the cycle of calls that used the stack up. *waits*
-    says which thread waits for what, *deadlock* the cycle.
+    says which thread waits for what, where that was judged: of the first 512 threads.
     """
 
     problem_class: str
@@ -66,7 +83,7 @@ class AnalysisItem(ShownItem, frozen=True):
     recursion: tuple[str, ...]
     managed_frames: int
     managed_runtime: str
-    waits: tuple[str, ...]
+    waits: tuple[AnalysisWait, ...]
     bucket: str
     bucket_rule: str
     bucket_hash: str
@@ -88,10 +105,28 @@ def analysis_frame(row: StackFrame) -> AnalysisFrame:
     )
 
 
+def waiting_threads(analysis: Analysis) -> tuple[AnalysisWait, ...]:
+    return tuple(
+        AnalysisWait(
+            thread=wait.thread.ordinal,
+            id=wait.thread.id,
+            name=sanitise_line(wait.thread.name or ""),
+            waits_for=wait.waits_for,
+            where=wait.where,
+        )
+        for wait in analysis.waits
+    )
+
+
+def wait_lines(ctx: CommandContext, analysis: Analysis, limit: int | None = None) -> list[str]:
+    """Return a line for each of the waiting threads, at most *limit*, and how many are left."""
+    lines = [wait.text() for wait in waiting_threads(analysis)[:limit]]
+    left = len(ctx.system.threads) - len(lines)
+    return [*lines, f"    ... {left} more threads"] if left else lines
+
+
 def analysis_item(ctx: CommandContext, analysis: Analysis, shown: str) -> AnalysisItem:
     """Return the item for *analysis* with its text."""
-    from polydbg.commands.threads import process_id
-
     fault, record, verdict = analysis.fault, analysis.record, analysis.verdict
     blamed = analysis.blame.frame if analysis.blame else None
     return AnalysisItem(
@@ -122,7 +157,7 @@ def analysis_item(ctx: CommandContext, analysis: Analysis, shown: str) -> Analys
         recursion=analysis.recursion.functions if analysis.recursion else (),
         managed_frames=analysis.managed_frames,
         managed_runtime=analysis.managed_runtime,
-        waits=analysis.waits,
+        waits=waiting_threads(analysis),
         bucket=analysis.bucket,
         bucket_rule=analysis.bucket_rule,
         bucket_hash=analysis.bucket_hash,
@@ -132,8 +167,8 @@ def analysis_item(ctx: CommandContext, analysis: Analysis, shown: str) -> Analys
 
 def process_name(ctx: CommandContext) -> str:
     """Return the file name of the process's executable, ``""`` when the dump has no modules."""
-    modules = ctx.system.target.modules()
-    return sanitise_line(modules[0].file_name) if modules else ""
+    module = program_module(ctx.system)
+    return sanitise_line(module.file_name) if module is not None else ""
 
 
 def image_name(ctx: CommandContext, row: StackFrame) -> str:

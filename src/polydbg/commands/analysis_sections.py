@@ -5,7 +5,7 @@ from __future__ import annotations
 from polydbg.base.error_codes import ntstatus_meaning
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import address_text, sanitise_line
-from polydbg.commands.analysis_items import image_name, process_name
+from polydbg.commands.analysis_items import image_name, process_name, wait_lines
 from polydbg.commands.context import CommandContext
 from polydbg.commands.events import exception_item
 from polydbg.commands.source_listing import source_listing
@@ -104,7 +104,7 @@ def stack_section(ctx: CommandContext, analysis: Analysis) -> list[str]:
         cycle = " -> ".join(analysis.recursion.functions)
         lines += _section("RECURSION", f"{cycle} ({analysis.recursion.repeats} times)")
     if analysis.waits:
-        lines += ["BLOCKED_THREADS:", *analysis.waits, ""]
+        lines += ["BLOCKED_THREADS:", *wait_lines(ctx, analysis), ""]
     layout = Layout.of(ctx, "v")
     lines.append("STACK_TEXT:  ")
     previous = None

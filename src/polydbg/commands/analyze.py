@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from polydbg.base.text import address_text, sanitise_line
-from polydbg.commands.analysis_items import analysis_item
+from polydbg.commands.analysis_items import analysis_item, wait_lines
 from polydbg.commands.analysis_sections import (
     context_sections,
     exception_sections,
@@ -63,7 +63,7 @@ def analyze_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             break
         else:
             raise cursor.error("Invalid option", hint="!analyze takes -v, -f, -hang, -show CODE")
-    from polydbg.engine.analysis import analyze
+    from polydbg.engine.analysis.analyze import analyze
 
     with ctx.system.machine_of_event():
         analysis = analyze(ctx.session, ctx.system, ctx.cancel, hang=hang)
@@ -117,10 +117,7 @@ def _brief_lines(ctx: CommandContext, analysis: Analysis) -> list[str]:
     lines: list[str] = []
     size = ctx.system.pointer_size
     if analysis.waits:
-        lines += analysis.waits[:_SHORT_WAITS]
-        if len(analysis.waits) > _SHORT_WAITS:
-            lines.append(f"    ... {len(analysis.waits) - _SHORT_WAITS} more threads")
-        lines.append("")
+        lines += [*wait_lines(ctx, analysis, _SHORT_WAITS), ""]
     for row in analysis.frames[:_SHORT_STACK]:
         source = f" [{row.file} @ {row.line}]" if row.file else ""
         guess = " (guess)" if row.trust.is_guess else ""

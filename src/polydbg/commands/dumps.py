@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import sanitise_line
@@ -15,10 +15,9 @@ from polydbg.commands.registry import command
 from polydbg.commands.stop_display import RowStyle, instruction_at
 from polydbg.commands.target_info import description, times
 from polydbg.commands.threads import process_id
-from polydbg.engine.analysis import first_verdict
-from polydbg.engine.analysis.model import Confidence
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.session import System, expand_dump_arguments
+from polydbg.engine.stack import StackFrame
 from polydbg.symbols.store.trail import Trail
 from polydbg.targets.dump_file import shown_path
 
@@ -80,12 +79,9 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
         with contextlib.suppress(DebuggerError):  # code of a processor that is not decoded
             instruction = instruction_at(system, frame.frame.pc, registers, RowStyle()).shown
             lines.append(instruction)
-    cause = ""
-    if event is not None and event.is_stored:
-        verdict = first_verdict(system, registers, [frame] if frame else [])
-        if verdict is not None and verdict.confidence is not Confidence.UNKNOWN:
-            cause = sanitise_line(verdict.summary)
-            lines.append(f"Verdict ({verdict.confidence.value}): {cause}")
+    cause, confidence = _verdict(ctx, system, registers, frame)
+    if cause:
+        lines.append(f"Verdict ({confidence}): {cause}")
     missing = _missing(system, frame.frame.pc if frame else None)
     notes = _notes(system)
     shown = [*(f"Note: {note}" for note in notes), *(f"Missing: {each}" for each in missing)]
@@ -112,6 +108,19 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
         notes=tuple(notes),
         shown="\n".join(lines),
     )
+
+
+def _verdict(
+    ctx: CommandContext, system: System, registers: Mapping[str, int], frame: StackFrame | None
+) -> tuple[str, str]:
+    """Return what happened and how sure that is, ``""`` twice where nothing explains the event."""
+    from polydbg.engine.analysis.judge import first_verdict
+    from polydbg.engine.analysis.model import Confidence
+
+    verdict = first_verdict(system, registers, [frame] if frame else [], ctx.cancel)
+    if verdict is None or verdict.confidence is Confidence.UNKNOWN:
+        return "", ""
+    return sanitise_line(verdict.summary), verdict.confidence.value
 
 
 def _notes(system: System) -> list[str]:

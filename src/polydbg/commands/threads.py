@@ -14,9 +14,10 @@ from polydbg.commands.stop_display import selection_display
 from polydbg.engine.session import System
 from polydbg.targets.dump_file import shown_path
 from polydbg.targets.process_files import process_files
-from polydbg.targets.target import UNKNOWN_PROCESS_ID, ThreadInfo
+from polydbg.targets.target import UNKNOWN_PROCESS_ID, ModuleInfo, ThreadInfo
 
 _LIVE_ONLY = "fumn"
+_VFT_APP = 1
 
 
 class ThreadRow(Item, frozen=True):
@@ -249,19 +250,37 @@ def processes(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         yield from selection_display(ctx)
         return
     yield ProcessRow(
-        ordinal=0, id=process_id(system), marker=".", image=sanitise_line(_program(system))
+        ordinal=0,
+        id=process_id(system),
+        marker=".",
+        image=sanitise_line(_program_path(system) or "?NoImage?"),
     )
 
 
-def _program(system: System) -> str:
-    """Return the program's path, or what Linux's files call it where there is no module."""
+def program_module(system: System) -> ModuleInfo | None:
+    """Return the module of the process's program, ``None`` when the dump has no modules.
+
+    It comes first in the list; under a simulator of iOS its linker does. Crashpad says in the
+    version record of ELF and Mach-O modules which one is the executable.
+    """
     modules = system.target.modules()
-    if modules:
-        return modules[0].image_path
+    marked = (
+        module
+        for module in modules
+        if not module.is_pe and module.version is not None and module.version.file_type == _VFT_APP
+    )
+    return next(marked, modules[0] if modules else None)
+
+
+def _program_path(system: System) -> str:
+    """Return the program's path, or what Linux's files call it where there is no module."""
+    module = program_module(system)
+    if module is not None:
+        return module.image_path
     files = process_files(system.target)
-    if files is not None and (files.command_line or files.status):
-        return files.command_line[0] if files.command_line else files.status.get("Name", "")
-    return "?NoImage?"
+    if files is None:
+        return ""
+    return files.command_line[0] if files.command_line else files.status.get("Name", "")
 
 
 @command(

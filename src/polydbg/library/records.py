@@ -84,6 +84,15 @@ class ExceptionInfo(msgspec.Struct, frozen=True):
     registers: Mapping[str, int]
 
 
+class ThreadWait(msgspec.Struct, frozen=True):
+    """What a thread does: *thread* is its number, *waits_for* ``""`` where it runs, *where* the
+    innermost place in the program's own code."""
+
+    thread: int
+    waits_for: str
+    where: str
+
+
 class CrashAnalysis(msgspec.Struct, frozen=True):
     """What ``!analyze`` says, see docs/analysis.md.
 
@@ -91,7 +100,7 @@ class CrashAnalysis(msgspec.Struct, frozen=True):
     ``write``, ``execute``, ``access`` where the direction is not known, or ``""`` where no access
     failed; *address* is what it was to, ``None`` when nothing tells, and *address_is_reported*
     whether the system said it or the operands of the instruction do. *blame* is the frame that
-    *bucket* is named after; *waits* has a line for each thread where waiting was judged.
+    *bucket* is named after; *waits* has each thread (of the first 512) where waiting was judged.
     """
 
     problem_class: str
@@ -104,7 +113,7 @@ class CrashAnalysis(msgspec.Struct, frozen=True):
     frames: tuple[Frame, ...]
     blame: Frame | None
     recursion: tuple[str, ...]
-    waits: tuple[str, ...]
+    waits: tuple[ThreadWait, ...]
     managed_frames: int
     bucket: str
     bucket_rule: str
@@ -125,7 +134,9 @@ class CrashAnalysis(msgspec.Struct, frozen=True):
             frames=tuple(Frame.of(row) for row in found.frames),
             blame=Frame.of(found.blame.frame) if found.blame else None,
             recursion=found.recursion.functions if found.recursion else (),
-            waits=tuple(line.strip() for line in found.waits),
+            waits=tuple(
+                ThreadWait(wait.thread.ordinal, wait.waits_for, wait.where) for wait in found.waits
+            ),
             managed_frames=found.managed_frames,
             bucket=found.bucket,
             bucket_rule=found.bucket_rule,

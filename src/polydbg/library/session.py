@@ -150,7 +150,7 @@ class DumpSession:
     def analyze(self, *, hang: bool = False) -> CrashAnalysis:
         """Return what happened, with its evidence (``!analyze``); with *hang* what the threads
         wait for."""
-        from polydbg.engine.analysis import analyze
+        from polydbg.engine.analysis.analyze import analyze
 
         handle = self._handle
         handle.cancel.reset()

@@ -9,6 +9,7 @@ from polydbg.engine.analysis.blame import bucket_hash
 from polydbg.engine.analysis.model import AccessKind
 from polydbg.engine.analysis.operands import operand_accesses
 from polydbg.engine.analysis.pointers import (
+    Fill,
     below_null,
     fill_pattern,
     is_canonical,
@@ -92,11 +93,10 @@ def test_fill_patterns_with_an_offset_added() -> None:
     pattern = fill_pattern(0xFEEEFEEEFEEEFF06, 8)
     assert pattern is not None
     assert pattern.word == 0xFEEEFEEE
-    assert pattern.is_freed
+    assert pattern.state is Fill.FREED
     pattern = fill_pattern(0xCDCDCDCD, 4)
     assert pattern is not None
-    assert pattern.is_fresh
-    assert not pattern.is_freed
+    assert pattern.state is Fill.FRESH
     assert fill_pattern(0xCDCDCDCD, 8) is None  # half a pointer holds the pattern: by chance
     assert fill_pattern(0x00007FF612345678, 8) is None
 

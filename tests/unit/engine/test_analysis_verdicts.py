@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from polydbg.engine.analysis import analyze
+from polydbg.engine.analysis.analyze import analyze
 from polydbg.engine.analysis.model import Analysis, Confidence
 from polydbg.engine.session import Session
 from polydbg.testing.minidump_builder import MinidumpBuilder, amd64_context, u64, x86_context

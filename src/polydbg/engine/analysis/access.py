@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from polydbg.arch.disassembly import LONGEST_INSTRUCTION
 from polydbg.arch.registers import program_counter, stack_pointer
+from polydbg.base.cancel import CancelToken
 from polydbg.base.text import address_text
-from polydbg.engine.address_map import AddressMap, Source
 from polydbg.engine.analysis.model import Access, AccessKind, Confidence, Verdict
 from polydbg.engine.analysis.operands import OperandAccess
 from polydbg.engine.analysis.pointers import (
@@ -24,6 +25,9 @@ from polydbg.engine.analysis.pointers import (
 from polydbg.engine.modules import Module
 from polydbg.engine.session import System
 from polydbg.targets.target import ThreadInfo
+
+if TYPE_CHECKING:  # most faults are explained without the map
+    from polydbg.engine.address_map import AddressMap
 
 _VERBS = {
     AccessKind.READ: "read",
@@ -47,17 +51,19 @@ class Scene:
         instruction: str,
         operands: Sequence[OperandAccess],
         called_from: str = "",
+        cancel: CancelToken | None = None,
     ) -> None:
         self.system = system
         self.registers = registers
         self.instruction = instruction
         self.operands = operands
         self.called_from = called_from
+        self._cancel = cancel
 
     @cached_property
     def map(self) -> AddressMap:
         """Return the map of the process, made when an explanation first needs it."""
-        return AddressMap(self.system)
+        return self.system.address_map(self._cancel)
 
     @property
     def pc(self) -> int:
@@ -148,13 +154,11 @@ def _from_operands(scene: Scene, access: Access) -> Located:
 
 def _operand_notes(scene: Scene, operand: OperandAccess) -> tuple[str, ...]:
     verb = "writes" if operand.kind is AccessKind.WRITE else "reads"
-    register = ""
-    if operand.base:
-        register = f", {operand.base} = {scene.address_text(operand.base_value)}"
     at = scene.address_text(operand.address)
     if not operand.base:
         return (f"`{scene.instruction}` {verb} {at}",)
-    return (f"`{scene.instruction}` {verb} [{operand.expression}] = {at}{register}",)
+    register = f"{operand.base} = {scene.address_text(operand.base_value)}"
+    return (f"`{scene.instruction}` {verb} [{operand.expression}] = {at}, {register}",)
 
 
 def judge_access(scene: Scene, located: Located) -> Verdict:
@@ -232,7 +236,7 @@ def _filled(scene: Scene, located: Located, address: int) -> Verdict | None:
         if pattern is None:
             continue
         holder = f"{register} holds" if register else "the address is"
-        what = "freed" if pattern.is_freed else "uninitialised" if pattern.is_fresh else "filled"
+        what = pattern.state.value
         return Verdict(
             f"INVALID_POINTER{_suffix(located.access.kind)}_FILL_PATTERN_{pattern.word:08x}",
             f"a pointer read from {what} memory was used to {verb}",
@@ -265,6 +269,8 @@ def _past_stack(scene: Scene, located: Located, address: int) -> Verdict | None:
 
 def _stack_start(scene: Scene, sp: int) -> int | None:
     """Return the lowest address of the stack's memory, ``None`` where nothing tells it."""
+    from polydbg.engine.address_map import Source
+
     thread = scene.system.event_thread
     if thread is not None and thread.stack_base is not None:
         # A dump that holds only the used part of a stack begins near the stack pointer anyway:
@@ -291,7 +297,7 @@ def _not_canonical(scene: Scene, located: Located, address: int) -> Verdict | No
         evidence.append(text)
     return Verdict(
         f"INVALID_POINTER{_suffix(located.access.kind)}",
-        f"a pointer overwritten with {'text' if text else 'other data'} was used to {verb} memory"
+        f"a pointer overwritten with text was used to {verb} memory"
         if text
         else f"a wild pointer, no address at all, was used to {verb} memory",
         Confidence.CERTAIN if located.is_sure and not text else Confidence.LIKELY,

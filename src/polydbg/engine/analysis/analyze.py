@@ -1,43 +1,34 @@
-"""Puts an analysis together: reads the fault, walks its stack, judges, blames, names the bucket."""
+"""Puts an analysis together: walks the stack of the fault, judges, blames, names the bucket."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
-
-from polydbg.arch.disassembly import LONGEST_INSTRUCTION, Instruction
-from polydbg.arch.registers import program_counter, stack_pointer
+from polydbg.arch.registers import program_counter
 from polydbg.base.cancel import CancelToken
-from polydbg.base.errors import DebuggerError
-from polydbg.engine.analysis.access import Scene, judge_access, locate_access
 from polydbg.engine.analysis.blame import bucket_hash, bucket_symbol, choose_blame
-from polydbg.engine.analysis.causes import Case, judge_event, named_reason, recursion_verdict
+from polydbg.engine.analysis.causes import Case, named_reason
 from polydbg.engine.analysis.fault import fault_of
 from polydbg.engine.analysis.hang import Hang, judge_hang
+from polydbg.engine.analysis.judge import case_of, judge
 from polydbg.engine.analysis.model import (
+    AccessKind,
     Analysis,
     Blame,
     Confidence,
     Fault,
     FaultKind,
-    Recursion,
     Verdict,
 )
-from polydbg.engine.analysis.operands import operand_accesses
 from polydbg.engine.analysis.recursion import find_recursion
 from polydbg.engine.analysis.runtime import managed_runtime
-from polydbg.engine.code import decoder_at
 from polydbg.engine.session import Session, System
 from polydbg.engine.stack import StackFrame
-from polydbg.targets.target import DumpEvent, ThreadInfo
-from polydbg.unwind.frames import FrameTrust
+from polydbg.targets.target import ThreadInfo
 
 MAX_FRAMES: Final = 256
 """How far the stack of the fault is walked: enough to see that a recursion has no end."""
-
-_ACCESSES = (FaultKind.ACCESS, FaultKind.IN_PAGE, FaultKind.GUARD_PAGE)
 
 
 def analyze(
@@ -68,9 +59,9 @@ def analyze(
         fault = Fault(FaultKind.HANG if hang else FaultKind.NONE, "")
         verdict, skip = _hang_verdict(waiting, hang), 0
     else:
-        case = _case(system, event, fault, registers, frames, recursion)
+        case = case_of(system, event, fault, registers, frames, recursion, cancel)
         fault, verdict = judge(case)
-        skip = _frames_to_skip(case, verdict)
+        skip = _frames_to_skip(case, fault)
     if verdict.problem_class != "STACK_OVERFLOW":
         recursion = None
     blame = choose_blame(system, frames, recursion, skip)
@@ -95,17 +86,6 @@ def analyze(
         bucket_rule=rule,
         bucket_hash=bucket_hash(bucket),
     )
-
-
-def first_verdict(
-    system: System, registers: Mapping[str, int], frames: Sequence[StackFrame]
-) -> Verdict | None:
-    """Return a verdict from the record, the registers and the *frames* at hand, for the first
-    screen; ``None`` where no event is stored."""
-    event = system.target.event()
-    if event is None or not event.is_stored:
-        return None
-    return judge(_case(system, event, fault_of(event, system), registers, frames, None))[1]
 
 
 def _hang_verdict(waiting: Hang | None, asked: bool) -> Verdict:
@@ -133,93 +113,14 @@ def _registers(system: System, thread: ThreadInfo | None) -> Mapping[str, int]:
     return system.thread_registers(thread) if thread else {}
 
 
-def _case(
-    system: System,
-    event: DumpEvent,
-    fault: Fault,
-    registers: Mapping[str, int],
-    frames: Sequence[StackFrame],
-    recursion: Recursion | None,
-) -> Case:
-    pc = program_counter(registers)
-    instruction = _instruction_at(system, pc) if pc is not None else None
-    scene = Scene(
-        system=system,
-        registers=registers,
-        instruction=" ".join(instruction.text.split()) if instruction else "",
-        operands=operand_accesses(instruction, registers, system.machine) if instruction else [],
-        called_from=_called_from(system, registers, frames),
-    )
-    return Case(scene, fault, event.exception, frames, recursion, instruction)
-
-
-def _instruction_at(system: System, pc: int) -> Instruction | None:
-    data = system.memory.read_some(pc, LONGEST_INSTRUCTION)
-    if not data:
-        return None
-    try:
-        return decoder_at(system, pc).decode_one(data, pc)
-    except DebuggerError:
-        return None
-
-
-def _called_from(system: System, registers: Mapping[str, int], frames: Sequence[StackFrame]) -> str:
-    """Return how control came to a pc that is no code, ``""`` where it is code or nothing tells."""
-    pc, sp = program_counter(registers), stack_pointer(registers)
-    if pc is None or sp is None or len(frames) < 2:
-        return ""
-    caller = frames[1]
-    if caller.trust is FrameTrust.WILD_CALL:
-        return f"the return address on top of the stack says that {caller.place.text} called"
-    size = system.pointer_size
-    below = system.memory.read_some(sp - size, size)
-    if caller.trust is FrameTrust.SCAN and int.from_bytes(below, "little") == pc and below:
-        return (
-            "the word just below the stack pointer holds the address: a ret took it from the "
-            f"stack, so the stack was overwritten; what is left of it names {caller.place.text}"
-        )
-    return ""
-
-
-def judge(case: Case) -> tuple[Fault, Verdict]:
-    """Return the fault, completed by what the operands tell, and the verdict."""
-    fault = case.fault
-    if fault.kind not in _ACCESSES or fault.access is None:
-        return fault, judge_event(case)
-    located = locate_access(case.scene, fault.access)
-    verdict = judge_access(case.scene, located)
-    if verdict.problem_class == "STACK_OVERFLOW" and case.recursion is not None:
-        found = recursion_verdict(case.recursion, Confidence.LIKELY)
-        evidence = (*found.evidence, *verdict.evidence)
-        verdict = msgspec.structs.replace(found, evidence=evidence)
-    return msgspec.structs.replace(fault, access=located.access), _with_detail(fault, verdict)
-
-
-def _frames_to_skip(case: Case, verdict: Verdict) -> int:
+def _frames_to_skip(case: Case, fault: Fault) -> int:
     """Return how many frames on top only carried the end out, or are no code at all."""
-    access = case.fault.access
-    if access is not None and case.fault.kind is FaultKind.ACCESS:
-        place = case.frames[0].place if case.frames else None
-        gone = place is not None and place.unloaded
-        return int(
-            "EXECUTE" in verdict.problem_class or "NX_FAULT" in verdict.problem_class
-        ) - bool(gone)
+    if fault.kind is FaultKind.ACCESS and fault.access is not None:
+        # What called into an unloaded module is blamed on that module.
+        is_gone = bool(case.frames and case.frames[0].place.unloaded)
+        return int(fault.access.kind is AccessKind.EXECUTE and not is_gone)
     reason = named_reason(case.frames)
     return reason[1].number + 1 if reason is not None else 0
-
-
-def _with_detail(fault: Fault, verdict: Verdict) -> Verdict:
-    if fault.kind is FaultKind.IN_PAGE:
-        return Verdict(
-            "IN_PAGE_ERROR",
-            "a page could not be read from its file: a disk, a network share or a removed medium",
-            Confidence.CERTAIN,
-            verdict.evidence,
-        )
-    if fault.detail:
-        evidence = (*verdict.evidence, f"the system reports {fault.name} ({fault.detail})")
-        return msgspec.structs.replace(verdict, evidence=evidence)
-    return verdict
 
 
 def _bucket(system: System, fault: Fault, verdict: Verdict, blame: Blame | None) -> tuple[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from polydbg.base.cancel import CancelToken
-from polydbg.engine.analysis.model import Confidence, Verdict
+from polydbg.engine.analysis.model import Confidence, ThreadWait, Verdict
 from polydbg.engine.analysis.runtime import is_system
 from polydbg.engine.locks import LockReport, LockWait, lock_report
 from polydbg.engine.session import Session, System
@@ -79,7 +80,7 @@ class Hang(msgspec.Struct, frozen=True):
 
     verdict: Verdict | None
     thread: ThreadInfo | None
-    waits: tuple[str, ...]
+    waits: tuple[ThreadWait, ...]
 
 
 def judge_hang(session: Session, system: System, cancel: CancelToken | None) -> Hang:
@@ -88,9 +89,9 @@ def judge_hang(session: Session, system: System, cancel: CancelToken | None) -> 
     waits = tuple(_waits(session, system, report, cancel))
     if report.cycles:
         return Hang(_deadlock(system, report.cycles[0]), report.cycles[0][0].thread, waits)
-    held = next((wait for wait in report.waits if wait.owner is not None), None)
-    if held is not None:
-        return Hang(_held(system, report, held), held.thread, waits)
+    for held in report.waits:
+        if held.owner is not None:
+            return Hang(_held(system, report, held.owner), held.thread, waits)
     return Hang(None, None, waits)
 
 
@@ -105,9 +106,7 @@ def _deadlock(system: System, cycle: tuple[LockWait, ...]) -> Verdict:
     )
 
 
-def _held(system: System, report: LockReport, held: LockWait) -> Verdict:
-    owner = held.owner
-    assert owner is not None
+def _held(system: System, report: LockReport, owner: ThreadInfo) -> Verdict:
     count = sum(1 for wait in report.waits if wait.owner is owner)
     threads = "a thread waits" if count == 1 else f"{count} threads wait"
     return Verdict(
@@ -131,10 +130,9 @@ def _wait_words(system: System, wait: LockWait) -> str:
 
 def _waits(
     session: Session, system: System, report: LockReport, cancel: CancelToken | None
-) -> list[str]:
-    """Return a line for each thread: what it waits for, and in which code."""
+) -> Iterator[ThreadWait]:
+    """Yield what each thread waits for, and in which code."""
     locks = {wait.thread.id: wait for wait in report.waits}
-    lines = []
     for thread in system.threads[:_MAX_THREADS]:
         rows = list(session.stack(system, system.thread_registers(thread), _TOP_FRAMES, cancel))
         what = what_it_waits_for(rows)
@@ -142,14 +140,8 @@ def _waits(
             place = system.modules.place(lock.section.address).text
             owner = f", held by thread {lock.owner.ordinal}" if lock.owner else ""
             what = f"the critical section {place}{owner}"
-        state = f"waits for {what}" if what else "runs"
-        at = next((row.place.text for row in rows if _is_own(system, row)), "")
-        name = f' "{thread.name}"' if thread.name else ""
-        where = f" in {at}" if at else ""
-        lines.append(f"    thread {thread.ordinal}{name} {state}{where}")
-    if len(system.threads) > _MAX_THREADS:
-        lines.append(f"    ... {len(system.threads) - _MAX_THREADS} more threads")
-    return lines
+        own = (row.place.text for row in rows if _is_own(system, row))
+        yield ThreadWait(thread, what, next(own, ""))
 
 
 def what_it_waits_for(rows: list[StackFrame]) -> str:
@@ -168,6 +160,5 @@ def what_it_waits_for(rows: list[StackFrame]) -> str:
 
 
 def _is_own(system: System, row: StackFrame) -> bool:
-
     module = system.modules.at(row.frame.lookup_pc)
     return module is not None and not is_system(module)

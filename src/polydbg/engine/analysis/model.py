@@ -113,13 +113,22 @@ class Recursion(msgspec.Struct, frozen=True):
     is_cut: bool
 
 
+class ThreadWait(msgspec.Struct, frozen=True):
+    """What a thread does: *waits_for* is ``""`` where it runs, *where* the innermost place in the
+    program's own code, ``""`` where none was seen."""
+
+    thread: ThreadInfo
+    waits_for: str
+    where: str
+
+
 class Analysis(msgspec.Struct, frozen=True):
     """The whole answer of ``!analyze``.
 
     *frames* are those that were walked, innermost first, inlined calls among them; *is_cut* says
     that the stack goes on. *managed_frames* lie in just-in-time compiled code of a runtime, which
     is not decoded. *is_hang*: waiting threads were judged, not an event; *waits* says who waits for
-    what. *bucket* names the failure, *bucket_rule* how it came about.
+    what, of the first 512 threads. *bucket* names the failure, *bucket_rule* how it came about.
     """
 
     fault: Fault
@@ -135,7 +144,7 @@ class Analysis(msgspec.Struct, frozen=True):
     managed_runtime: str
     is_stored: bool
     is_hang: bool
-    waits: tuple[str, ...]
+    waits: tuple[ThreadWait, ...]
     bucket: str
     bucket_rule: str
     bucket_hash: str

@@ -7,6 +7,7 @@ AddressSanitizer.
 
 from __future__ import annotations
 
+import enum
 from typing import Final
 
 import msgspec
@@ -14,28 +15,35 @@ import msgspec
 NULL_SIZE: Final = 0x10000
 """Nothing is mapped below: the first 64 KB of Windows processes, and by default elsewhere."""
 
+
+class Fill(enum.Enum):
+    """What memory is that holds a fill pattern."""
+
+    FRESH = "uninitialised"
+    FREED = "freed"
+    FILLED = "filled"
+
+
 _BYTE_PATTERNS = {
-    0xCD: "fresh memory of the debug heap, never written",
-    0xCC: "a local variable of a debug build, never written",
-    0xDD: "freed memory of the debug heap",
-    0xFD: "the guard bytes around a block of the debug heap",
-    0xAB: "the guard bytes behind a block of the heap",
-    0xA5: "memory that a debugging allocator filled",
-    0x5A: "memory that a debugging allocator freed",
-    0xE5: "memory that jemalloc freed",
-    0xBE: "fresh memory under AddressSanitizer",
+    0xCD: (Fill.FRESH, "fresh memory of the debug heap, never written"),
+    0xCC: (Fill.FRESH, "a local variable of a debug build, never written"),
+    0xDD: (Fill.FREED, "freed memory of the debug heap"),
+    0xFD: (Fill.FILLED, "the guard bytes around a block of the debug heap"),
+    0xAB: (Fill.FILLED, "the guard bytes behind a block of the heap"),
+    0xA5: (Fill.FILLED, "memory that a debugging allocator filled"),
+    0x5A: (Fill.FREED, "memory that a debugging allocator freed"),
+    0xE5: (Fill.FREED, "memory that jemalloc freed"),
+    0xBE: (Fill.FRESH, "fresh memory under AddressSanitizer"),
 }
 _WORD_PATTERNS = {
-    0xFEEEFEEE: "freed memory of the heap",
-    0xBAADF00D: "fresh memory of the heap, never written",
-    0xDEADBEEF: "a marker that programs write into what must not be used",
-    0xF0DE7FFF: "freed memory of the page heap",
-    0xC0C0C0C0: "fresh memory of the page heap",
-    0xF0F0F0F0: "freed memory of the page heap",
-    0xD0D0D0D0: "the fill behind a block of the page heap",
+    0xFEEEFEEE: (Fill.FREED, "freed memory of the heap"),
+    0xBAADF00D: (Fill.FRESH, "fresh memory of the heap, never written"),
+    0xDEADBEEF: (Fill.FILLED, "a marker that programs write into what must not be used"),
+    0xF0DE7FFF: (Fill.FREED, "freed memory of the page heap"),
+    0xC0C0C0C0: (Fill.FRESH, "fresh memory of the page heap"),
+    0xF0F0F0F0: (Fill.FREED, "freed memory of the page heap"),
+    0xD0D0D0D0: (Fill.FILLED, "the fill behind a block of the page heap"),
 }
-_FREED = ("freed",)
-_FRESH = ("fresh", "never written")
 _BELOW_NULL: Final = 0x1000
 _SLACK: Final = 0x10000
 
@@ -44,39 +52,24 @@ class FillPattern(msgspec.Struct, frozen=True):
     """*word* repeated is what somebody fills memory with: *meaning* says who and when."""
 
     word: int
+    state: Fill
     meaning: str
 
-    @property
-    def is_freed(self) -> bool:
-        return any(word in self.meaning for word in _FREED)
 
-    @property
-    def is_fresh(self) -> bool:
-        return any(word in self.meaning for word in _FRESH)
+_PATTERNS = (
+    *(FillPattern(word, *what) for word, what in _WORD_PATTERNS.items()),
+    *(FillPattern(byte * 0x01010101, *what) for byte, what in _BYTE_PATTERNS.items()),
+)
 
 
 def fill_pattern(value: int, size: int) -> FillPattern | None:
     """Return the pattern that a pointer of *size* bytes holds; an offset of up to 64 KB may have
     been added to its low end, so *value* may be that of an address."""
-    low = value & 0xFFFFFFFF
-    if size == 8:
-        high = value >> 32
-        if meaning := _word_meaning(high):
-            return FillPattern(high, meaning) if 0 <= low - high < _SLACK else None
-        return None
-    for word, meaning in _patterns():
-        if 0 <= low - word < _SLACK:
-            return FillPattern(word, meaning)
+    low, high = value & 0xFFFFFFFF, value >> 32
+    for pattern in _PATTERNS:
+        if 0 <= low - pattern.word < _SLACK and (size == 4 or high == pattern.word):
+            return pattern
     return None
-
-
-def _word_meaning(word: int) -> str:
-    return next((meaning for pattern, meaning in _patterns() if pattern == word), "")
-
-
-def _patterns() -> list[tuple[int, str]]:
-    repeated = [(byte * 0x01010101, meaning) for byte, meaning in _BYTE_PATTERNS.items()]
-    return [*_WORD_PATTERNS.items(), *repeated]
 
 
 def is_null(address: int) -> bool:

@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from polydbg.engine.analysis.model import FaultKind
 from polydbg.engine.modules import Module
 
 _SYSTEM = re.compile(
@@ -44,7 +43,6 @@ class EndReason(msgspec.Struct, frozen=True):
 
     problem_class: str
     words: str
-    kind: FaultKind = FaultKind.ABORT
 
 
 _ASSERT = EndReason("ASSERTION", "an assertion of the program failed")
