@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from polydbg.testing.minidump_builder import MinidumpBuilder
+
 DEMO = str(resources.files("polydbg") / "demo")
 DUMP = f"{DEMO}/practice.dmp"
 
@@ -115,3 +117,11 @@ def test_interrupted_batch_is_exit_130() -> None:
     assert process.wait(timeout=60) == 130
     assert time.monotonic() - started < 20
     process.stdout.close()
+
+
+def test_a_processor_named_for_a_dump_that_does_not_say_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.dmp"
+    path.write_bytes(MinidumpBuilder(with_system_info=False).build())
+    assert polydbg(str(path), "-c", "q").returncode == 2
+    assert polydbg("-arch", "arm64", "-z", str(path), "-c", "q").returncode == 0
+    assert "Finished dump check" in polydbg("check", "-arch", "arm64", str(path)).stdout

@@ -93,7 +93,7 @@ def _check(arguments: Arguments) -> int:
     """Describe dump files and say what is damaged; the worst of them decides the status."""
     files = arguments.dumps
     if not files:
-        raise UsageError("usage: polydbg check [--json] FILE...")
+        raise UsageError("usage: polydbg check [--json] [-arch NAME] FILE...")
     arguments.lists = {}
     arguments.values["c"] = ".dumpchk *"
     status = EXIT_OK
@@ -127,6 +127,7 @@ def _open(arguments: Arguments, *, first_screen: bool = True, alone: bool = Fals
             image_path=arguments.get("i"),
             source_path=arguments.get("srcpath"),
             first_screen=first_screen,
+            arch=arguments.get("arch"),
         )
         opened = printer.run(client, client.open(request), "open")
         if opened.interrupted:

@@ -41,6 +41,7 @@ OPTIONS = (
     Option("-y", "PATH", "symbol path: folders and stores, separated by ;"),
     Option("-i", "PATH", "image path: where executables lie (x64 unwind data is in them)"),
     Option("-srcpath", "PATH", "source path"),
+    Option("-arch", "NAME", "processor of minidumps that lack it: amd64, x86, arm64, arm"),
     Option("-c", "COMMANDS", "run these commands first"),
     Option("-cf", "FILE", "run the commands in FILE, after -c"),
     Option("-lines", "", "load line numbers (the default here)"),
@@ -59,7 +60,9 @@ VERBS = (
     Verb("demo", "[options]", "open the practice dump that the package carries"),
     Verb("sym", "why DUMP MODULE", "say where a module's symbols were sought, and what to do"),
     Verb(
-        "check", "[--json] FILE...", "check dump files: streams, system, what is damaged or cut off"
+        "check",
+        "[--json] [-arch NAME] FILE...",
+        "check dump files: streams, system, what is damaged or cut off",
     ),
     Verb("docs", "cli|commands|index|json", "print a page of the reference made from the tables"),
 )

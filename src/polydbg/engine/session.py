@@ -226,17 +226,20 @@ class Session:
         member: str = "",
         cancel: CancelToken | None = None,
         progress: Callable[[str, int, int], None] | None = None,
+        *,
+        arch: str | None = None,
     ) -> System:
         """Open one dump file as a further system and make the first one current.
 
-        *member* picks one of several dumps of an archive; *progress* hears of its unpacking.
+        *member* picks one of several dumps of an archive; *progress* hears of its unpacking. *arch*
+        is the processor of a minidump, over what the file says.
 
         :raises DebuggerError: the file cannot be opened or read.
         :raises Cancelled: the user asked to stop meanwhile.
         """
         from polydbg.targets.open import open_target
 
-        target = open_target(path, member, cancel, progress)
+        target = open_target(path, member, cancel, progress, arch=arch)
         memory = SystemMemory(target.memory)
         loader = ModuleLoader(
             load_symbols=lambda m: self.files.load_symbols(m, modules, target.path),

@@ -36,11 +36,13 @@ def open(
     symbols: SearchPath = None,
     images: SearchPath = None,
     sources: SearchPath = None,
+    arch: str | None = None,
 ) -> DumpSession:
     """Open a dump; use the session in a ``with`` statement, or close it.
 
     *symbols*, *images* and *sources* are where to look for files. Without *symbols* or *images* the
-    environment decides, as on the command line; ``""`` is no path at all.
+    environment decides, as on the command line; ``""`` is no path at all. *arch* (``amd64``, ...)
+    is the processor of a minidump, over what the file says.
 
     :raises DebuggerError: the file cannot be opened, or is no dump that is read.
     """
@@ -50,7 +52,7 @@ def open(
     settings.image_path = _search_path(images, images=True)
     settings.source_path = _text(sources) or ""
     try:
-        system = session.open_dump(os.fspath(path))
+        system = session.open_dump(os.fspath(path), arch=arch)
     except BaseException:
         session.close()
         raise

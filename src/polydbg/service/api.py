@@ -16,7 +16,8 @@ from polydbg.commands.output import CommandEnd, Item
 
 class OpenRequest(msgspec.Struct, frozen=True):
     """What to open at the start. Paths of ``symbol_path`` and the like are in WinDbg's grammar;
-    ``None`` means: from the environment."""
+    ``None`` means: from the environment. *arch* is the processor of minidumps, over what they
+    say."""
 
     dumps: Sequence[str] = ()
     symbol_path: str | None = None
@@ -25,6 +26,7 @@ class OpenRequest(msgspec.Struct, frozen=True):
     use_environment: bool = True
     lines: bool = True
     first_screen: bool = True
+    arch: str | None = None
 
 
 class ItemsEvent(msgspec.Struct, frozen=True):

@@ -181,7 +181,9 @@ class EngineHost:
         settings.lines = request.lines
         context = CommandContext(self._session, self._cancel, self._interpreter.run, self._progress)
         for path in expand_dump_arguments(request.dumps):
-            system = self._session.open_dump(path, "", self._cancel, self._progress)
+            system = self._session.open_dump(
+                path, "", self._cancel, self._progress, arch=request.arch
+            )
             if request.first_screen:
                 yield first_screen(context, system)
                 yield CommandEnd(command="open", ok=True)

@@ -9,21 +9,32 @@ from polydbg.targets.archive import Progress, unpack
 from polydbg.targets.dump_file import DumpFile, map_file
 from polydbg.targets.target import Target
 
+_ARCHITECTURES = ("amd64", "x86", "arm64", "arm")
+
 
 def open_target(
     path: str,
     member: str = "",
     cancel: CancelToken | None = None,
     progress: Progress | None = None,
+    *,
+    arch: str | None = None,
 ) -> Target:
     """Return the target of the dump file at *path*, or of the dump in the archive there.
 
-    *member* picks one of several dumps of an archive.
+    *member* picks one of several dumps of an archive; *arch* is the processor of a minidump, over
+    what the file says.
 
     :raises TargetError: the file cannot be read, is not a dump, or of a kind that is refused by
-        name; the archive is damaged or has no dump.
+        name; the archive is damaged or has no dump; *arch* is not known.
     :raises Cancelled: the user asked to stop while an archive was unpacked.
     """
+    if arch is not None and arch not in _ARCHITECTURES:
+        raise TargetError(
+            f"Unknown processor '{arch}'",
+            hint=f"one of {', '.join(_ARCHITECTURES)}",
+            identifier="target.unknown-machine",
+        )
     file = map_file(path)
     kind = identify(bytes(file.buffer[:HEAD_SIZE]))
     if kind is not None and kind.file_class is FileClass.CONTAINER:
@@ -35,15 +46,22 @@ def open_target(
             hint="/c NAME picks a member of a zip file, cabinet or tar file",
             identifier="dump.bad-archive",
         )
-    return _target(file)
+    return _target(file, arch)
 
 
-def _target(file: DumpFile) -> Target:
+def _target(file: DumpFile, arch: str | None) -> Target:
     kind = identify(bytes(file.buffer[:HEAD_SIZE]))
     if kind is not None and kind.file_class is FileClass.USER_DUMP:
         from polydbg.targets.userdump import open_userdump
 
+        if arch is not None:
+            file.close()
+            raise TargetError(
+                f"{file.shown}: a legacy user dump says which processor it is of",
+                hint="open it without naming one",
+                identifier="target.unsupported",
+            )
         return open_userdump(file)
     from polydbg.targets.minidump import open_minidump
 
-    return open_minidump(file)
+    return open_minidump(file, arch=arch)
