@@ -24,6 +24,7 @@ class AnalysisFrame(Item, frozen=True):
     is_inline: bool
     trust: str
     is_guess: bool
+    follows_guess: bool
 
     def text(self) -> str:
         return f"{self.number:02x} {self.name}"
@@ -102,6 +103,7 @@ def analysis_frame(row: StackFrame) -> AnalysisFrame:
         is_inline=row.is_inline,
         trust=row.trust.name.lower(),
         is_guess=row.trust.is_guess,
+        follows_guess=row.frame.follows_guess,
     )
 
 

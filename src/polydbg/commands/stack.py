@@ -52,6 +52,7 @@ class FrameRow(ShownItem, frozen=True):
     is_inline: bool
     trust: str
     is_guess: bool
+    follows_guess: bool
     arguments: tuple[Hex | None, ...]
     memory: int | None
     layout: str
@@ -292,6 +293,7 @@ def frame_row(
         is_inline=row.is_inline,
         trust=row.trust.name.lower(),
         is_guess=row.trust.is_guess,
+        follows_guess=row.frame.follows_guess,
         arguments=arguments,
         memory=memory,
         layout=described,

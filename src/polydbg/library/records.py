@@ -20,8 +20,9 @@ class Frame(msgspec.Struct, frozen=True):
     *module* and *symbol* are ``""`` where not known, *displacement* counts from the symbol, else
     from the module. *file* and *line* are ``""`` and 0 without line information; the line is that
     of the call, not of the return address. *trust* says how the frame was found (``context``,
-    ``unwind info``, ``scan``, ...); *is_guess* that no table vouches for it or for those after it.
-    *registers* are those known in the frame: calls do not keep all.
+    ``unwind info``, ``scan``, ...); *is_guess* that no table vouches for it,
+    *follows_guess* that a frame before it was one: both may be wrong. *registers* are those
+    known in the frame: calls do not keep all.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Frame(msgspec.Struct, frozen=True):
     is_inline: bool
     trust: str
     is_guess: bool
+    follows_guess: bool
     registers: Mapping[str, int]
     name: str  # as k prints it: module!symbol+0x12
 
@@ -56,6 +58,7 @@ class Frame(msgspec.Struct, frozen=True):
             is_inline=row.is_inline,
             trust=row.trust.value,
             is_guess=row.trust.is_guess,
+            follows_guess=row.frame.follows_guess,
             registers=row.registers,
             name=place.text,
         )

@@ -43,7 +43,8 @@ class Frame(msgspec.Struct, frozen=True):
     *registers* holds what is known in this frame: volatile registers are absent in callers.
     *is_return_address* says that *pc* follows a call, so that look-ups must use
     :attr:`lookup_pc`. *machine_frame* says that this frame's caller was interrupted, not calling.
-    *note* is ``""`` or a line on why the walk ends here or what is doubtful.
+    *note* is ``""`` or a line on why the walk ends here or what is doubtful. *follows_guess*: a
+    frame nearer to the top was a guess, so this one may be wrong however it was found.
     """
 
     pc: int
@@ -55,6 +56,7 @@ class Frame(msgspec.Struct, frozen=True):
     caller_sp: int | None
     machine_frame: bool
     note: str
+    follows_guess: bool = False
 
     @property
     def lookup_pc(self) -> int:

@@ -74,7 +74,7 @@ def walk(
     # The last resort keeps what it has learnt of words on this stack.
     methods = (*_METHODS[convention], StackScan())
     seen: set[tuple[int, int]] = set()
-    is_doubtful = trust.is_guess
+    is_doubtful, follows_guess = trust.is_guess, False
     for _ in range(min(limit, MAX_FRAMES)):
         if cancel is not None:
             cancel.check()
@@ -83,15 +83,15 @@ def walk(
         if caller is not None:
             reason = _reason_to_stop(callee, caller, seen)
             note = note or reason or ""
-            yield _frame(callee, caller, trust, note)
+            yield _frame(callee, caller, trust, note, follows_guess)
             if reason is not None or caller.registers[convention.pc] == 0:
                 return
-            trust = caller.trust
+            trust, follows_guess = caller.trust, is_doubtful
             is_doubtful |= trust.is_guess
             called = not caller.machine_frame
             callee = Callee(caller.registers, called, False, convention, caller.arguments_size)
         else:
-            yield _frame(callee, None, trust, note)
+            yield _frame(callee, None, trust, note, follows_guess)
             return
 
 
@@ -166,7 +166,9 @@ def _reason_to_stop(callee: Callee, caller: Caller, seen: set[tuple[int, int]]) 
     return None
 
 
-def _frame(callee: Callee, caller: Caller | None, trust: FrameTrust, note: str) -> Frame:
+def _frame(
+    callee: Callee, caller: Caller | None, trust: FrameTrust, note: str, follows_guess: bool
+) -> Frame:
     names = callee.convention
     return Frame(
         pc=callee.pc,
@@ -178,4 +180,5 @@ def _frame(callee: Callee, caller: Caller | None, trust: FrameTrust, note: str) 
         caller_sp=caller.registers[names.sp] if caller else None,
         machine_frame=caller.machine_frame if caller else False,
         note=note,
+        follows_guess=follows_guess,
     )
