@@ -165,7 +165,7 @@ def address_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         yield from _formatted(ctx.system, kept, options.format)
     else:
         marks = options.filter is None
-        yield Heading(value=table_heading(ctx.system.target.pointer_size, marks=marks))
+        yield Heading(value=table_heading(ctx.system.pointer_size, marks=marks))
         for region in kept:
             yield _row(ctx.system, region, marks=marks)
 
@@ -232,7 +232,7 @@ def _row(system: System, region: Region, *, marks: bool) -> AddressRow:
         comment=comment,
         source=region.source.value,
         starts_allocation=region.starts_allocation,
-        shown=table_row(region, comment, system.target.pointer_size, marks=marks),
+        shown=table_row(region, comment, system.pointer_size, marks=marks),
     )
 
 
@@ -275,7 +275,7 @@ def _details(ctx: CommandContext, found: AddressMap, address: int) -> AddressDet
     """
     system = ctx.system
     region = _region_at(found, address)
-    wide = system.target.pointer_size
+    wide = system.pointer_size
     module = region.module
     source, length = _content(ctx, region, address)
     more = _more_info(region, address)
@@ -401,7 +401,7 @@ def virtual_protection(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if not cursor.at_end:
         address = ctx.expression(cursor)
     region = _region_at(ctx.system.address_map(ctx.cancel), address)
-    digits = 2 * ctx.system.target.pointer_size
+    digits = 2 * ctx.system.pointer_size
 
     def number(value: int | None) -> str:
         return ABSENT if value is None else f"{value:0{digits}x}"

@@ -42,7 +42,7 @@ class LargestRegion(ShownItem, frozen=True):
 
 def summary_items(system: System, found: AddressMap) -> Iterator[Item]:
     """Yield the five tables."""
-    wide = system.target.pointer_size
+    wide = system.pointer_size
     regions = found.regions
     busy = [region for region in regions if not region.is_free]
     committed = [region for region in busy if region.state == MEM_COMMIT]

@@ -48,7 +48,7 @@ def for_each_module(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         if template:
             yield from ctx.run(filled(template, index, module))
         else:
-            yield _row(index, module, ctx.system.target.pointer_size)
+            yield _row(index, module, ctx.system.pointer_size)
 
 
 def _row(index: int, module: Module, pointer_size: int) -> EachModule:

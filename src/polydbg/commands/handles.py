@@ -69,7 +69,7 @@ def handle_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             identifier="target.no-handles",
             hint="the dump has no handle data (MiniDumpWithHandleData, .dump /mh)",
         )
-    digits = 2 * system.target.pointer_size
+    digits = 2 * system.pointer_size
     if wanted and wanted & (1 << 4 * digits) - 1 != (1 << 4 * digits) - 1:
         yield _one(system, handles, wanted, flags)
         return
@@ -114,7 +114,7 @@ def type_name(info: HandleInfo) -> str:
 def _row(system: System, info: HandleInfo, flags: int) -> HandleRow:
     kind, name = sanitise_line(type_name(info)), sanitise_line(info.object_name)
     access = access_words(kind, info.granted_access)
-    lines = [f"Handle {info.handle:0{2 * system.target.pointer_size}x}"]
+    lines = [f"Handle {info.handle:0{2 * system.pointer_size}x}"]
     if flags & _TYPE:
         lines.append(f"  Type         \t{kind}")
     if flags & _BASIC:

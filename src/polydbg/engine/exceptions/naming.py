@@ -104,7 +104,7 @@ def describe_event(event: DumpEvent, system: System) -> ExceptionWords:
     if not event.is_stored and kind is not ExceptionKind.WINDOWS:
         title = "no exception is stored in the dump"
         return ExceptionWords(kind, "", "", title, is_crash=False)
-    words = describe_exception(event.exception, info, system.target.pointer_size)
+    words = describe_exception(event.exception, info, system.pointer_size)
     return words if event.is_stored else msgspec.structs.replace(words, is_crash=False)
 
 
