@@ -1,0 +1,83 @@
+"""Which units have code at an address.
+
+What ``.debug_aranges`` says of a unit holds; units without a set there (clang writes none) say so
+in their first entries; of those that say nothing, too, the functions are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from polydbg.base.errors import FormatError
+from polydbg.formats.dwarf.aranges import read_aranges
+from polydbg.formats.dwarf.constants import AT_LOW_PC, AT_RANGES, AT_STMT_LIST
+from polydbg.formats.dwarf.info import DwarfFile
+from polydbg.formats.dwarf.intervals import Intervals
+from polydbg.formats.dwarf.unit import Unit
+
+
+class Coverage:
+    """The code of the units of one linked file."""
+
+    def __init__(self, file: DwarfFile, lowest: int = 1) -> None:
+        """*lowest* is the lowest address that code can have: below lies what linkers dropped."""
+        self._file = file
+        self._lowest = max(lowest, 1)
+
+    @cached_property
+    def _map(self) -> tuple[Intervals, list[int]]:
+        """Return the ranges with numbers of units, and the units that give none."""
+        triples: list[tuple[int, int, int]] = []
+        described: set[int] = set()
+        for offset, ranges in read_aranges(self._file.sections.get(".debug_aranges")):
+            index = self._file.index_at_start(offset)
+            if index is not None and ranges:
+                described.add(index)
+                triples.extend((start, end, index) for start, end in ranges)
+        silent: list[int] = []
+        for index in range(self._file.count):
+            if index in described:
+                continue
+            try:
+                unit = self._file.unit(index)
+                ranges = unit.root.ranges()
+            except FormatError:
+                continue
+            triples.extend((start, end, index) for start, end in ranges)
+            if not ranges and _may_have_code(unit):
+                silent.append(index)
+        return Intervals(each for each in triples if each[0] >= self._lowest), silent
+
+    def units_at(self, address: int) -> Iterator[Unit]:
+        """Yield the units that say, or may, have code at *address*."""
+        intervals, silent = self._map
+        seen: set[int] = set()
+        for rank in intervals.covering(address):
+            index = intervals.values[rank]
+            if index not in seen:
+                seen.add(index)
+                yield self._file.unit(index)
+        for index in silent:
+            yield self._file.unit(index)
+
+    def units_above(self, address: int) -> Iterator[tuple[int, Unit]]:
+        """Yield (start of a range, unit) ascending: what begins above *address*."""
+        intervals, _ = self._map
+        rank = intervals.above(address)
+        for each in range(rank if rank is not None else len(intervals), len(intervals)):
+            yield intervals.starts[each], self._file.unit(intervals.values[each])
+
+
+def _may_have_code(unit: Unit) -> bool:
+    """Tell whether a unit that gives no ranges has functions with addresses of their own.
+
+    A unit of version 4 or later that begins with a low_pc of 0 and no ranges has none.
+    """
+    attributes = unit.root.attributes
+    return (
+        AT_STMT_LIST in attributes
+        and not unit.header.is_type
+        and AT_RANGES not in attributes
+        and AT_LOW_PC not in attributes
+    )

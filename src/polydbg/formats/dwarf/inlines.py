@@ -1,0 +1,98 @@
+"""The calls that were inlined in a function. Source: DWARF 5 section 3.3.8."""
+
+from __future__ import annotations
+
+import msgspec
+
+from polydbg.base.errors import FormatError
+from polydbg.formats.dwarf import constants as c
+from polydbg.formats.dwarf.reading import uleb128
+from polydbg.formats.dwarf.unit import Die, Unit
+
+_MAX_CALLS = 1 << 17
+
+
+class InlinedCall(msgspec.Struct, frozen=True):
+    """An inlined call: its entry at *offset*, how deep that lies, its code as (start, end).
+
+    *call_file* is a number of the line table's files, *call_line* and *call_column* count from 1;
+    0 is not known.
+    """
+
+    offset: int
+    depth: int
+    ranges: tuple[tuple[int, int], ...]
+    call_file: int
+    call_line: int
+    call_column: int
+
+    def covers(self, address: int) -> bool:
+        return any(start <= address < end for start, end in self.ranges)
+
+    @property
+    def start(self) -> int:
+        """Return the lowest address of the inlined code."""
+        return min(start for start, _ in self.ranges)
+
+
+def inlined_calls(unit: Unit, function: int) -> list[InlinedCall]:
+    """Return the calls inlined in the function whose entry is at offset *function*.
+
+    They are in the order of the file: calls inlined in others follow these.
+
+    :raises FormatError: where the entries stop making sense.
+    """
+    top = unit.die(function)
+    if top is None or not top.has_children:
+        return []
+    data, start = unit.data, unit.header.offset
+    children, sizes = unit.layout.children, unit.layout.sizes
+    tags = {code: each.tag for code, each in unit.abbreviations.items()}
+    found: list[InlinedCall] = []
+    position, depth, end = top.after - start, 1, unit.header.end - start
+    nested = 1 << 62  # deeper than this lies a function of its own
+    try:
+        while depth > 0 and position < end and len(found) < _MAX_CALLS:
+            at = position
+            code = data[position]
+            position += 1
+            if code >= 0x80:
+                code, position = uleb128(data, at)
+            if depth <= nested:
+                nested = 1 << 62
+                tag = tags[code] if code else 0
+                if tag == c.TAG_INLINED_SUBROUTINE:
+                    die = unit.die(start + at)
+                    if die is not None:
+                        found.extend(_call(die, depth))
+                elif tag == c.TAG_SUBPROGRAM:
+                    nested = depth
+            depth += children[code]
+            size = sizes[code]
+            position = position + size if size >= 0 else unit.skip(position, code)
+    except KeyError:
+        raise FormatError("unknown DWARF abbreviation", offset=start + position) from None
+    return found
+
+
+def _call(die: Die, depth: int) -> list[InlinedCall]:
+    """Return the call that *die* stands for, none where it has no code left."""
+    try:
+        ranges = tuple(die.ranges())
+    except FormatError:
+        return []
+    if not ranges:
+        return []
+    numbers = (die.number(name) or 0 for name in (c.AT_CALL_FILE, c.AT_CALL_LINE, c.AT_CALL_COLUMN))
+    return [InlinedCall(die.offset, depth, ranges, *numbers)]
+
+
+def chain_at(calls: list[InlinedCall], address: int) -> list[InlinedCall]:
+    """Return the calls of :func:`inlined_calls` that cover *address*, outermost first."""
+    chain: list[InlinedCall] = []
+    for call in calls:
+        if call.covers(address):
+            while chain and chain[-1].depth >= call.depth:
+                chain.pop()
+            chain.append(call)
+    return chain
