@@ -1,4 +1,4 @@
-"""Compressed streams (deflate, gzip, bzip2, xz, zstd) expanded in blocks of bounded size.
+"""Compressed streams (deflate, zlib, gzip, bzip2, xz, zstd) expanded in blocks of bounded size.
 
 Python's decoders are told how much they may give at once, so that a bomb costs a block of memory
 and is then stopped by the budget. Several streams behind one another count as one file, as
@@ -82,6 +82,10 @@ def _gzip() -> _Decoder:
     return _Inflater(31)
 
 
+def _zlib() -> _Decoder:
+    return _Inflater(15)
+
+
 def _deflate() -> _Decoder:
     return _Inflater(-15)
 
@@ -117,6 +121,7 @@ def _zstd() -> _Decoder:
 
 DECODERS: dict[str, Callable[[], _Decoder]] = {
     "deflate": _deflate,
+    "zlib": _zlib,
     "gzip": _gzip,
     "bzip2": _bzip2,
     "xz": _xz,

@@ -103,6 +103,11 @@ class Section:
     def __len__(self) -> int:
         return self.size
 
+    @property
+    def extent(self) -> tuple[Buffer, int, int]:
+        """Return what holds the section, where it begins and ends there: to search it at once."""
+        return self._buffer, self._start, self._start + self.size
+
     def window(self, start: int, size: int) -> Section:
         """Return the part of *size* bytes from *start*, as a section of its own."""
         start = min(start, self.size)

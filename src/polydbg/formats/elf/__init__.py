@@ -1,0 +1,1 @@
+"""ELF: headers, sections, segments, notes, the dynamic table, symbols, links to debug files."""
