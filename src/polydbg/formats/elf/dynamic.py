@@ -1,7 +1,7 @@
 """The dynamic table and the counts of the dynamic symbols, which need no section headers.
 
-Sources: gABI chapter 5 ("Dynamic Section", "Hash Table"); the GNU hash table as its loader reads
-it (glibc, ``dl-lookup.c``'s documentation): four numbers, a Bloom filter, buckets, chains.
+Sources: gABI chapter 5 ("Dynamic Section", "Hash Table"); the GNU hash table as glibc's
+loader reads it: four numbers, a Bloom filter, buckets, chains.
 """
 
 from __future__ import annotations
@@ -50,11 +50,16 @@ def count_by_gnu_hash(space: AddressSpace, rva: int, mark: str, word: int) -> in
 
     :raises MemoryReadError: the table is not there.
     """
+    buckets: int
+    first: int
+    blooms: int
     buckets, first, blooms, _ = struct.unpack(mark + "4I", space.read(rva, 16))
     if buckets > _MAX_SYMBOLS or blooms > _MAX_SYMBOLS:
         raise MemoryReadError(rva)
     start = rva + 16 + blooms * word
-    highest = max(struct.unpack(f"{mark}{buckets}I", space.read(start, 4 * buckets)), default=0)
+    highest: int = max(
+        struct.unpack(f"{mark}{buckets}I", space.read(start, 4 * buckets)), default=0
+    )
     if highest < first:
         return min(first, _MAX_SYMBOLS)
     chain = start + 4 * buckets + 4 * (highest - first)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from polydbg.formats.dwarf.reading import ByteOrder
+
 NT_GNU_ABI_TAG, NT_GNU_BUILD_ID = 1, 3
 NT_PACKAGE = 0xCAFE1A7E
 _SYSTEMS = ("Linux", "Hurd", "Solaris", "FreeBSD", "NetBSD", "Syllable", "NaCl")
@@ -34,7 +36,7 @@ def iterate_notes(data: bytes, *, big: bool = False, align: int = 4) -> Iterator
 
     Fillers of zeros between notes are skipped.
     """
-    order = "big" if big else "little"
+    order: ByteOrder = "big" if big else "little"
     unit = 8 if align == 8 else 4
     position, size = 0, len(data)
     for _ in range(_MAX_NOTES):
@@ -58,9 +60,9 @@ def iterate_notes(data: bytes, *, big: bool = False, align: int = 4) -> Iterator
 def build_id_of(notes: Iterator[Note]) -> str | None:
     """Return the GNU build id as lower-case hex digits, ``None`` if there is none."""
     for note in notes:
-        if note.owner == "GNU" and note.type == NT_GNU_BUILD_ID:
-            if 0 < len(note.descriptor) <= _MAX_BUILD_ID:
-                return note.descriptor.hex()
+        is_id = note.owner == "GNU" and note.type == NT_GNU_BUILD_ID
+        if is_id and 0 < len(note.descriptor) <= _MAX_BUILD_ID:
+            return note.descriptor.hex()
     return None
 
 
@@ -83,7 +85,7 @@ def package_of(notes: Iterator[Note]) -> dict[str, str] | None:
 def abi_of(notes: Iterator[Note], *, big: bool = False) -> str | None:
     """Return the system and the oldest kernel of the ABI tag (``Linux 3.2.0``), ``None`` if there
     is none."""
-    order = "big" if big else "little"
+    order: ByteOrder = "big" if big else "little"
     for note in notes:
         if note.owner == "GNU" and note.type == NT_GNU_ABI_TAG and len(note.descriptor) >= 16:
             system, *version = (

@@ -1,0 +1,162 @@
+"""An ELF symbol table, read in place: one entry when it is asked for, columns for searches.
+
+Sources: gABI chapter 4 ("Symbol Table", "String Table"). A table of four million entries is normal;
+nothing here makes an object of each.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterator
+
+import msgspec
+
+from polydbg.base.errors import FormatError
+from polydbg.formats.dwarf.reading import Section
+from polydbg.formats.elf import constants as elf
+from polydbg.formats.elf.versions import SymbolVersions
+
+CHUNK = 1 << 16
+"""Entries in one chunk of columns: what a search holds in memory at a time."""
+_MAX_NAME = 1 << 16
+
+
+class ElfSymbol(msgspec.Struct, frozen=True):
+    """An entry of a symbol table.
+
+    *value* is a virtual address as linked (of Thumb code with bit 0 set; an offset in the thread's
+    block for ``STT_TLS``), *section* the number of its section with ``SHN_XINDEX`` resolved.
+    *version* is what the table of versions says, ``""`` where there is none.
+    """
+
+    index: int
+    name: str
+    value: int
+    size: int
+    type: int
+    binding: int
+    visibility: int
+    section: int
+    version: str = ""
+    is_default_version: bool = True
+
+    @property
+    def versioned_name(self) -> str:
+        """Return ``name@@VERSION``, ``name@VERSION`` where that is not the default one, or the
+        plain name."""
+        if not self.version:
+            return self.name
+        return f"{self.name}{'@@' if self.is_default_version else '@'}{self.version}"
+
+
+class Columns:
+    """Entries *first* to *first* + len - 1 of a table as arrays, in the machine's own order."""
+
+    __slots__ = ("first", "infos", "names", "sections", "values")
+
+    def __init__(self, first: int, raw: bytes, is_64: bool, is_big: bool) -> None:
+        self.first = first
+        swap = is_big != (sys.byteorder == "big")
+        stride, info, section = (24, 4, 3) if is_64 else (16, 12, 7)
+        words, halves = array("I"), array("H")
+        assert words.itemsize == 4
+        words.frombytes(raw)
+        halves.frombytes(raw)
+        self.names = words[:: stride // 4]
+        self.sections = halves[section :: stride // 2]
+        self.values = _column(raw, 1, stride, "Q" if is_64 else "I")
+        self.infos = raw[info::stride]
+        if swap:
+            for column in (self.names, self.sections, self.values):
+                column.byteswap()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _column(raw: bytes, place: int, stride: int, code: str) -> array[int]:
+    numbers = array(code)
+    numbers.frombytes(raw)
+    return numbers[place :: stride // numbers.itemsize]
+
+
+class SymbolTable:
+    """One table with its strings: ``.symtab`` or ``.dynsym``. Indexes count from 0, the null entry.
+
+    Entries that the file does not have raise :class:`FormatError`; names that do not end are cut.
+    """
+
+    def __init__(
+        self,
+        symbols: Section,
+        strings: Section,
+        *,
+        is_64: bool,
+        entry_size: int = 0,
+        versions: SymbolVersions | None = None,
+        section_indexes: Section | None = None,
+    ) -> None:
+        """See *symbols*. *section_indexes* is what ``SHT_SYMTAB_SHNDX`` holds.
+
+        :raises FormatError: entries of a size that the class does not have.
+        """
+        self.is_64 = is_64
+        self.is_big = symbols.order == "big"
+        self._stride = 24 if is_64 else 16
+        if entry_size not in (0, self._stride):
+            raise FormatError(f"an ELF symbol table with entries of {entry_size} bytes")
+        mark = ">" if self.is_big else "<"
+        self._layout = struct.Struct(mark + ("IBBHQQ" if is_64 else "IIIBBH"))
+        self._symbols = symbols
+        self.strings = strings
+        self._versions = versions
+        self._section_indexes = section_indexes
+        self._count = symbols.size // self._stride
+
+    def __len__(self) -> int:
+        return self._count
+
+    def symbol(self, index: int) -> ElfSymbol:
+        """Return entry *index*."""
+        raw = self._symbols.take(index * self._stride, self._stride)
+        if self.is_64:
+            name, info, other, section, value, size = self._layout.unpack(raw)
+        else:
+            name, value, size, info, other, section = self._layout.unpack(raw)
+        if section == elf.SHN_XINDEX and self._section_indexes is not None:
+            section = self._section_indexes.number(4 * index, 4)
+        version, is_default = "", True
+        if self._versions is not None:
+            version, is_default = self._versions.of(index)
+            # An undefined symbol asks for one version; none of its names is the default.
+            is_default = is_default and section != elf.SHN_UNDEF
+        return ElfSymbol(
+            index, self.name_at(name), value, size, info & 15, info >> 4, other & 3, section,
+            version, is_default,
+        )  # fmt: skip
+
+    def symbols(self) -> Iterator[ElfSymbol]:
+        """Yield every entry but the null one."""
+        return map(self.symbol, range(1, self._count))
+
+    def name_at(self, offset: int) -> str:
+        """Return the string at *offset* of the string table, ``""`` if there is none."""
+        return self.raw_name_at(offset).decode("utf-8", "replace")
+
+    def raw_name_at(self, offset: int) -> bytes:
+        """Return the bytes of the string at *offset* of the string table."""
+        buffer, start, end = self.strings.extent
+        start += offset
+        if start >= end:
+            return b""
+        stop = buffer.find(b"\0", start, min(end, start + _MAX_NAME))  # type: ignore[union-attr]
+        return bytes(buffer[start : stop if stop >= 0 else min(end, start + _MAX_NAME)])
+
+    def chunks(self) -> Iterator[Columns]:
+        """Yield the table in chunks of :data:`CHUNK` entries."""
+        for first in range(0, self._count, CHUNK):
+            count = min(CHUNK, self._count - first)
+            raw = self._symbols.take(first * self._stride, count * self._stride)
+            yield Columns(first, raw, self.is_64, self.is_big)
