@@ -17,7 +17,8 @@ from polydbg.base.identifiers import CodeId, DebugId
 from polydbg.formats.pe import debug, exports, header, pdata, relocations
 from polydbg.formats.pe.resources import version
 from polydbg.images.image import CodeViewRecord, Export, Section
-from polydbg.images.pe_spaces import FileImageSpace, LoadedImageSpace
+from polydbg.images.pe_spaces import FileImageSpace
+from polydbg.images.spaces import LoadedImageSpace
 from polydbg.memory.space import AddressSpace, Buffer, BufferSpace
 
 if TYPE_CHECKING:

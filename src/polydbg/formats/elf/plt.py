@@ -60,10 +60,10 @@ def parse_plt(
     processors than the four that are known have no entries.
     """
     decoder = _DECODERS.get(machine)
-    if decoder is None or big and machine not in (elf.EM_ARM, elf.EM_AARCH64):
+    if decoder is None or (big and machine not in (elf.EM_ARM, elf.EM_AARCH64)):
         return []
     jumps = list(decoder(data[:_MAX_TABLE], address, got))
-    found = []
+    found: list[PltEntry] = []
     for number, (start, slot) in enumerate(jumps):
         behind = jumps[number + 1][0] if number + 1 < len(jumps) else address + len(data)
         # Entries of one table are alike: the last one is as long as those before it.
@@ -84,21 +84,20 @@ def _x86(data: bytes, address: int, got: int, *, is_64: bool) -> _Jumps:
         if position < 0 or position + 6 > len(data):
             return
         kind = data[position + 1]
-        if kind == 0x25 or (kind == 0xA3 and not is_64):
-            start = position - (position > 0 and data[position - 1] == 0xF2)
-            if data[max(start - 4, 0) : start] in (b"\xf3\x0f\x1e\xfa", b"\xf3\x0f\x1e\xfb"):
-                start -= 4
-            (move,) = struct.unpack_from("<i", data, position + 2)
-            if is_64:
-                slot = (address + position + 6 + move) & _MASK64
-            else:
-                slot = (move + (got if kind == 0xA3 else 0)) & _MASK32
-            # The head of the table pushes before it jumps; an entry begins on an even boundary.
-            if (address + start) % 8 == 0:
-                yield address + start, slot
-            position += 6
-        else:
+        start = position - (position > 0 and data[position - 1] == 0xF2)
+        if data[max(start - 4, 0) : start] in (b"\xf3\x0f\x1e\xfa", b"\xf3\x0f\x1e\xfb"):
+            start -= 4
+        # The head of the table pushes before it jumps; an entry begins on an even boundary.
+        is_jump = kind == 0x25 or (kind == 0xA3 and not is_64)
+        if not is_jump or (address + start) % 8:
             position += 1
+            continue
+        (move,) = struct.unpack_from("<i", data, position + 2)
+        position += 6
+        if is_64:
+            yield address + start, (address + position + move) & _MASK64
+        else:
+            yield address + start, (move + (got if kind == 0xA3 else 0)) & _MASK32
 
 
 def _amd64(data: bytes, address: int, got: int) -> _Jumps:
