@@ -14,7 +14,9 @@ from polydbg.formats.elf import constants as elf
 from polydbg.memory.space import AddressSpace
 
 _MAX_ENTRIES = 1 << 16
-_MAX_SYMBOLS = 1 << 26
+_MAX_SYMBOLS = 1 << 24
+_MAX_BUCKETS = 1 << 22
+_MAX_CHAIN = 1 << 16
 _CHAIN_BLOCK = 1 << 12
 
 
@@ -54,7 +56,7 @@ def count_by_gnu_hash(space: AddressSpace, rva: int, mark: str, word: int) -> in
     first: int
     blooms: int
     buckets, first, blooms, _ = struct.unpack(mark + "4I", space.read(rva, 16))
-    if buckets > _MAX_SYMBOLS or blooms > _MAX_SYMBOLS:
+    if buckets > _MAX_BUCKETS or blooms > _MAX_BUCKETS:
         raise MemoryReadError(rva)
     start = rva + 16 + blooms * word
     highest: int = max(
@@ -70,7 +72,7 @@ def count_by_gnu_hash(space: AddressSpace, rva: int, mark: str, word: int) -> in
 
 
 def _chain(space: AddressSpace, rva: int, mark: str) -> Iterator[int]:
-    for position in range(rva, rva + 4 * _MAX_SYMBOLS, 4 * _CHAIN_BLOCK):
+    for position in range(rva, rva + 4 * _MAX_CHAIN, 4 * _CHAIN_BLOCK):
         data = space.read_some(position, 4 * _CHAIN_BLOCK)
         yield from struct.unpack(f"{mark}{len(data) // 4}I", data[: len(data) // 4 * 4])
         if len(data) < 4 * _CHAIN_BLOCK:

@@ -130,8 +130,6 @@ class SymbolTable:
         version, is_default = "", True
         if self._versions is not None:
             version, is_default = self._versions.of(index)
-            # An undefined symbol asks for one version; none of its names is the default.
-            is_default = is_default and section != elf.SHN_UNDEF
         return ElfSymbol(
             index, self.name_at(name), value, size, info & 15, info >> 4, other & 3, section,
             version, is_default,

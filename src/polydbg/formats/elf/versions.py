@@ -20,10 +20,11 @@ _MAX_RECORDS = 1 << 16
 class SymbolVersions:
     """The versions of one dynamic symbol table."""
 
-    def __init__(self, indexes: Section, names: dict[int, str]) -> None:
-        """*indexes* is ``.gnu.version``; *names* are from the two readers below."""
+    def __init__(self, indexes: Section, defined: dict[int, str], needed: dict[int, str]) -> None:
+        """*indexes* is ``.gnu.version``; the names are from the two readers below."""
         self._indexes = indexes
-        self._names = names
+        self._defined = defined
+        self._needed = needed
 
     def of(self, index: int) -> tuple[str, bool]:
         """Return the version of symbol *index*, ``""`` if none, and whether it is the default."""
@@ -32,7 +33,10 @@ class SymbolVersions:
         value = self._indexes.number(2 * index, 2)
         if value & ~_HIDDEN in (_LOCAL, _GLOBAL):
             return "", True
-        return self._names.get(value & ~_HIDDEN, ""), not value & _HIDDEN
+        # A version that another file has is wanted, not offered: none of its names is the default.
+        if (name := self._needed.get(value & ~_HIDDEN)) is not None:
+            return name, False
+        return self._defined.get(value & ~_HIDDEN, ""), not value & _HIDDEN
 
 
 def defined_versions(section: Section, strings: Section, count: int) -> dict[int, str]:
