@@ -170,3 +170,91 @@ def undecorate_type(name: str) -> str:
     if text is None:
         return name
     return _spell(_KEYWORD.sub("", text.removesuffix(" `RTTI Type Descriptor Name'")))
+
+
+# Names of ELF files
+
+_CLONE = re.compile(
+    r"(?:\.(?:cold|part|isra|constprop|lto_priv|llvm|localalias|clone|__uniq|warm)(?:\.\d+)*)+$"
+)
+_RUST_HASH = re.compile(r"17h[0-9a-f]{16}E$")
+_RUST_ESCAPE = re.compile(r"\$(?:u([0-9a-f]{1,6})|(SP|BP|RF|LT|GT|LP|RP|C))\$")
+_RUST_SIGNS = {
+    "SP": "@",
+    "BP": "*",
+    "RF": "&",
+    "LT": "<",
+    "GT": ">",
+    "LP": "(",
+    "RP": ")",
+    "C": ",",
+}
+_PHRASES = (
+    "vtable for ",
+    "VTT for ",
+    "construction vtable for ",
+    "typeinfo name for ",
+    "typeinfo for ",
+    "guard variable for ",
+    "reference temporary #",
+    "TLS init function for ",
+    "TLS wrapper function for ",
+    "template parameter object for ",
+)
+_THUNKS = ("non-virtual thunk to ", "virtual thunk to ", "covariant return thunk to ")
+
+
+def without_clone_suffix(name: str) -> str:
+    """Return the linker name of the function that *name* is a part or a copy of: ``foo`` for
+    ``foo.cold``, ``foo.part.0``, ``foo.constprop.0.isra.0``."""
+    return _CLONE.sub("", name) if "." in name else name
+
+
+@functools.lru_cache(maxsize=8192)
+def undecorate_elf(name: str) -> str:
+    """Return the name the debugger shows for a name of an ELF symbol table.
+
+    Parts and copies that the compiler split off bear the name of their function, as debug
+    information calls them. C++ and Rust names come qualified, without parameters, return type and
+    Rust's hash; names of C, and what is not understood, as they are.
+    """
+    plain = without_clone_suffix(name)
+    demanglers = _demanglers()
+    if demanglers is None or len(plain) > _MAX_NAME or not plain.startswith(("_Z", "_R")):
+        return plain
+    if plain.startswith("_R"):
+        from pycxxfilt import rust_demangle
+
+        return _try(rust_demangle, plain) or plain
+    text = _try(demanglers[1], plain)
+    if text is None:
+        return plain
+    if _RUST_HASH.search(plain):
+        return _rust_legacy(text)
+    if text.startswith(_PHRASES):
+        return text
+    thunk = next((phrase for phrase in _THUNKS if text.startswith(phrase)), "")
+    text = text[len(thunk) :]
+    if text.endswith(_ENDS):
+        text = _without_parameters(text)
+        text = text[_name_start(text) :]
+    return thunk + text
+
+
+def _rust_legacy(text: str) -> str:
+    """Return the path that a name of Rust's first scheme stands for, without its hash."""
+    parts = text.split("::")[:-1]
+    return "::".join(_rust_part(part) for part in parts)
+
+
+def _rust_part(part: str) -> str:
+    if part.startswith("_$"):
+        part = part[1:]
+    return _RUST_ESCAPE.sub(_rust_sign, part.replace("..", "::"))
+
+
+def _rust_sign(match: re.Match[str]) -> str:
+    if match[2]:
+        return _RUST_SIGNS[match[2]]
+    code = int(match[1], 16)
+    return chr(code) if 0x20 <= code < 0x110000 else match[0]

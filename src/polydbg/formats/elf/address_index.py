@@ -66,15 +66,20 @@ class AddressIndex:
         return best
 
 
-def _sorted_run(
-    columns: Columns, is_section: Callable[[int], bool], thumb: bool
-) -> tuple[array[int], array[int]]:
-    """Return addresses and symbol indexes of one chunk, by address and then by index."""
+def naming_places(columns: Columns, is_section: Callable[[int], bool]) -> list[int]:
+    """Return the places in *columns* of symbols that name an address in the sections that count."""
     known = {number: is_section(number) for number in set(columns.sections)}
     wanted = map(
         and_, columns.infos.translate(_IS_NAMING), map(known.__getitem__, columns.sections)
     )
-    places = list(compress(range(len(columns)), wanted))
+    return list(compress(range(len(columns)), wanted))
+
+
+def _sorted_run(
+    columns: Columns, is_section: Callable[[int], bool], thumb: bool
+) -> tuple[array[int], array[int]]:
+    """Return addresses and symbol indexes of one chunk, by address and then by index."""
+    places = naming_places(columns, is_section)
     values = columns.values
     if thumb:
         for place in places:
