@@ -45,8 +45,7 @@ def _spell(name: str) -> str:
     if "<" in name or "`" in name:
         name = _SCOPE.sub(r"`\1'", name)
         name = _KEYWORD.sub("", name).replace(", ", ",")
-        while ">>" in name and "operator>>" not in name:
-            name = name.replace(">>", "> >")
+        name = _closed_apart(name)
         name = name.replace(" dtor'", " destructor'").replace(" ctor'", " constructor'")
     return name
 
@@ -175,7 +174,7 @@ def undecorate_type(name: str) -> str:
 # Names of ELF files
 
 _CLONE = re.compile(
-    r"(?:\.(?:cold|part|isra|constprop|lto_priv|llvm|localalias|clone|__uniq|warm)(?:\.\d+)*)+$"
+    r"(?:\.(?:cold|part|isra|constprop|lto_priv|llvm|localalias|clone|__uniq|warm|\d+))+$"
 )
 _RUST_HASH = re.compile(r"17h[0-9a-f]{16}E$")
 _RUST_ESCAPE = re.compile(r"\$(?:u([0-9a-f]{1,6})|(SP|BP|RF|LT|GT|LP|RP|C))\$")
@@ -206,7 +205,8 @@ _THUNKS = ("non-virtual thunk to ", "virtual thunk to ", "covariant return thunk
 
 def without_clone_suffix(name: str) -> str:
     """Return the linker name of the function that *name* is a part or a copy of: ``foo`` for
-    ``foo.cold``, ``foo.part.0``, ``foo.constprop.0.isra.0``."""
+    ``foo.cold``, ``foo.part.0``, ``foo.constprop.0.isra.0``; and of a static variable of a
+    function, ``count.0``, its own name."""
     return _CLONE.sub("", name) if "." in name else name
 
 
@@ -232,13 +232,19 @@ def undecorate_elf(name: str) -> str:
     if _RUST_HASH.search(plain):
         return _rust_legacy(text)
     if text.startswith(_PHRASES):
-        return text
+        return _closed_apart(text)
     thunk = next((phrase for phrase in _THUNKS if text.startswith(phrase)), "")
     text = text[len(thunk) :]
     if text.endswith(_ENDS):
         text = _without_parameters(text)
-        text = text[_name_start(text) :]
-    return thunk + text
+    return thunk + _closed_apart(text[_name_start(text) :])
+
+
+def _closed_apart(text: str) -> str:
+    """Return *text* with ``> >`` where templates end together, as debug information writes it."""
+    while ">>" in text and "operator>>" not in text:
+        text = text.replace(">>", "> >")
+    return text
 
 
 def _rust_legacy(text: str) -> str:

@@ -102,6 +102,17 @@ class _Table:
         is_code = symbol.type in (elf.STT_FUNC, elf.STT_GNU_IFUNC)
         return (symbol.value & ~1 if self._thumb and is_code else symbol.value) - self._base
 
+    def reaches(self, symbol: ElfSymbol, rva: int) -> bool:
+        """Tell whether *symbol*, which has no size and no other one above it up to *rva*, may name
+        *rva*: it is its start, or the rest of its section."""
+        if rva == self.rva(symbol):
+            return True
+        if symbol.section < len(self._sections):
+            section = self._sections[symbol.section]
+            return 0 <= rva + self._base - section.address < section.size
+        segment = self._image.segment_at(self.rva(symbol))
+        return segment is not None and segment is self._image.segment_at(rva)
+
     def named_at(self, offsets: set[int] | None, cancel: CancelToken) -> Iterator[ElfSymbol]:
         """Yield the symbols with a place in memory whose names begin at *offsets* of the string
         table, ``None`` for all."""
@@ -214,7 +225,7 @@ class ElfSource:
                 # One without a size ends where the next symbol begins.
                 unsized = next((each for each in here if not each.size), None)
             place = table.at_or_below(place - 1)
-        if unsized is None or not self._is_one_section(table.rva(unsized), rva):
+        if unsized is None or not table.reaches(unsized, rva):
             return None
         return self._symbol(table, unsized)
 
@@ -286,12 +297,11 @@ class ElfSource:
         yield from map(self._plt_symbol, self._image.plt_names)
 
     def symbol_named(self, name: str) -> Symbol | None:
-        """Return the symbol whose linker name, else whose shown name is *name*."""
+        """Return the symbol whose linker name, else whose shown name is *name*; ``name@VERSION``
+        and ``name@@VERSION`` ask for one version."""
         cancel = CancelToken()
-        raw = name.encode("utf-8", "surrogateescape")
         for table in self._tables:
-            offsets = offsets_of(table.table, raw)
-            exact = list(table.named_at(offsets, cancel)) if offsets else []
+            exact = self._exact(table, name, cancel)
             if exact:
                 return self._symbol(table, min(exact, key=_preference))
         found: list[Symbol] = []
@@ -305,6 +315,16 @@ class ElfSource:
             key=lambda each: (each.name != name, each.kind is SymbolKind.THUNK, not each.is_global),
             default=None,
         )
+
+    @staticmethod
+    def _exact(table: _Table, name: str, cancel: CancelToken) -> list[ElfSymbol]:
+        """Return the symbols whose linker name is *name*, with or without a version."""
+        found: list[ElfSymbol] = []
+        # Some linkers write the version into the name, others keep a table of versions.
+        for each in dict.fromkeys((name, name.partition("@")[0])):
+            offsets = offsets_of(table.table, each.encode("utf-8", "surrogateescape"))
+            found += table.named_at(offsets, cancel) if offsets else ()
+        return [each for each in found if name in (each.name, each.versioned_name)]
 
     # -- what symbol tables do not know ----------------------------------------------------
 
@@ -346,16 +366,9 @@ class ElfSource:
 
 
 def shown_name(symbol: ElfSymbol) -> str:
-    """Return the name as commands show it. The default version is not part of it; another one is
-    (``foo@V1``), since it is what tells two functions apart."""
-    name, _, version = symbol.name.partition("@")
-    if not name:
-        return symbol.name
-    if version and not version.startswith("@"):
-        return f"{undecorate_elf(name)}@{version}"
-    if symbol.version and not symbol.is_default_version:
-        return f"{undecorate_elf(name)}@{symbol.version}"
-    return undecorate_elf(name)
+    """Return the name as commands show it: without a version, as gdb does."""
+    name = symbol.name.partition("@")[0]
+    return undecorate_elf(name) if name else symbol.name
 
 
 def _preference(symbol: ElfSymbol) -> tuple[bool, bool, int, bool, int, int]:
