@@ -24,7 +24,7 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import MemoryReadError
 from polydbg.base.wildcards import compile_wildcard, escape_wildcards
 from polydbg.formats.elf import constants as elf
-from polydbg.formats.elf.address_index import AddressIndex, naming_places
+from polydbg.formats.elf.address_index import AddressIndex, is_naming, naming_places
 from polydbg.formats.elf.symbol_table import ElfSymbol, SymbolTable
 from polydbg.images.elf import ElfImage, PltName
 from polydbg.symbols.demangle import undecorate_elf, without_clone_suffix
@@ -34,8 +34,9 @@ from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind
 
 _POLL_EVERY = 1024
 _MAX_ALIASES = 4096
-#: How many places of symbols below an address are tried for one that reaches up to it.
-_MAX_STEPS = 256
+#: How many places of symbols below an address are tried for one that reaches up to it: labels and
+#: functions inside of others are few, and a gap should cost little.
+_MAX_STEPS = 32
 _MAX_NAMESAKES = 4096
 _RANKS = {elf.STB_GLOBAL: 0, elf.STB_GNU_UNIQUE: 0, elf.STB_WEAK: 1}
 _KINDS = {
@@ -118,10 +119,15 @@ class _Table:
         table, ``None`` for all."""
         for columns in self.table.chunks():
             cancel.check()
-            places = naming_places(columns, self.is_section)
-            if offsets is not None:
-                names = map(columns.names.__getitem__, places)
-                places = list(compress(places, map(offsets.__contains__, names)))
+            if offsets is None:
+                places = naming_places(columns, self.is_section)
+            else:
+                wanted = map(offsets.__contains__, columns.names)
+                places = [
+                    place
+                    for place in compress(range(len(columns)), wanted)
+                    if is_naming(columns, place, self.is_section)
+                ]
             for count, place in enumerate(places):
                 if count % _POLL_EVERY == 0:
                     cancel.check()

@@ -53,17 +53,20 @@ def offsets_with(table: SymbolTable, word: bytes, cancel: CancelToken) -> set[in
     ``None`` where there are too many to list."""
     buffer, start, end = table.strings.extent
     found: set[int] = set()
-    wanted = re.compile(re.escape(word), re.IGNORECASE)
+    word = word.lower()
     for window in range(start, end, _WINDOW):
         cancel.check()
-        stop = min(window + _WINDOW + len(word) - 1, end)
-        for match in wanted.finditer(buffer, window, stop):
-            hit = match.start()
-            first = buffer.rfind(b"\0", start, hit) + 1  # type: ignore[union-attr]
+        # Faster than a regular expression that ignores case, by far.
+        block = bytes(buffer[window : min(window + _WINDOW + len(word) - 1, end)]).lower()
+        hit = block.find(word)
+        while hit >= 0:
+            place = window + hit
+            first = buffer.rfind(b"\0", start, place) + 1  # type: ignore[union-attr]
             # Linkers let a name be the end of another one: it may begin anywhere up to the word.
-            found.update(range(max(first, start) - start, hit - start + 1))
+            found.update(range(max(first, start) - start, place - start + 1))
             if len(found) > _MAX_OFFSETS:
                 return None
+            hit = block.find(word, hit + 1)
     return found
 
 

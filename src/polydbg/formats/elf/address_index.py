@@ -75,12 +75,18 @@ def naming_places(columns: Columns, is_section: Callable[[int], bool]) -> list[i
     return list(compress(range(len(columns)), wanted))
 
 
+def is_naming(columns: Columns, place: int, is_section: Callable[[int], bool]) -> bool:
+    """Tell whether the symbol at *place* is one of :func:`naming_places`."""
+    return bool(_IS_NAMING[columns.infos[place]]) and is_section(columns.sections[place])
+
+
 def _sorted_run(
     columns: Columns, is_section: Callable[[int], bool], thumb: bool
 ) -> tuple[array[int], array[int]]:
     """Return addresses and symbol indexes of one chunk, by address and then by index."""
     places = naming_places(columns, is_section)
-    values = columns.values
+    # A list hands out its numbers faster than an array makes them.
+    values = columns.values.tolist()
     if thumb:
         for place in places:
             if columns.infos[place] & 15 in (elf.STT_FUNC, elf.STT_GNU_IFUNC):

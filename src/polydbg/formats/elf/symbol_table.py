@@ -10,6 +10,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator
+from functools import cached_property
 
 import msgspec
 
@@ -18,7 +19,7 @@ from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf.versions import SymbolVersions
 
-CHUNK = 1 << 16
+CHUNK = 1 << 18
 """Entries in one chunk of columns: what a search holds in memory at a time."""
 _MAX_NAME = 1 << 16
 
@@ -52,34 +53,46 @@ class ElfSymbol(msgspec.Struct, frozen=True):
 
 
 class Columns:
-    """Entries *first* to *first* + len - 1 of a table as arrays, in the machine's own order."""
-
-    __slots__ = ("first", "infos", "names", "sections", "values")
+    """Entries *first* to *first* + len - 1 of a table as arrays, in the machine's own order; each
+    is made when it is asked for."""
 
     def __init__(self, first: int, raw: bytes, is_64: bool, is_big: bool) -> None:
         self.first = first
-        swap = is_big != (sys.byteorder == "big")
-        stride, info, section = (24, 4, 3) if is_64 else (16, 12, 7)
-        words, halves = array("I"), array("H")
-        assert words.itemsize == 4
-        words.frombytes(raw)
-        halves.frombytes(raw)
-        self.names = words[:: stride // 4]
-        self.sections = halves[section :: stride // 2]
-        self.values = _column(raw, 1, stride, "Q" if is_64 else "I")
-        self.infos = raw[info::stride]
-        if swap:
-            for column in (self.names, self.sections, self.values):
-                column.byteswap()
+        self._raw = raw
+        self._is_64 = is_64
+        self._swap = is_big != (sys.byteorder == "big")
+        self._stride = 24 if is_64 else 16
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self._raw) // self._stride
 
+    @cached_property
+    def names(self) -> array[int]:
+        """Return offsets in the string table."""
+        return self._column("I", 0)
 
-def _column(raw: bytes, place: int, stride: int, code: str) -> array[int]:
-    numbers = array(code)
-    numbers.frombytes(raw)
-    return numbers[place :: stride // numbers.itemsize]
+    @cached_property
+    def values(self) -> array[int]:
+        return self._column("Q", 8) if self._is_64 else self._column("I", 4)
+
+    @cached_property
+    def sections(self) -> array[int]:
+        """Return section numbers as they stand, without ``SHT_SYMTAB_SHNDX``."""
+        return self._column("H", 6 if self._is_64 else 14)
+
+    @cached_property
+    def infos(self) -> bytes:
+        """Return type (low half) and binding (high half) of each."""
+        return self._raw[4 if self._is_64 else 12 :: self._stride]
+
+    def _column(self, code: str, offset: int) -> array[int]:
+        numbers = array(code)
+        numbers.frombytes(self._raw)
+        size = numbers.itemsize
+        found = numbers[offset // size :: self._stride // size]
+        if self._swap:
+            found.byteswap()
+        return found
 
 
 class SymbolTable:
