@@ -33,6 +33,7 @@ _HEADER_ROOM = 0x10000000
 _MAX_NOTES = 64 << 20
 _MAX_PATH = 4096
 _MAX_RELOCATIONS = 64 << 20
+_MIN_FRAME_INDEX = 6  # four bytes of encodings and the shortest address
 _MAX_PLT_ENTRIES = 1 << 18
 
 
@@ -427,6 +428,8 @@ class ElfImage:
         section = self.section_named(".eh_frame_hdr")
         if segment is None or (section is not None and not section.has_bytes):
             return None
+        if segment.memory_size < _MIN_FRAME_INDEX:
+            return None
         return self._frame_table(segment.vaddr - self.image_base, segment.memory_size)
 
     @property
@@ -434,7 +437,7 @@ class ElfImage:
         """Return ``.eh_frame``: by its section, else from where ``.eh_frame_hdr`` says up to the
         end of its segment. ``None`` in a separate debug file, where it has no bytes.
 
-        :raises MemoryReadError: the address in ``.eh_frame_hdr`` is not in memory.
+        :raises MemoryReadError: ``.eh_frame_hdr``, which says where, is not in memory.
         """
         section = self.section_named(".eh_frame")
         if section is not None:
