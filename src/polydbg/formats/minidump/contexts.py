@@ -16,6 +16,15 @@ from collections.abc import Mapping
 import msgspec
 
 from polydbg.formats.minidump.system import XStateConfig
+from polydbg.formats.register_fields import (
+    XSAVE_COMPONENTS,
+    Field,
+    fsave,
+    fxsave,
+    numbered,
+    read_fields,
+    row,
+)
 
 Registers = Mapping[str, int]
 
@@ -52,108 +61,63 @@ AVX_COMPONENT = 2
 _LEGACY_SIZE = 512
 _XSAVE_HEADER = 64
 _COMPACTED = 1 << 63
-_DEFAULT_FEATURES: dict[int, tuple[int, int]] = {
-    2: (576, 256),
-    3: (960, 64),
-    4: (1024, 64),
-    5: (1088, 64),
-    6: (1152, 512),
-    7: (1664, 1024),
-    9: (2688, 8),
-    11: (2696, 16),
-    12: (2712, 24),
-    17: (2752, 64),
-    18: (2816, 8192),
-}
 _ALIGNED_COMPONENTS = frozenset({18})
 
 
-class Field(msgspec.Struct, frozen=True):
-    """A register at *offset*, *size* bytes, there when all bits of *flag* are in ContextFlags."""
-
-    name: str
-    offset: int
-    size: int
-    flag: int
-
-
-def _row(names: str, offset: int, size: int, flag: int, step: int = 0) -> tuple[Field, ...]:
-    """Return fields for space-separated *names*, *step* bytes apart (by default *size*)."""
-    return tuple(
-        Field(name, offset + index * (step or size), size, flag)
-        for index, name in enumerate(names.split())
-    )
-
-
-def _numbered(prefix: str, count: int) -> str:
-    return " ".join(f"{prefix}{index}" for index in range(count))
-
-
-def _fxsave(offset: int, vectors: int, flag: int) -> tuple[Field, ...]:
-    """Return the fields of an FXSAVE image at *offset*."""
-    return (
-        *_row("fpcw fpsw", offset, 2, flag),
-        Field("fptw", offset + 4, 1, flag),
-        *_row(_numbered("st", 8), offset + 0x20, 10, flag, 16),
-        *_row(_numbered("xmm", vectors), offset + 0xA0, 16, flag),
-    )
-
-
 _AMD64: tuple[Field, ...] = (
-    *_row("rax rcx rdx rbx", 0x78, 8, INTEGER),
+    *row("rax rcx rdx rbx", 0x78, 8, INTEGER),
     Field("rsp", 0x98, 8, CONTROL),
-    *_row("rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15", 0xA0, 8, INTEGER),
+    *row("rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15", 0xA0, 8, INTEGER),
     Field("rip", 0xF8, 8, CONTROL),
     Field("efl", 0x44, 4, CONTROL),
     Field("cs", 0x38, 2, CONTROL),
-    *_row("ds es fs gs", 0x3A, 2, SEGMENTS),
+    *row("ds es fs gs", 0x3A, 2, SEGMENTS),
     Field("ss", 0x42, 2, CONTROL),
-    *_row("dr0 dr1 dr2 dr3 dr6 dr7", 0x48, 8, DEBUG),
+    *row("dr0 dr1 dr2 dr3 dr6 dr7", 0x48, 8, DEBUG),
     Field("mxcsr", 0x34, 4, FLOATING),
-    *_fxsave(0x100, 16, FLOATING),
+    *fxsave(0x100, 16, FLOATING),
 )
 
 _X86: tuple[Field, ...] = (
-    *_row("edi esi ebx edx ecx eax", 0x9C, 4, INTEGER),
-    *_row("ebp eip cs efl esp ss", 0xB4, 4, CONTROL),
-    *_row("gs fs es ds", 0x8C, 4, SEGMENTS),
-    *_row("dr0 dr1 dr2 dr3 dr6 dr7", 0x04, 4, DEBUG),
-    *_row("fpcw fpsw fptw", 0x1C, 2, FLOATING, 4),
-    *_row(_numbered("st", 8), 0x38, 10, FLOATING),
+    *row("edi esi ebx edx ecx eax", 0x9C, 4, INTEGER),
+    *row("ebp eip cs efl esp ss", 0xB4, 4, CONTROL),
+    *row("gs fs es ds", 0x8C, 4, SEGMENTS),
+    *row("dr0 dr1 dr2 dr3 dr6 dr7", 0x04, 4, DEBUG),
+    *fsave(0x1C, 0x38, FLOATING),
     Field("mxcsr", 0xCC + 0x18, 4, EXTENDED_X86),
-    *_row(_numbered("xmm", 8), 0xCC + 0xA0, 16, EXTENDED_X86),
+    *row(numbered("xmm", 8), 0xCC + 0xA0, 16, EXTENDED_X86),
 )
 
 _ARM: tuple[Field, ...] = (
-    *_row(_numbered("r", 13), 0x04, 4, INTEGER),
-    *_row("sp lr pc cpsr", 0x38, 4, CONTROL),
+    *row(numbered("r", 13), 0x04, 4, INTEGER),
+    *row("sp lr pc cpsr", 0x38, 4, CONTROL),
     Field("fpscr", 0x48, 4, ARM_FLOATING),
-    *_row(_numbered("q", 16), 0x50, 16, ARM_FLOATING),
+    *row(numbered("q", 16), 0x50, 16, ARM_FLOATING),
 )
 
 _OLD_ARM: tuple[Field, ...] = (
-    *_row(_numbered("r", 13) + " sp lr pc cpsr", 0x04, 4, INTEGER),
+    *row(numbered("r", 13) + " sp lr pc cpsr", 0x04, 4, INTEGER),
     Field("fpscr", 0x48, 8, ARM_FLOATING),
-    *_row(_numbered("d", 32), 0x50, 8, ARM_FLOATING),
+    *row(numbered("d", 32), 0x50, 8, ARM_FLOATING),
 )
 
 _ARM64: tuple[Field, ...] = (
-    *_row(_numbered("x", 29), 0x08, 8, INTEGER),
-    *_row("fp lr sp pc", 0xF0, 8, CONTROL),
+    *row(numbered("x", 29), 0x08, 8, INTEGER),
+    *row("fp lr sp pc", 0xF0, 8, CONTROL),
     Field("cpsr", 0x04, 4, CONTROL),
-    *_row(_numbered("v", 32), 0x110, 16, ARM_FLOATING),
-    *_row("fpcr fpsr", 0x310, 4, ARM_FLOATING),
-    *_row(_numbered("bcr", 8), 0x318, 4, DEBUG >> 1),
-    *_row(_numbered("bvr", 8), 0x338, 8, DEBUG >> 1),
-    *_row(_numbered("wcr", 2), 0x378, 4, DEBUG >> 1),
-    *_row(_numbered("wvr", 2), 0x380, 8, DEBUG >> 1),
+    *row(numbered("v", 32), 0x110, 16, ARM_FLOATING),
+    *row("fpcr fpsr", 0x310, 4, ARM_FLOATING),
+    *row(numbered("bcr", 8), 0x318, 4, DEBUG >> 1),
+    *row(numbered("bvr", 8), 0x338, 8, DEBUG >> 1),
+    *row(numbered("wcr", 2), 0x378, 4, DEBUG >> 1),
+    *row(numbered("wvr", 2), 0x380, 8, DEBUG >> 1),
 )
 
 _OLD_ARM64: tuple[Field, ...] = (
-    *_row(_numbered("x", 29) + " fp lr sp pc", 0x08, 8, INTEGER),
+    *row(numbered("x", 29) + " fp lr sp pc", 0x08, 8, INTEGER),
     Field("cpsr", 0x110, 4, INTEGER),
-    *_row("fpsr fpcr", 0x114, 4, ARM_FLOATING),
-    *_row(_numbered("v", 32), 0x11C, 16, ARM_FLOATING),
+    *row("fpsr fpcr", 0x114, 4, ARM_FLOATING),
+    *row(numbered("v", 32), 0x11C, 16, ARM_FLOATING),
 )
 
 
@@ -227,12 +191,8 @@ def parse_context(data: bytes, arch: str, xstate: XStateConfig | None = None) ->
     flags = int.from_bytes(data[layout.flags_offset : layout.flags_offset + 4], "little")
     if not flags & _PARTS:
         flags |= _PARTS_OF_MAC_WRITER  # Breakpad on macOS names the processor and no parts
-    size = len(data)
-    registers = {
-        field.name: int.from_bytes(data[field.offset : field.offset + field.size], "little")
-        for field in layout.fields
-        if flags & field.flag and field.offset + field.size <= size
-    }
+    present = (field for field in layout.fields if flags & field.flag)
+    registers = read_fields(data, present, "little")
     if flags & XSTATE and layout.arch in ("amd64", "x86"):
         _add_vectors(registers, data[layout.size :], xstate)
     return registers
@@ -284,7 +244,7 @@ def _component(area: bytes, index: int, config: XStateConfig | None) -> bytes | 
 def _feature(index: int, config: XStateConfig | None) -> tuple[int, int]:
     if config is not None and index < len(config.features) and config.features[index][1]:
         return config.features[index]
-    return _DEFAULT_FEATURES.get(index, (0, 0))
+    return XSAVE_COMPONENTS.get(index, (0, 0))
 
 
 def _compacted_offset(index: int, compaction: int, config: XStateConfig | None) -> int:
