@@ -12,6 +12,7 @@ import io
 import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from importlib import resources
@@ -31,11 +32,15 @@ from polydbg.formats.pdb.module import ModuleSymbols
 from polydbg.formats.pe import arm_unwind, pdata
 from polydbg.formats.pe.header import DataDirectory
 from polydbg.formats.userdump import UserDump
+from polydbg.images.elf import ElfImage
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import BufferSpace
+from polydbg.symbols.elf import ElfSource
 from polydbg.symbols.pdb import PdbSource
 from polydbg.targets.minidump import MinidumpTarget
+from polydbg.testing import elf_builder
 from polydbg.testing.cabinet_builder import cabinet
+from polydbg.testing.elf_builder import ElfBuilder
 from polydbg.testing.minidump_builder import (
     MinidumpBuilder,
     amd64_context,
@@ -343,6 +348,74 @@ def postfix_seeds() -> list[bytes]:
     ]
 
 
+# ELF
+
+
+def read_elf(data: bytes) -> None:
+    attempt(lambda: _read_elf_image(ElfImage.from_buffer(data, "x")))
+    attempt(lambda: _read_elf_image(ElfImage.from_memory(BufferSpace(data, 0x1000), 0x1000)))
+
+
+def _read_elf_image(image: ElfImage) -> None:
+    attempt(*members(image), *members(image.dynamic), image.debug_link, image.alt_link)
+    for name in ("soname", "interp", "is_static", "is_pie", "eh_frame_hdr", "eh_frame"):
+        attempt(lambda name=name: getattr(image, name))
+    for section in image.sections[:20]:
+        attempt(lambda section=section: image.section_data(section))
+    symbols = ElfSource(image)
+    for probe in PROBES:
+        attempt(
+            lambda probe=probe: symbols.symbol_at(probe),
+            lambda probe=probe: symbols.neighbours(probe),
+            lambda probe=probe: image.is_code(probe),
+            lambda probe=probe: image.space.read_some(probe, 64),
+        )
+    for pattern in ("*", "*main*", "f@V1"):
+        attempt(lambda pattern=pattern: list(symbols.symbols_matching(pattern, CancelToken())))
+        attempt(lambda pattern=pattern: symbols.symbol_named(pattern))
+
+
+def elf_seeds() -> list[bytes]:
+    return [
+        _elf_seed(*layout) for layout in ((True, False, 62), (True, True, 22), (False, False, 40))
+    ]
+
+
+def _elf_seed(is_64: bool, is_big: bool, machine: int) -> bytes:
+    """A library with everything in it that is read: symbols, versions, notes, a PLT, side files."""
+    made = ElfBuilder(is_64, is_big, machine=machine, entry=0x2000)
+    rows = [("main", 0x2000, 8, 2, 1, 1), ("f", 0x2008, 8, 2, 2, 1), ("puts", 0, 0, 2, 1, 0)]
+    table, strings = made.symbols(rows)
+    versions = made.number(2, 1, 0, 2, 1) + made.number(4, 0, 20, 0, 1, 0)
+    plt = b"\xff\x25" + (0x4000 - 0x2106).to_bytes(4, "little") + b"\x68\0\0\0\0\xe9\0\0\0\0"
+    plt += made.number(4, 0xE28FC600, 0xE28CCA01, 0xE5BCFEE8)
+    made.section(".text", b"\xc3" * 0x40, flags=elf_builder.EXEC, address=0x2000)
+    made.section(".plt", plt, flags=elf_builder.EXEC, address=0x2100)
+    made.section(".dynsym", table, type=elf_builder.DYNSYM, address=0x1800, link=4)
+    made.section(".dynstr", strings, type=elf_builder.STRTAB, address=0x1900)
+    made.section(".hash", made.number(4, 1, 4) + bytes(20), address=0x1A00)
+    made.section(".gnu.version", made.number(2, 0, 1, 2, 2), address=0x1A80)
+    made.section(".gnu.version_d", versions, address=0x1AC0)
+    slots = made.word(0x4000, 3 << (32 if is_64 else 8) | 7) + made.word(0)
+    made.section(".rela.plt", slots, type=4, address=0x1B00)
+    made.section(".note", made.note("GNU", 3, bytes(20)), type=elf_builder.NOTE, address=0x1C00)
+    tags = (4, 0x1A00, 5, 0x1900, 6, 0x1800, 10, len(strings), 14, 1, 1, 1, 0x6FFFFFF0, 0x1A80)
+    tags += (0x6FFFFFFC, 0x1AC0, 0x6FFFFFFD, 1, 0, 0)
+    made.section(".dynamic", made.word(*tags), type=elf_builder.DYNAMIC, address=0x3000)
+    made.section(".eh_frame_hdr", b"\1\x1b\3\x3b" + bytes(8), address=0x3800)
+    made.section(".gnu_debuglink", b"x.debug\0" + bytes(4))
+    made.section(".gnu_debugaltlink", b"x\0" + bytes(20))
+    inner = ElfBuilder(is_64, is_big).symbol("inside", 0x2000).build()
+    made.section(".gnu_debugdata", lzma.compress(inner))
+    made.section(".zdebug_info", b"ZLIB" + (4).to_bytes(8, "big") + zlib.compress(b"info"))
+    head = made.number(4, 1) + (bytes(4) if is_64 else b"") + made.word(4, 1)
+    made.section(".debug_line", head + zlib.compress(b"line"), flags=elf_builder.COMPRESSED)
+    made.segment(2, ".dynamic").segment(4, ".note").segment(0x6474E550, ".eh_frame_hdr")
+    made.symbol("main", 0x2000, 8).symbol("$d", 0x2008, type=0, binding=0)
+    made.symbol("_ZN1a1bEv.cold", 0x2010, 8, binding=0)
+    return made.build()
+
+
 # Archives
 
 
@@ -393,5 +466,6 @@ TARGETS: dict[str, Target] = {
     "pdb_module": Target(read_pdb_module, pdb_module_seeds),
     "breakpad": Target(read_breakpad, breakpad_seeds),
     "postfix": Target(read_postfix, postfix_seeds),
+    "elf": Target(read_elf, elf_seeds),
     "archive": Target(read_archive, archive_seeds),
 }

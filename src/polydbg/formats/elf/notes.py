@@ -40,7 +40,8 @@ def iterate_notes(data: bytes, *, big: bool = False, align: int = 4) -> Iterator
     unit = 8 if align == 8 else 4
     position, size = 0, len(data)
     for _ in range(_MAX_NOTES):
-        while position + 12 <= size and not any(data[position : position + 12]):
+        # A size of zero begins a filler: nobody writes notes without an owner.
+        while position + 12 <= size and not any(data[position : position + 4]):
             position += 4
         if position + 12 > size:
             return
