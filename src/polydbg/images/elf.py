@@ -469,6 +469,12 @@ class ElfImage:
         return FrameTable(rva, LoadedSection(self.space, rva, size, big=self.header.is_big))
 
 
+def is_plt(section: SectionHeader) -> bool:
+    """Tell whether *section* holds PLT entries."""
+    is_code = section.is_loaded and section.is_executable
+    return is_code and section.name.startswith((".plt", ".iplt"))
+
+
 def _eh_frame_start(index: FrameTable, image: ElfImage) -> int | None:
     """Return the RVA in the second field of ``.eh_frame_hdr`` (LSB, "Exception Frame Header")."""
     if index.rva is None:
@@ -490,7 +496,7 @@ def _plt_names(image: ElfImage) -> list[PltName]:
     got = image.dynamic.rva(elf.DT_PLTGOT)
     entries: list[plt.PltEntry] = []
     for each in sections:
-        if each.name.startswith((".plt", ".iplt")) and each.is_loaded and each.is_executable:
+        if is_plt(each):
             data = image.section_data(each)
             if data is not None:
                 raw = data.rest(0, _MAX_RELOCATIONS)
@@ -524,8 +530,9 @@ def _name_slots(image: ElfImage, section: SectionHeader, wanted: dict[int, str])
         image.header.mark,
         image.header.is_64,
         section.type == elf.SHT_RELA,
+        wanted,
     ):
-        if wanted.get(each.offset) != "":
+        if wanted[each.offset]:
             continue
         if each.symbol and table is not None and each.symbol < len(table):
             wanted[each.offset] = f"{table.symbol(each.symbol).name}@plt"

@@ -26,7 +26,7 @@ from polydbg.base.wildcards import compile_wildcard, escape_wildcards
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf.address_index import AddressIndex, is_naming, naming_places
 from polydbg.formats.elf.symbol_table import ElfSymbol, SymbolTable
-from polydbg.images.elf import ElfImage, PltName
+from polydbg.images.elf import ElfImage, PltName, is_plt
 from polydbg.symbols.demangle import undecorate_elf, without_clone_suffix
 from polydbg.symbols.elf_names import offsets_of, offsets_with, word_of
 from polydbg.symbols.frame_info import CfiRules, WinFrame
@@ -143,12 +143,16 @@ class ElfSource:
     """
 
     def __init__(self, image: ElfImage, debug: ElfImage | None = None) -> None:
-        """Read *image*; *debug* is its separate debug file, if there is one. Neither is closed."""
+        """Find the tables of *image*; *debug* is its separate debug file, if there is one. Neither
+        is closed.
+
+        :raises FormatError: a table is cut short or damaged.
+        """
         self._image = image
         self._debug = debug
+        self._tables = self._find_tables()
 
-    @cached_property
-    def _tables(self) -> list[_Table]:
+    def _find_tables(self) -> list[_Table]:
         for file in (self._debug, self._image):
             table = file.symbols if file is not None else None
             if file is not None and table is not None and len(table) > 1:
@@ -276,6 +280,9 @@ class ElfSource:
         return image.segment_at(first) is image.segment_at(second)
 
     def _plt_at(self, rva: int) -> PltName | None:
+        section = self._image.section_at(rva)
+        if section is None or not is_plt(section):
+            return None
         entries = self._image.plt_names
         index = bisect_right(entries, rva, key=lambda entry: entry.rva) - 1
         if index >= 0 and rva - entries[index].rva < entries[index].size:

@@ -338,10 +338,11 @@ def test_plt_of_what_is_not_code() -> None:
 
 def test_relocations() -> None:
     data = struct.pack("<QQq", 0x4000, 5 << 32 | 7, -1) + b"cut"
-    (found,) = plt.parse_relocations(data, "<", True, True)
+    (found,) = plt.parse_relocations(data, "<", True, True, {0x4000})
     assert found == plt.Relocation(0x4000, 7, 5, -1)
-    (found,) = plt.parse_relocations(struct.pack(">II", 0x4000, 5 << 8 | 7), ">", False, False)
-    assert found == plt.Relocation(0x4000, 7, 5, 0)
+    data = struct.pack(">4I", 0x4000, 5 << 8 | 7, 0x4008, 6 << 8 | 7)
+    (found,) = plt.parse_relocations(data, ">", False, False, {0x4008})
+    assert found == plt.Relocation(0x4008, 7, 6, 0)
 
 
 # Links to debug files

@@ -8,7 +8,7 @@ branch targets, Thumb prefixes). Sources: the processor supplements of x86-64, i
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 import msgspec
 
@@ -38,9 +38,10 @@ class Relocation(msgspec.Struct, frozen=True):
 
 
 def parse_relocations(
-    data: bytes, mark: str, is_64: bool, has_addends: bool
+    data: bytes, mark: str, is_64: bool, has_addends: bool, wanted: Container[int]
 ) -> Iterator[Relocation]:
-    """Yield the relocations of a table. (64-bit MIPS lays them out otherwise: not for it.)"""
+    """Yield the relocations of a table whose offsets are *wanted*. (64-bit MIPS lays them out
+    otherwise: not for it.)"""
     if is_64:
         layout = struct.Struct(mark + ("QQq" if has_addends else "QQ"))
         shift, mask = 32, _MASK32
@@ -48,7 +49,8 @@ def parse_relocations(
         layout = struct.Struct(mark + ("IIi" if has_addends else "II"))
         shift, mask = 8, 0xFF
     for offset, info, *rest in layout.iter_unpack(data[: len(data) // layout.size * layout.size]):
-        yield Relocation(offset, info & mask, info >> shift, rest[0] if rest else 0)
+        if offset in wanted:
+            yield Relocation(offset, info & mask, info >> shift, rest[0] if rest else 0)
 
 
 def parse_plt(
