@@ -79,7 +79,7 @@ def _compare(path: Path) -> int:
     assert [
         (r["Name"]["Name"], r["Type"]["Value"], r["Address"], r["Offset"], r["Size"], r["Link"])
         for r in rows
-    ] == [(s.name, s.type, s.address, s.offset, s.size, s.link) for s in image.sections]
+    ] == [(s.name, s.type, s.address, s.offset, s.size, s.link) for s in image.section_headers]
     rows = [row["ProgramHeader"] for row in theirs["ProgramHeaders"]]
     assert [
         (r["Type"]["Value"], r["Offset"], r["VirtualAddress"], r["FileSize"], r["MemSize"])
@@ -235,7 +235,7 @@ def test_images_in_a_core(data_dir: Path) -> None:
 @pytest.mark.parametrize("name", ["elf_compressed_gnu", "elf_compressed_shf"])
 def test_compressed_sections_that_lie(data_dir: Path, name: str) -> None:
     image = ElfImage.from_file(data_dir / "malformed" / name)
-    packed = [s for s in image.sections if "debug" in s.name]
+    packed = [s for s in image.section_headers if "debug" in s.name]
     assert packed
     for section in packed:
         with pytest.raises(FormatError):

@@ -360,7 +360,7 @@ def _read_elf_image(image: ElfImage) -> None:
     attempt(*members(image), *members(image.dynamic), image.debug_link, image.alt_link)
     for name in ("soname", "interp", "is_static", "is_pie", "eh_frame_hdr", "eh_frame"):
         attempt(lambda name=name: getattr(image, name))
-    for section in image.sections[:20]:
+    for section in image.section_headers[:20]:
         attempt(lambda section=section: image.section_data(section))
     symbols = ElfSource(image)
     for probe in PROBES:

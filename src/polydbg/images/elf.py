@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from polydbg.base.errors import FormatError, TargetError
-from polydbg.formats.dwarf.reading import Section
+from polydbg.base.identifiers import DebugId
+from polydbg.formats.dwarf.reading import Section as Data
 from polydbg.formats.dwarf.sections import DebugSections
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf import debug_links, notes, plt
@@ -26,6 +27,7 @@ from polydbg.formats.elf.symbol_table import SymbolTable
 from polydbg.images import elf_spaces
 from polydbg.images.elf_dynamic import DynamicTable
 from polydbg.images.elf_spaces import LoadedFileSpace, LoadedSection
+from polydbg.images.image import Section
 from polydbg.images.spaces import ExtentSpace, LoadedImageSpace
 from polydbg.memory.space import AddressSpace, Buffer, BufferSpace
 
@@ -42,7 +44,7 @@ class FrameTable(msgspec.Struct, frozen=True):
     which may be absent in places when they are read from memory."""
 
     rva: int | None
-    data: Section
+    data: Data
 
 
 class PltName(msgspec.Struct, frozen=True):
@@ -165,7 +167,7 @@ class ElfImage:
         return self.header.entry - self.image_base if self.header.entry else None
 
     @cached_property
-    def sections(self) -> tuple[SectionHeader, ...]:
+    def section_headers(self) -> tuple[SectionHeader, ...]:
         """Return the section headers, the null one first; empty where there are none.
 
         :raises FormatError: their sizes are impossible.
@@ -176,14 +178,29 @@ class ElfImage:
             return ()
         return found
 
+    def sections(self) -> Sequence[Section]:
+        """Return the sections that are loaded, by RVA; the characteristics are ``sh_flags``."""
+        return [
+            Section(
+                name=each.name,
+                rva=each.address - self.image_base,
+                size=each.size,
+                file_offset=each.offset,
+                file_size=each.size if each.has_bytes else 0,
+                characteristics=each.flags,
+            )
+            for each in sorted(self.section_headers, key=lambda each: each.address)
+            if each.is_loaded
+        ]
+
     def section_named(self, name: str) -> SectionHeader | None:
         """Return the first section called *name*."""
-        return next((each for each in self.sections if each.name == name), None)
+        return next((each for each in self.section_headers if each.name == name), None)
 
     def section_at(self, rva: int) -> SectionHeader | None:
         """Return the loaded section that holds *rva*, ``None`` in gaps."""
         address = rva + self.image_base
-        for each in self.sections:
+        for each in self.section_headers:
             if 0 <= address - each.address < each.size and each.is_loaded:
                 return each
         return None
@@ -201,7 +218,7 @@ class ElfImage:
         section = self.section_at(rva)
         if section is not None:
             return section.is_executable
-        segment = None if self.sections else self.segment_at(rva)
+        segment = None if self.section_headers else self.segment_at(rva)
         return segment is not None and segment.is_executable
 
     def segment_of(self, kind: int) -> ProgramHeader | None:
@@ -224,17 +241,17 @@ class ElfImage:
             return value - self.base
         return value - self.image_base
 
-    def data_at(self, rva: int, size: int) -> Section:
+    def data_at(self, rva: int, size: int) -> Data:
         """Return at most *size* loaded bytes at *rva*, in place where they come from a file."""
         big = self.header.is_big
         if isinstance(self.space, ExtentSpace) and self._buffer is not None:
             offset = self.space.file_offset(rva)
             if offset is None:
-                return Section(big=big)
-            return Section(self._buffer, offset, size, big=big)
-        return Section(self.space.read_some(rva, size), big=big)
+                return Data(big=big)
+            return Data(self._buffer, offset, size, big=big)
+        return Data(self.space.read_some(rva, size), big=big)
 
-    def section_data(self, section: SectionHeader) -> Section | None:
+    def section_data(self, section: SectionHeader) -> Data | None:
         """Return the contents of *section*, expanded; ``None`` where the file holds none.
 
         :raises FormatError: cut short, or it cannot be expanded.
@@ -246,7 +263,7 @@ class ElfImage:
         rva = section.address - self.image_base
         return LoadedSection(self.space, rva, section.size, big=self.header.is_big)
 
-    def data_of(self, name: str) -> Section | None:
+    def data_of(self, name: str) -> Data | None:
         """Return the contents of the section called *name*, or of ``.zdebug_x`` for ``.debug_x``;
         ``None`` where there is none with bytes.
 
@@ -267,7 +284,7 @@ class ElfImage:
     def notes(self) -> Iterator[notes.Note]:
         """Yield the notes: of the note sections, without any those of the note segments."""
         big = self.header.is_big
-        sections = [each for each in self.sections if each.type == elf.SHT_NOTE]
+        sections = [each for each in self.section_headers if each.type == elf.SHT_NOTE]
         for section in sections:
             data = self.section_data(section)
             if data is not None:
@@ -287,6 +304,14 @@ class ElfImage:
         """Return the build id as lower-case hex digits."""
         return notes.build_id_of(self.notes())
 
+    @property
+    def debug_id(self) -> DebugId | None:
+        """Return the build id as Breakpad and symbol servers write it: its first 16 bytes, with
+        zeros if it is shorter, as a GUID of age 0."""
+        if self.build_id is None:
+            return None
+        return DebugId.from_guid_bytes(bytes.fromhex(self.build_id)[:16].ljust(16, b"\0"), 0)
+
     @cached_property
     def package(self) -> dict[str, str] | None:
         """Return what ``.note.package`` says of the package the file came in."""
@@ -302,7 +327,7 @@ class ElfImage:
     @property
     def dynamic_extent(self) -> tuple[int, int] | None:
         """Return RVA and size of the dynamic table, ``None`` where there is none with bytes."""
-        section = next((s for s in self.sections if s.name == ".dynamic"), None)
+        section = next((s for s in self.section_headers if s.name == ".dynamic"), None)
         segment = self.segment_of(elf.PT_DYNAMIC)
         if segment is None or (section is not None and not section.has_bytes):
             return None
@@ -349,13 +374,13 @@ class ElfImage:
 
         :raises FormatError: cut short, or without its strings.
         """
-        for section in self.sections:
+        for section in self.section_headers:
             if section.type != elf.SHT_SYMTAB:
                 continue
             data = self.section_data(section)
-            if section.link >= len(self.sections):
+            if section.link >= len(self.section_headers):
                 raise FormatError("a symbol table without strings", offset=section.offset)
-            strings = self.section_data(self.sections[section.link])
+            strings = self.section_data(self.section_headers[section.link])
             if data is None or strings is None:
                 continue
             return SymbolTable(
@@ -367,8 +392,8 @@ class ElfImage:
             )
         return None
 
-    def _section_indexes(self, table: int) -> Section | None:
-        for each in self.sections:
+    def _section_indexes(self, table: int) -> Data | None:
+        for each in self.section_headers:
             if each.type == elf.SHT_SYMTAB_SHNDX and each.link == table:
                 return self.section_data(each)
         return None
@@ -492,7 +517,7 @@ def _eh_frame_start(index: FrameTable, image: ElfImage) -> int | None:
 
 
 def _plt_names(image: ElfImage) -> list[PltName]:
-    sections = image.sections
+    sections = image.section_headers
     got = image.dynamic.rva(elf.DT_PLTGOT)
     entries: list[plt.PltEntry] = []
     for each in sections:

@@ -108,7 +108,7 @@ class DynamicTable:
     def _count(self, start: int, size: int) -> int:
         """Return how many symbols there are: the table does not say, several others do."""
         image, mark = self._image, self._image.header.mark
-        for section in image.sections:
+        for section in image.section_headers:
             is_this = section.type == elf.SHT_DYNSYM and section.address - image.image_base == start
             if is_this:
                 return section.size // size

@@ -52,7 +52,7 @@ class _Table:
 
     def __init__(self, image: ElfImage, table: SymbolTable) -> None:
         self._image = image
-        self._sections = image.sections
+        self._sections = image.section_headers
         self._base = image.image_base
         self._thumb = image.header.machine == elf.EM_ARM
         self._has_marks = image.machine.startswith(("arm", "riscv"))
@@ -275,7 +275,7 @@ class ElfSource:
 
     def _is_one_section(self, first: int, second: int) -> bool:
         image = self._image
-        if image.sections:
+        if image.section_headers:
             return image.section_at(first) is image.section_at(second)
         return image.segment_at(first) is image.segment_at(second)
 

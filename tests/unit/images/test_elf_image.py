@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from polydbg.base.errors import DebuggerError, FormatError, MemoryReadError, TargetError
+from polydbg.base.identifiers import DebugId
 from polydbg.formats.elf import constants as elf
 from polydbg.images.elf import ElfImage
 from polydbg.memory.ranges import Layer, RangeMap
@@ -92,6 +93,9 @@ def test_file(is_64: bool, is_big: bool, start: int) -> None:
     assert segment is not None
     assert segment.is_executable
     assert image.build_id == bytes(range(20)).hex()
+    assert image.debug_id == DebugId("03020100050407060809" + bytes(range(10, 16)).hex().upper(), 0)
+    assert [each.name for each in image.sections()][1:3] == [".tables", ".text"]
+    assert (image.sections()[2].rva, image.sections()[-1].file_size) == (0x1000, 0)
     assert (image.soname, image.dynamic.needed) == ("libx.so.1", ("libc.so.6",))
     assert (image.interp, image.is_pie, image.is_static) == (None, False, False)
     symbols = image.dynamic_symbols
@@ -106,7 +110,7 @@ def test_memory(is_64: bool, is_big: bool) -> None:
     base = 0x5555_0000
     image = ElfImage.from_memory(loaded(library(is_64, is_big), base, 0, 1, 2), base)
     assert (image.base, image.image_base, image.size_of_image) == (base, BASE, 0x5000)
-    assert image.sections == ()
+    assert image.section_headers == ()
     assert image.build_id == bytes(range(20)).hex()
     assert image.soname == "libx.so.1"
     symbols = image.dynamic_symbols
