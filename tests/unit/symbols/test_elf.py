@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -301,3 +302,24 @@ def test_words_in_names_that_share_their_ends() -> None:
 def test_records() -> None:
     symbols = source(builder().symbol("f", TEXT + 4, 8))
     assert symbols.symbol_at(4) == Symbol("f", 4, 8, SymbolKind.FUNCTION, True)
+
+
+def test_the_index_holds_no_object_for_each_symbol() -> None:
+    made = builder()
+    count = 60_000
+    rows = [(f"f{n}", TEXT + n // 64, 1, FUNC, GLOBAL, 1) for n in range(count)]
+    table, strings = made.symbols(rows)
+    made.section(".symtab", table, type=elf_builder.SYMTAB, link=5, entry_size=24)
+    made.section(".strtab", strings, type=elf_builder.STRTAB)
+    symbols = source(made)
+    symbols.symbol_at(5)  # what a first question loads
+    tracemalloc.start()
+    try:
+        fresh = source(made)
+        before = tracemalloc.get_traced_memory()[0]
+        assert name_at(fresh, 5) == ("f320", 0)
+        kept = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert kept < 16 * count
+    assert len(fresh.symbols_at(7)) == 64
