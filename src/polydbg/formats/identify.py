@@ -18,6 +18,8 @@ class FileClass(enum.Enum):
 
     MINIDUMP = "minidump"
     USER_DUMP = "legacy user dump"
+    ELF_CORE = "ELF core"
+    MACHO_CORE = "Mach-O core"
     OTHER_DUMP = "dump"
     CONTAINER = "container"
     IMAGE = "image"
@@ -42,6 +44,7 @@ _MAGICS: tuple[tuple[bytes, FileClass, str], ...] = (
     (b"KDUMP   ", FileClass.OTHER_DUMP, "a compressed Linux kernel dump (kdump)"),
     (b"DISKDUMP", FileClass.OTHER_DUMP, "a compressed Linux kernel dump (diskdump)"),
     (b"makedumpfile\0", FileClass.OTHER_DUMP, "a flattened Linux kernel dump"),
+    (b"minidump FreeBSD/", FileClass.OTHER_DUMP, "a FreeBSD kernel minidump"),
     (b"EMiL", FileClass.OTHER_DUMP, "a LiME memory image"),
     (b"AVML", FileClass.OTHER_DUMP, "an AVML memory image"),
     (b"hibr", FileClass.OTHER_DUMP, "a Windows hibernation file"),
@@ -81,12 +84,12 @@ def identify(head: bytes) -> FileKind | None:
     if head.startswith(b"\x7fELF"):
         order = "big" if head[5:6] == b"\2" else "little"
         if int.from_bytes(head[16:18], order) == 4:  # type: ignore[arg-type]
-            return FileKind(FileClass.OTHER_DUMP, "an ELF core")
+            return FileKind(FileClass.ELF_CORE, "an ELF core")
         return FileKind(FileClass.IMAGE, "an ELF image")
     if head[:4] in _MACH_MAGICS:
         bits = _MACH_MAGICS[head[:4]]
         if int.from_bytes(head[12:16], "little") == 4:
-            return FileKind(FileClass.OTHER_DUMP, f"a {bits} Mach-O core")
+            return FileKind(FileClass.MACHO_CORE, f"a {bits} Mach-O core")
         return FileKind(FileClass.IMAGE, f"a {bits} Mach-O image")
     return _by_content(head)
 

@@ -158,9 +158,12 @@ def parse_strings(data: bytes) -> tuple[str, ...]:
     return tuple(part.decode("utf-8", "replace") for part in parts)
 
 
-def parse_auxiliary(data: bytes, pointer_size: int) -> tuple[AuxiliaryEntry, ...]:
-    """Return the auxiliary vector up to its AT_NULL; a cut last entry is left out."""
-    entry = struct.Struct("<QQ" if pointer_size == 8 else "<II")
+def parse_auxiliary(
+    data: bytes, pointer_size: int, *, big: bool = False
+) -> tuple[AuxiliaryEntry, ...]:
+    """Return the auxiliary vector up to its AT_NULL; a cut last entry is left out. *big* is for
+    big-endian systems."""
+    entry = struct.Struct((">" if big else "<") + ("QQ" if pointer_size == 8 else "II"))
     whole = min(len(data) // entry.size, MAX_AUXILIARY) * entry.size
     found = []
     for kind, value in entry.iter_unpack(data[:whole]):

@@ -32,13 +32,21 @@ from polydbg.targets.dump_file import DumpFile, shown_path
 MAX_DEPTH = 3
 MAX_UNPACKED = 8 << 30
 """Most bytes that one dump, with the archives around it, may expand to."""
+FREE_UNPACKED = 1 << 28
+"""Bytes that it may expand to however small it is: the memory of cores is mostly zeros."""
 MAX_HEADS = 256
 """How many members without the name of a dump are looked into."""
 
 Progress = Callable[[str, int, int], None]
 
 _DUMP_NAMES = (".dmp", ".mdmp", ".hdmp", ".kdmp")
-_DUMPS = (FileClass.MINIDUMP, FileClass.USER_DUMP, FileClass.OTHER_DUMP)
+_DUMPS = (
+    FileClass.MINIDUMP,
+    FileClass.USER_DUMP,
+    FileClass.ELF_CORE,
+    FileClass.MACHO_CORE,
+    FileClass.OTHER_DUMP,
+)
 _PACKED_NAMES = (".gz", ".xz", ".bz2", ".zst", ".zip", ".cab", ".tar")
 _NAMES_SHOWN = 8
 
@@ -76,7 +84,7 @@ class _Unpacker:
         self._wanted = wanted.replace("\\", "/").strip("/")
         self._cancel = cancel
         self._progress = progress
-        self._budget = Budget(len(file.buffer), MAX_UNPACKED)
+        self._budget = Budget(len(file.buffer), MAX_UNPACKED, FREE_UNPACKED)
         self._warnings = list(file.warnings)
 
     def run(self) -> DumpFile:
@@ -158,7 +166,9 @@ class _Unpacker:
             head = b""
             try:
                 # A budget of its own: what is looked at is not kept.
-                blocks = archive.expand(member, Budget(len(self.file.buffer), MAX_UNPACKED))
+                blocks = archive.expand(
+                    member, Budget(len(self.file.buffer), MAX_UNPACKED, FREE_UNPACKED)
+                )
                 while len(head) < HEAD_SIZE and (block := next(blocks, b"")):
                     head += block
             except FormatError:

@@ -98,6 +98,6 @@ def refusal(shown: str, head: bytes) -> TargetError:
     start = head[:16].hex(" ") or "nothing"
     return TargetError(
         f"{shown}: not a dump: starts with {start}{guess}",
-        hint="a minidump starts with 4d 44 4d 50 (MDMP)",
+        hint="a minidump starts with 4d 44 4d 50 (MDMP), an ELF core with 7f 45 4c 46",
         identifier="dump.unknown-format",
     )

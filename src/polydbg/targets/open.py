@@ -10,6 +10,7 @@ from polydbg.targets.dump_file import DumpFile, map_file
 from polydbg.targets.target import Target
 
 _ARCHITECTURES = ("amd64", "x86", "arm64", "arm")
+_SURE_OF_PROCESSOR = (FileClass.USER_DUMP, FileClass.ELF_CORE, FileClass.MACHO_CORE)
 
 
 def open_target(
@@ -51,17 +52,22 @@ def open_target(
 
 def _target(file: DumpFile, arch: str | None) -> Target:
     kind = identify(bytes(file.buffer[:HEAD_SIZE]))
-    if kind is not None and kind.file_class is FileClass.USER_DUMP:
+    file_class = kind.file_class if kind is not None else None
+    if arch is not None and kind is not None and file_class in _SURE_OF_PROCESSOR:
+        file.close()
+        raise TargetError(
+            f"{file.shown}: {kind.name} says which processor it is of",
+            hint="open it without naming one",
+            identifier="target.unsupported",
+        )
+    if file_class is FileClass.USER_DUMP:
         from polydbg.targets.userdump import open_userdump
 
-        if arch is not None:
-            file.close()
-            raise TargetError(
-                f"{file.shown}: a legacy user dump says which processor it is of",
-                hint="open it without naming one",
-                identifier="target.unsupported",
-            )
         return open_userdump(file)
+    if file_class is FileClass.ELF_CORE:
+        from polydbg.targets.elf_core import open_elf_core
+
+        return open_elf_core(file)
     from polydbg.targets.minidump import open_minidump
 
     return open_minidump(file, arch=arch)

@@ -15,12 +15,15 @@ class ProcessFiles:
 
     *read* returns a file of ``/proc/PID`` (``maps``, ``status``, ``cmdline``, ``environ``,
     ``auxv``, ``limits``) or of the system (``cpuinfo``, ``lsb-release``) by name, ``None`` when the
-    target has no copy.
+    target has no copy. *big* is for big-endian systems.
     """
 
-    def __init__(self, read: Callable[[str], bytes | None], pointer_size: int) -> None:
+    def __init__(
+        self, read: Callable[[str], bytes | None], pointer_size: int, *, big: bool = False
+    ) -> None:
         self._read = read
         self._pointer_size = pointer_size
+        self._big = big
 
     def raw(self, name: str) -> bytes | None:
         """Return a file as it stands."""
@@ -45,7 +48,7 @@ class ProcessFiles:
 
     @cached_property
     def auxiliary_vector(self) -> tuple[procfs.AuxiliaryEntry, ...]:
-        return procfs.parse_auxiliary(self._read("auxv") or b"", self._pointer_size)
+        return procfs.parse_auxiliary(self._read("auxv") or b"", self._pointer_size, big=self._big)
 
     @cached_property
     def processors(self) -> tuple[Mapping[str, str], ...]:

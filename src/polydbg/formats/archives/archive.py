@@ -51,11 +51,12 @@ class BudgetError(FormatError):
 
 
 class Budget:
-    """How many bytes may come out of a file of *packed* bytes: *most*, and not above the ratio."""
+    """How many bytes may come out of a file of *packed* bytes: *most*, and not above the ratio;
+    *free* bytes may in any case."""
 
-    def __init__(self, packed: int, most: int) -> None:
+    def __init__(self, packed: int, most: int, free: int = FREE_SIZE) -> None:
         self._packed = packed
-        self._limit = min(most, max(FREE_SIZE, packed * MAX_RATIO))
+        self._limit = min(most, max(free, packed * MAX_RATIO))
         self.expanded = 0
 
     def expect(self, size: int) -> None:

@@ -1,0 +1,415 @@
+"""An ELF core of a process as a target: notes for threads, segments for memory.
+
+Linux's kernel and gdb's ``gcore`` write these, as do FreeBSD, NetBSD and OpenBSD. The first thread
+is the one that took the signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+from polydbg.arch.registers import program_counter, stack_pointer
+from polydbg.base.errors import FormatError, TargetError
+from polydbg.base.identifiers import DebugId
+from polydbg.base.warnings import Warning
+from polydbg.formats.elf import constants as elf
+from polydbg.formats.elf.core_notes import parse_core_notes
+from polydbg.formats.elf.core_records import CoreNotes, SignalInfo
+from polydbg.formats.elf.core_registers import thread_registers
+from polydbg.formats.elf.header import ElfHeader, ProgramHeader, parse_header, parse_segments
+from polydbg.formats.elf.notes import Note, iterate_notes
+from polydbg.formats.identify import HEAD_SIZE
+from polydbg.formats.procfs import Mapping as ProcessMapping
+from polydbg.formats.procfs import parse_auxiliary
+from polydbg.memory.ranges import Layer, RangeMap, clipped
+from polydbg.memory.space import BufferSpace
+from polydbg.targets.dump_file import DumpFile, refusal
+from polydbg.targets.elf_core_modules import (
+    AT_EXECFN,
+    AT_SYSINFO_EHDR,
+    LoadedObject,
+    LoadedObjects,
+    MappedFiles,
+)
+from polydbg.targets.elf_core_process import StartStrings
+from polydbg.targets.linux_regions import core_mappings, linux_regions
+from polydbg.targets.minidump import unique_name
+from polydbg.targets.process_files import ProcessFiles
+from polydbg.targets.target import (
+    BREAKPOINT_CODE,
+    DumpEvent,
+    ExceptionRecord,
+    HandleInfo,
+    MemoryRegion,
+    ModuleInfo,
+    SystemInfo,
+    ThreadInfo,
+    UnloadedModuleInfo,
+)
+
+_AT_RANDOM = 25
+_VSYSCALL = 0xFFFFFFFFFF600000
+_MAX_NOTES = 512 << 20
+_MAX_NAMED = 8
+_PROCESSOR_NUMBERS = {"x86": 0, "arm": 5, "amd64": 9, "arm64": 12}
+_PLATFORM_NUMBERS = {"linux": 0x8201}
+_UNKNOWN_NUMBER = 0xFFFF
+_STANDALONE = 255  # ELFOSABI_STANDALONE: what runs without a system
+_SYSTEMS_BY_ABI = {2: "netbsd", 3: "linux", 9: "freebsd", 12: "openbsd"}
+
+
+class ElfCoreTarget:
+    """A core of a process. Build it with :func:`open_elf_core`."""
+
+    def __init__(self, file: DumpFile) -> None:
+        """Take the core in *file*, which belongs to the target from here on.
+
+        :raises FormatError: not an ELF core, or its header is cut.
+        :raises TargetError: a core of a kernel.
+        """
+        self._file = file
+        self._space = BufferSpace(file.buffer)
+        self.header: ElfHeader = parse_header(self._space)
+        if self.header.type != elf.ET_CORE:
+            raise FormatError("not an ELF core", identifier="dump.unknown-format")
+        self.segments: tuple[ProgramHeader, ...] = parse_segments(self._space, self.header)
+        self.notes: CoreNotes = parse_core_notes(self._iterate_notes(), self.header)
+        self._refuse_kernels()
+
+    def _iterate_notes(self) -> Iterator[Note]:
+        room = _MAX_NOTES
+        for segment in self.segments:
+            if segment.type == elf.PT_NOTE and room > 0:
+                raw = self._space.read_some(segment.offset, min(segment.file_size, room))
+                room -= len(raw)
+                yield from iterate_notes(raw, big=self.header.is_big, align=segment.align)
+
+    def _refuse_kernels(self) -> None:
+        kernel = self.notes.kernel
+        if not kernel and self.header.os_abi == _STANDALONE:
+            kernel = "FreeBSD"
+        if kernel:
+            raise TargetError(
+                f"this is an ELF core of a kernel ({kernel}), which is not yet opened by this "
+                "version",
+                hint="only cores of processes are opened",
+                identifier="dump.unsupported-format",
+            )
+
+    # -- what it is ------------------------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        return self._file.path
+
+    @property
+    def member(self) -> str:
+        return self._file.member
+
+    @property
+    def kind_line(self) -> str:
+        """Return the banner's line for the kind of dump, in the words of minidumps."""
+        if not len(self.memory):
+            return "ELF User Core: Only registers are available"
+        if self.has_full_memory:
+            return "ELF User Core with Full Memory: Only application data is available"
+        return "ELF User Core: Only registers, stack and portions of memory are available"
+
+    @property
+    def kind_short(self) -> str:
+        """Return the words of ``||``."""
+        return "Full memory ELF user core" if self.has_full_memory else "ELF user core"
+
+    @cached_property
+    def has_full_memory(self) -> bool:
+        """Tell whether the core holds every byte of every mapping."""
+        loads = [each for each in self.segments if each.type == elf.PT_LOAD]
+        if not loads or self._is_cut or any(each.file_size < each.memory_size for each in loads):
+            return False
+        if any(each.stack_base is None for each in self.threads()[:1]):
+            return False
+        # gcore leaves out what files hold: no segment tells of it.
+        return all(each.permissions for each in self._mappings)
+
+    @property
+    def arch(self) -> str:
+        """Return the processor's name; x32 processes run the instructions of ``amd64``."""
+        name = self.header.machine_name
+        return "amd64" if name == "x32" else name
+
+    @property
+    def platform(self) -> str:
+        """Return ``linux``, ``freebsd``, ``netbsd``, ``openbsd`` or ``unknown``."""
+        if self.notes.system != "unknown":
+            return self.notes.system
+        return _SYSTEMS_BY_ABI.get(self.header.os_abi, "unknown")
+
+    @property
+    def pointer_size(self) -> int:
+        return self.header.word
+
+    @property
+    def process_id(self) -> int | None:
+        process = self.notes.process
+        if process is not None and process.id:
+            return process.id
+        threads = self.notes.threads
+        return threads[0].id if len(threads) == 1 and self.platform == "linux" else None
+
+    # -- memory ----------------------------------------------------------------------------
+
+    @cached_property
+    def _layer(self) -> tuple[Layer, int]:
+        """The ranges that are in the file, and how many bytes its end cuts off."""
+        wanted = Layer.of(
+            (each.vaddr, min(each.file_size, each.memory_size), each.offset)
+            for each in self.segments
+            if each.type == elf.PT_LOAD
+        )
+        return clipped(wanted, len(self._file.buffer))
+
+    @cached_property
+    def memory(self) -> RangeMap:
+        return RangeMap(self._file.buffer, [self._layer[0]])
+
+    @cached_property
+    def _needed(self) -> int:
+        """How long the file should be, by its program headers."""
+        return max((each.offset + each.file_size for each in self.segments), default=0)
+
+    @property
+    def _is_cut(self) -> bool:
+        return self._needed > len(self._file.buffer)
+
+    # -- threads ---------------------------------------------------------------------------
+
+    def threads(self) -> Sequence[ThreadInfo]:
+        return self._threads
+
+    @cached_property
+    def _threads(self) -> tuple[ThreadInfo, ...]:
+        return tuple(self._thread(ordinal) for ordinal in range(len(self.notes.threads)))
+
+    def _thread(self, ordinal: int) -> ThreadInfo:
+        thread = self.notes.threads[ordinal]
+        name = thread.name
+        process = self.notes.process
+        if not name and process is not None and process.id == thread.id:
+            name = process.name  # Linux names the process by its first thread
+        pointer = stack_pointer(self._registers_of(ordinal))
+        stack = None if pointer is None else next(self.memory.ranges(pointer), None)
+        if stack is None or pointer is None or not stack.start <= pointer < stack.end:
+            return ThreadInfo(ordinal=ordinal, id=thread.id, name=name or None)
+        return ThreadInfo(
+            ordinal=ordinal,
+            id=thread.id,
+            name=name or None,
+            stack_base=stack.start,
+            stack_size=stack.size,
+        )
+
+    def registers(self, thread: ThreadInfo) -> Mapping[str, int]:
+        return self._registers_of(thread.ordinal)
+
+    def _registers_of(self, ordinal: int) -> Mapping[str, int]:
+        cached = self._registers.get(ordinal)
+        if cached is None:
+            if not 0 <= ordinal < len(self.notes.threads):
+                return {}
+            notes = self.notes
+            cached = thread_registers(
+                notes.threads[ordinal], self.header, self.platform, notes.xsave_layout
+            )
+            self._registers[ordinal] = cached
+        return cached
+
+    @cached_property
+    def _registers(self) -> dict[int, Mapping[str, int]]:
+        return {}
+
+    def event(self) -> DumpEvent | None:
+        return self._event
+
+    @cached_property
+    def _event(self) -> DumpEvent | None:
+        """The first thread's signal, else a made-up breakpoint: a core of a process that ran on."""
+        if not self.notes.threads:
+            return None
+        thread = self.notes.threads[0]
+        info = thread.signal_info
+        if info is None and thread.signal:
+            info = SignalInfo(thread.signal)
+        if info is None:
+            address = program_counter(self._registers_of(0)) or 0
+            record = ExceptionRecord(BREAKPOINT_CODE, 0, 0, address, ())
+            return DumpEvent(thread.id, record, is_stored=False)
+        record = ExceptionRecord(
+            info.number, info.code & 0xFFFFFFFF, 0, info.address, info.parameters
+        )
+        return DumpEvent(thread.id, record)
+
+    def exception_registers(self) -> Mapping[str, int] | None:
+        """Return the first thread's own registers: it was stopped where the signal came."""
+        event = self.event()
+        return self._registers_of(0) or None if event is not None and event.is_stored else None
+
+    # -- modules ---------------------------------------------------------------------------
+
+    def modules(self) -> Sequence[ModuleInfo]:
+        return self._modules
+
+    @cached_property
+    def _modules(self) -> tuple[ModuleInfo, ...]:
+        process = self.notes.process
+        objects = LoadedObjects(
+            self.memory,
+            self.header,
+            self._auxiliary,
+            self.notes.mappings,
+            self.segments,
+            system=self.platform,
+            name=process.name if process is not None else "",
+        ).find()
+        taken: set[str] = set()
+        return tuple(self._module(each, taken) for each in objects)
+
+    def _module(self, found: LoadedObject, taken: set[str]) -> ModuleInfo:
+        debug_id = DebugId.from_guid_bytes(found.build_id[:16].ljust(16, b"\0"), 0)
+        return ModuleInfo(
+            name=unique_name(found.path, found.base, taken, self.pointer_size),
+            image_path=found.path,
+            base=found.base,
+            size=found.size,
+            debug_id=None if debug_id.is_null else debug_id,
+            codeview_signature="BpEL" if found.build_id else None,
+            build_id=found.build_id,
+            image_format="elf",
+        )
+
+    @cached_property
+    def _auxiliary(self) -> dict[int, int]:
+        raw = self.notes.auxiliary
+        entries = parse_auxiliary(raw, self.pointer_size, big=self.header.is_big)
+        return {entry.kind: entry.value for entry in reversed(entries)}
+
+    def unloaded_modules(self) -> Sequence[UnloadedModuleInfo]:
+        return ()
+
+    # -- process and system ----------------------------------------------------------------
+
+    @cached_property
+    def process_files(self) -> ProcessFiles:
+        """Return what the core holds of what Linux's files say about the process; of the BSDs the
+        arguments and the environment."""
+        return ProcessFiles(self._process_file, self.pointer_size, big=self.header.is_big)
+
+    def _process_file(self, name: str) -> bytes | None:
+        if name == "auxv" and self.platform == "linux":
+            return self.notes.auxiliary or None
+        if name == "environ":
+            return self._strings[1]
+        if name == "cmdline":
+            process = self.notes.process
+            if self._strings[0] is None and process is not None and process.arguments:
+                return process.arguments.replace(" ", "\0").encode()
+            return self._strings[0]
+        return None
+
+    @cached_property
+    def _strings(self) -> tuple[bytes | None, bytes | None]:
+        strings = StartStrings(self.memory, self.header)
+        if self.platform == "freebsd":
+            return strings.of_freebsd(self.notes.strings)
+        name = self._auxiliary.get(AT_EXECFN, 0)
+        marker = self._auxiliary.get(_AT_RANDOM, 0) or name
+        return strings.of_linux(self.notes.auxiliary, marker, name)
+
+    @cached_property
+    def _system(self) -> SystemInfo:
+        return SystemInfo(
+            arch=self.arch,
+            platform=self.platform,
+            platform_id=_PLATFORM_NUMBERS.get(self.platform, _UNKNOWN_NUMBER),
+            processor_architecture=_PROCESSOR_NUMBERS.get(self.arch, _UNKNOWN_NUMBER),
+            processor_level=0,
+            processor_revision=0,
+            processor_count=0,
+            product_type=0,
+            major=0,
+            minor=0,
+            build=0,
+            service_pack="",
+            suite_mask=0,
+        )
+
+    def system(self) -> SystemInfo:
+        return self._system
+
+    def regions(self) -> Sequence[MemoryRegion]:
+        return self._regions
+
+    @cached_property
+    def _regions(self) -> tuple[MemoryRegion, ...]:
+        images = {module.image_path for module in self.modules()}
+        files = MappedFiles(self.notes.mappings)
+        for module in self.modules():
+            whole = files.whole(module.base)
+            if whole is not None:
+                images.add(whole.path)
+        return tuple(linux_regions(self._mappings, frozenset(images)))
+
+    @cached_property
+    def _mappings(self) -> tuple[ProcessMapping, ...]:
+        marks = {}
+        if self.platform == "linux":
+            marks[self._auxiliary.get(AT_SYSINFO_EHDR, 0)] = "[vdso]"
+            marks[self._auxiliary.get(AT_EXECFN, 0)] = "[stack]"
+            if self.arch == "amd64":
+                marks[_VSYSCALL] = "[vsyscall]"
+        return tuple(core_mappings(self.segments, self.notes.mappings, marks))
+
+    def handles(self) -> Sequence[HandleInfo]:
+        return ()
+
+    def warnings(self) -> Sequence[Warning]:
+        return (*self._file.warnings, *self._warnings)
+
+    @cached_property
+    def _warnings(self) -> tuple[Warning, ...]:
+        if not self._is_cut:
+            return ()
+        size, needed = len(self._file.buffer), self._needed
+        text = f"truncated at {size:#x} of {needed:#x} bytes"
+        without = [str(thread.id) for thread in self.threads() if thread.stack_base is None]
+        if without:
+            more = ", ..." if len(without) > _MAX_NAMED else ""
+            text += f"; no stack of {len(without)} threads: {', '.join(without[:_MAX_NAMED])}{more}"
+        elif not self.threads():
+            text += "; no threads"
+        return (Warning("dump.truncated", text),)
+
+    def close(self) -> None:
+        """Give up the mapping."""
+        self._file.close()
+
+
+def open_elf_core(file: DumpFile) -> ElfCoreTarget:
+    """Open the ELF core in *file*, which is closed when that fails.
+
+    :raises TargetError: ``dump.unknown-format``, ``dump.truncated`` (no header),
+        ``dump.unsupported-format`` (of a kernel).
+    """
+    try:
+        return ElfCoreTarget(file)
+    except (FormatError, TargetError) as error:
+        head = bytes(file.buffer[:HEAD_SIZE])
+        file.close()
+        if error.identifier == "dump.unknown-format":
+            raise refusal(file.shown, head) from None
+        identifier = error.identifier
+        if isinstance(error, FormatError):
+            identifier = "dump.truncated" if len(head) < 64 else "dump.damaged"
+        raise TargetError(
+            f"{file.shown}: {error.message}", hint=error.hint, identifier=identifier
+        ) from error
