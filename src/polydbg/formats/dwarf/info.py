@@ -79,6 +79,11 @@ class DwarfFile:
         """Return the number of the unit that begins at *offset* of ``.debug_info``."""
         return self._info.index_at_start(offset)
 
+    def unit_starting_at(self, offset: int) -> Unit | None:
+        """Return the unit that begins at *offset* of ``.debug_info``."""
+        index = self._info.index_at_start(offset)
+        return self._info.unit(index) if index is not None else None
+
     @cached_property
     def _by_signature(self) -> dict[int, tuple[_Units, int]]:
         found: dict[int, tuple[_Units, int]] = {}

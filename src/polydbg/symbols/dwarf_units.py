@@ -1,0 +1,211 @@
+"""The units of a linked file with what answers need of them, kept for the units asked last.
+
+A skeleton unit and the split unit with its entries are one here: entries come from the split unit,
+line tables and addresses from the skeleton.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+import msgspec
+
+from polydbg.base.errors import FormatError
+from polydbg.formats.dwarf import constants as c
+from polydbg.formats.dwarf.coverage import Coverage
+from polydbg.formats.dwarf.functions import FunctionIndex, scan_unit
+from polydbg.formats.dwarf.info import DwarfFile, split_id
+from polydbg.formats.dwarf.inlines import InlinedCall, inlined_calls
+from polydbg.formats.dwarf.line import LineTable
+from polydbg.formats.dwarf.line_header import LineHeader, read_header, text
+from polydbg.formats.dwarf.names import Name, is_external, name_of
+from polydbg.formats.dwarf.unit import Die, Unit
+from polydbg.symbols.demangle import undecorate_elf
+
+_MAX_KEPT = 64
+_MAX_SCOPES = 64
+_ANONYMOUS = "(anonymous namespace)"
+
+
+class SplitFile(msgspec.Struct, frozen=True):
+    """The file that a skeleton unit names: *name* as it says, within *comp_dir*; its *id*."""
+
+    name: str
+    comp_dir: str
+    id: int
+
+
+SplitOpener = Callable[[SplitFile], DwarfFile | None]
+"""Finds the ``.dwo`` or ``.dwp`` file with a split unit; ``None`` where it is not in reach."""
+
+
+class CodeUnit:
+    """A unit of code: *unit* of the linked file, *entries* the unit that holds the functions.
+
+    Methods raise :class:`~polydbg.base.errors.FormatError` where the unit is damaged.
+    """
+
+    def __init__(self, units: CodeUnits, unit: Unit) -> None:
+        self._units = units
+        self.unit = unit
+        self._names: dict[int, tuple[str, bool]] = {}
+        self._inlines: dict[int, list[InlinedCall]] = {}
+
+    @cached_property
+    def entries(self) -> Unit:
+        return self._units.entries_of(self.unit)
+
+    @cached_property
+    def functions(self) -> FunctionIndex:
+        return scan_unit(self.entries, self._units.lowest)
+
+    @cached_property
+    def comp_dir(self) -> str:
+        """Return the folder of compilation, ``""`` when not said."""
+        name = self.unit.root.string(c.AT_COMP_DIR)
+        if name is None and self.entries is not self.unit:
+            name = self.entries.root.string(c.AT_COMP_DIR)
+        return text(name or b"")
+
+    @cached_property
+    def line_header(self) -> LineHeader | None:
+        """Return the header of the line table, ``None`` without one."""
+        offset = self.unit.root.number(c.AT_STMT_LIST)
+        if offset is None:
+            return None
+        section = self.unit.file.sections.get(".debug_line")
+        return read_header(section, offset, self.unit.header.address_size, self.unit.string)
+
+    @cached_property
+    def lines(self) -> LineTable | None:
+        header = self.line_header
+        return LineTable(header, self._units.lowest) if header is not None else None
+
+    def path(self, file: int) -> str:
+        """Return the path of a file of the line table, ``""`` for none."""
+        return self.lines.path(file, self.comp_dir) if self.lines is not None else ""
+
+    def function_at(self, address: int) -> tuple[int, int, int] | None:
+        """Return (start, end, offset of the entry) of the function piece that covers *address*:
+        the one that begins last, of several the shortest."""
+        functions = self.functions.functions
+        best: tuple[int, int, int] | None = None
+        for rank in functions.covering(address):
+            start, end = functions.starts[rank], functions.ends[rank] + 1
+            if best is not None and start < best[0]:
+                break
+            if best is None or end <= best[1]:
+                best = start, end, functions.values[rank]
+        return best
+
+    def inlines(self, function: int) -> list[InlinedCall]:
+        """Return the calls inlined in the function with this entry."""
+        found = self._inlines.get(function)
+        if found is None:
+            found = self._inlines[function] = inlined_calls(self.entries, function)
+        return found
+
+    def name(self, offset: int) -> str:
+        """Return the name of the function, call or variable with this entry, ``""`` for none."""
+        return self.named(offset)[0]
+
+    def named(self, offset: int) -> tuple[str, bool]:
+        """Return the name of an entry and whether it is visible outside of its unit."""
+        found = self._names.get(offset)
+        if found is None:
+            die = self.entries.die(offset)
+            found = "", False
+            if die is not None:
+                found = self._units.shown(name_of(die)), is_external(die)
+            self._names[offset] = found
+        return found
+
+
+class CodeUnits:
+    """The units of *file*; code below the address *lowest* was dropped by the linker."""
+
+    def __init__(self, file: DwarfFile, lowest: int, opener: SplitOpener | None) -> None:
+        self.file = file
+        self.lowest = lowest
+        self._opener = opener
+        self.coverage = Coverage(file, lowest)
+        self._kept: OrderedDict[int, CodeUnit] = OrderedDict()
+        self._scopes: OrderedDict[Unit, FunctionIndex] = OrderedDict()
+
+    def of(self, unit: Unit) -> CodeUnit:
+        """Return what is known of *unit*."""
+        key = unit.header.offset
+        found = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = CodeUnit(self, unit)
+            if len(self._kept) > _MAX_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return found
+
+    def at(self, address: int) -> Iterator[CodeUnit]:
+        """Yield the units that may have code at *address*."""
+        return map(self.of, self.coverage.units_at(address))
+
+    def all(self) -> Iterator[CodeUnit]:
+        """Yield every unit of code in the order of the file."""
+        for unit in self.file.units():
+            if not unit.header.is_type:
+                yield self.of(unit)
+
+    def entries_of(self, unit: Unit) -> Unit:
+        """Return the split unit of a skeleton, *unit* itself where it has none in reach."""
+        root = unit.root
+        name = root.string(c.AT_DWO_NAME) or root.string(c.AT_GNU_DWO_NAME)
+        identity = split_id(unit) if name else None
+        if identity is None or self._opener is None or not name:
+            return unit
+        comp_dir = root.string(c.AT_COMP_DIR) or b""
+        file = self._opener(SplitFile(text(name), text(comp_dir), identity))
+        split = file.split_unit(identity) if file is not None else None
+        if split is None:
+            return unit
+        split.skeleton = unit
+        return split
+
+    def shown(self, name: Name) -> str:
+        """Return what commands show: the linker name undecorated, else the name with the scopes
+        that it is declared in."""
+        if name.linkage:
+            return undecorate_elf(name.linkage.decode("utf-8", "replace"))
+        plain = text(name.plain)
+        if not plain or name.owner.unit.language in c.LANG_C_LIKE:
+            return plain
+        return "::".join([*self._scopes_of(name.owner), plain])
+
+    def _scopes_of(self, die: Die) -> list[str]:
+        try:
+            index = self._scope_index(die.unit)
+        except FormatError:
+            return []
+        scopes: list[str] = []
+        parent = index.parent(die.offset)
+        while parent is not None and len(scopes) < _MAX_SCOPES:
+            scope = die.unit.die(parent)
+            if scope is None:
+                break
+            if scope.tag == c.TAG_SUBPROGRAM:
+                scopes.append(self.shown(name_of(scope)))
+                break
+            anonymous = _ANONYMOUS if scope.tag == c.TAG_NAMESPACE else ""
+            scopes.append(text(scope.string(c.AT_NAME) or b"") or anonymous)
+            parent = index.parent(parent)
+        return [each for each in reversed(scopes) if each]
+
+    def _scope_index(self, unit: Unit) -> FunctionIndex:
+        kept = self._kept.get(unit.header.offset)
+        if kept is not None and kept.entries is unit:
+            return kept.functions
+        index = self._scopes.get(unit)
+        if index is None:
+            index = self._scopes[unit] = scan_unit(unit, self.lowest)
+            if len(self._scopes) > _MAX_KEPT:
+                self._scopes.popitem(last=False)
+        return index
