@@ -157,6 +157,11 @@ class PeImage:
         return self.header.sections
 
     @property
+    def buffer(self) -> Buffer | None:
+        """Return the whole file, ``None`` for an image from memory."""
+        return self._buffer
+
+    @property
     def space(self) -> AddressSpace:
         """Return the image as an address space of RVAs."""
         return self._space

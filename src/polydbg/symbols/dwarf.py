@@ -7,7 +7,7 @@ function's name and counts its offsets from its own start, as symbol tables do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
@@ -41,13 +41,15 @@ class DwarfSource:
         table: SymbolSource | None = None,
         table_is_complete: bool = False,
         opener: SplitOpener | None = None,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         """*file* was read from *path*; RVA 0 is address *base* of it, and no code lies below
         address *lowest*. *table* is the symbol table, complete when it lists each function of the
-        module; *opener* finds split units."""
+        module; *opener* finds split units, *on_close* closes what it opened."""
         self._path = path
         self._base = base
         self._table = table
+        self._on_close = on_close
         self._units = CodeUnits(file, lowest, opener)
         self._names = DwarfNames(self._units, base, table, table_is_complete)
 
@@ -62,9 +64,11 @@ class DwarfSource:
         return self._path
 
     def close(self) -> None:
-        """Close the symbol table's source. The files belong to whoever opened them."""
+        """Close the symbol table's source and the split files."""
         if self._table is not None:
             self._table.close()
+        if self._on_close is not None:
+            self._on_close()
 
     # -- by address ----------------------------------------------------------------------------
 
