@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import mmap
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
@@ -32,8 +33,9 @@ from polydbg.targets.dump_file import DumpFile, shown_path
 MAX_DEPTH = 3
 MAX_UNPACKED = 8 << 30
 """Most bytes that one dump, with the archives around it, may expand to."""
-FREE_UNPACKED = 1 << 28
-"""Bytes that it may expand to however small it is: the memory of cores is mostly zeros."""
+FREE_UNPACKED = 2 << 30
+"""Bytes that it may expand to however small it is: the memory of cores is mostly zeros, which
+take no room on most disks."""
 MAX_HEADS = 256
 """How many members without the name of a dump are looked into."""
 
@@ -205,9 +207,14 @@ def _unpacked(blocks: Iterator[bytes]) -> Buffer:
     """Write *blocks* to a nameless temporary file and return it mapped."""
     with tempfile.TemporaryFile(prefix="polydbg-") as stream:
         for block in blocks:
-            stream.write(block)
+            if block.count(0) == len(block):
+                stream.seek(len(block), os.SEEK_CUR)  # a hole in the file
+            else:
+                stream.write(block)
+        size = stream.tell()
+        stream.truncate(size)
         stream.flush()
-        if not stream.tell():
+        if not size:
             return b""
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 

@@ -200,7 +200,8 @@ def test_missing_codec_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "backports.zstd" in error.hint
 
 
-def test_bombs(tmp_path: Path) -> None:
+def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polydbg.targets.archive.FREE_UNPACKED", 1 << 20)
     bomb = bz2.compress(bytes(64 << 20))
     error = refused(tmp_path, bomb)
     assert error.identifier == "dump.bad-archive"
