@@ -68,6 +68,10 @@ def _target(file: DumpFile, arch: str | None) -> Target:
         from polydbg.targets.elf_core import open_elf_core
 
         return open_elf_core(file)
+    if file_class is FileClass.MACHO_CORE:
+        from polydbg.targets.macho_core import open_macho_core
+
+        return open_macho_core(file)
     from polydbg.targets.minidump import open_minidump
 
     return open_minidump(file, arch=arch)

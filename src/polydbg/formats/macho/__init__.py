@@ -1,0 +1,1 @@
+"""Readers of Mach-O files: of Apple's images and cores."""
