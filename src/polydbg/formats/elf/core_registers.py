@@ -16,14 +16,25 @@ from polydbg.formats.elf.header import ElfHeader
 from polydbg.formats.register_fields import Field, fsave, fxsave, numbered, read_fields, row
 
 _X0_TO_X28 = numbered("x", 29)
+_SELECTORS = frozenset(("cs", "ss", "ds", "es", "fs", "gs"))
 
-_LINUX_AMD64 = row(
+
+def _x86_row(names: str, size: int) -> tuple[Field, ...]:
+    """Return fields *size* bytes apart; writers leave what they like above a selector."""
+    widths = {"efl": 4, **dict.fromkeys(_SELECTORS, 2)}
+    fields = row(names, 0, size)
+    return tuple(Field(each.name, each.offset, widths.get(each.name, size)) for each in fields)
+
+
+_LINUX_AMD64 = _x86_row(
     "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs efl rsp ss "
     "fs_base gs_base ds es fs gs",
-    0,
     8,
 )
-_LINUX_X86 = row("ebx ecx edx esi edi ebp eax ds es fs gs orig_eax eip cs efl esp ss", 0, 4)
+_LINUX_X86 = _x86_row(
+    "ebx ecx edx esi edi ebp eax ds es fs gs orig_eax eip cs efl esp ss",
+    4,
+)
 _LINUX_ARM64 = row(f"{_X0_TO_X28} fp lr sp pc cpsr", 0, 8)
 _LINUX_ARM = row(f"{numbered('r', 13)} sp lr pc cpsr orig_r0", 0, 4)
 
@@ -31,21 +42,29 @@ _FREEBSD_AMD64 = (
     *row("r15 r14 r13 r12 r11 r10 r9 r8 rdi rsi rbp rbx rdx rcx rax", 0, 8),
     *row("fs gs", 0x7C, 2),
     *row("es ds", 0x84, 2),
-    *row("rip cs efl rsp ss", 0x88, 8),
+    *row("rip - - rsp", 0x88, 8),
+    *row("cs ss", 0x90, 2, step=0x18),
+    Field("efl", 0x98, 4),
 )
-_FREEBSD_X86 = row("fs es ds edi esi ebp - ebx edx ecx eax - - eip cs efl esp ss gs", 0, 4)
+_FREEBSD_X86 = _x86_row(
+    "fs es ds edi esi ebp - ebx edx ecx eax - - eip cs efl esp ss gs",
+    4,
+)
 _FREEBSD_ARM64 = (*row(f"{_X0_TO_X28} fp lr sp pc", 0, 8), Field("cpsr", 0x108, 4))
 _FREEBSD_ARM = row(f"{numbered('r', 13)} sp lr pc cpsr", 0, 4)
 
-_NETBSD_AMD64 = row(
+_NETBSD_AMD64 = _x86_row(
     "rdi rsi rdx rcx r8 r9 r10 r11 r12 r13 r14 r15 rbp rbx rax gs fs es ds - - rip cs efl rsp ss",
-    0,
     8,
 )
-_BSD_X86 = row("eax ecx edx ebx esp ebp esi edi eip efl cs ss ds es fs gs", 0, 4)
+_BSD_X86 = _x86_row(
+    "eax ecx edx ebx esp ebp esi edi eip efl cs ss ds es fs gs",
+    4,
+)
 _BSD_ARM64 = row(f"{_X0_TO_X28} fp lr sp pc cpsr tpidr", 0, 8)
-_OPENBSD_AMD64 = row(
-    "rdi rsi rdx rcx r8 r9 r10 r11 r12 r13 r14 r15 rbp rbx rax rsp rip efl cs ss ds es fs gs", 0, 8
+_OPENBSD_AMD64 = _x86_row(
+    "rdi rsi rdx rcx r8 r9 r10 r11 r12 r13 r14 r15 rbp rbx rax rsp rip efl cs ss ds es fs gs",
+    8,
 )
 
 GENERAL: Mapping[tuple[str, str], tuple[Field, ...]] = {
