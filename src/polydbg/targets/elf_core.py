@@ -160,18 +160,14 @@ class ElfCoreTarget:
     # -- memory ----------------------------------------------------------------------------
 
     @cached_property
-    def _layer(self) -> tuple[Layer, int]:
-        """The ranges that are in the file, and how many bytes its end cuts off."""
+    def memory(self) -> RangeMap:
+        """Return the memory that the file holds; what its end cuts off is absent."""
         wanted = Layer.of(
             (each.vaddr, min(each.file_size, each.memory_size), each.offset)
             for each in self.segments
             if each.type == elf.PT_LOAD
         )
-        return clipped(wanted, len(self._file.buffer))
-
-    @cached_property
-    def memory(self) -> RangeMap:
-        return RangeMap(self._file.buffer, [self._layer[0]])
+        return RangeMap(self._file.buffer, [clipped(wanted, len(self._file.buffer))[0]])
 
     @cached_property
     def _needed(self) -> int:

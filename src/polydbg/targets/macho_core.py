@@ -125,7 +125,7 @@ class MachoCoreTarget:
         whole = all(each.file_size >= each.size for each in self.core.segments)
         known = [each.stack_base is not None for each in self.threads()[:1]]
         program = any(each.image_path for each in self.modules()[:1])
-        return whole and all(known) and bool(known) and program and not self._lost
+        return whole and all(known) and bool(known) and program and not self._is_cut
 
     @property
     def arch(self) -> str:
@@ -142,20 +142,16 @@ class MachoCoreTarget:
     # -- memory ----------------------------------------------------------------------------
 
     @cached_property
-    def _ranges(self) -> tuple[Layer, int]:
+    def memory(self) -> RangeMap:
         wanted = Layer.of(
             (each.address, min(each.file_size, each.size), each.offset)
             for each in self.core.segments
         )
-        return clipped(wanted, len(self._file.buffer))
+        return RangeMap(self._file.buffer, [clipped(wanted, len(self._file.buffer))[0]])
 
     @property
-    def _lost(self) -> int:
-        return self._ranges[1]
-
-    @cached_property
-    def memory(self) -> RangeMap:
-        return RangeMap(self._file.buffer, [self._ranges[0]])
+    def _is_cut(self) -> bool:
+        return self.core.needed > len(self._file.buffer)
 
     # -- threads ---------------------------------------------------------------------------
 
@@ -394,10 +390,9 @@ class MachoCoreTarget:
         return ()
 
     def warnings(self) -> Sequence[Warning]:
-        if not self._lost:
+        if not self._is_cut:
             return self._file.warnings
-        needed = max(each.offset + each.file_size for each in self.core.segments)
-        text = f"truncated at {len(self._file.buffer):#x} of {needed:#x} bytes"
+        text = f"truncated at {len(self._file.buffer):#x} of {self.core.needed:#x} bytes"
         without = sum(each.stack_base is None for each in self.threads())
         if without:
             text += f"; no stack of {without} threads"

@@ -75,7 +75,7 @@ class CoreImage(msgspec.Struct, frozen=True):
 class MachCore(msgspec.Struct, frozen=True):
     """What a core says. *thread_ids* are those of the threads in order, as far as a note has them;
     *code_bits* is how many bits of an address count, 0 where no note says; *kernel* is the version
-    text of a kernel, or ``kernel``, ``""`` for a process."""
+    text of a kernel, or ``kernel``, ``""`` for a process; *needed* how long the file should be."""
 
     header: MachHeader
     segments: tuple[MachSegment, ...]
@@ -84,6 +84,7 @@ class MachCore(msgspec.Struct, frozen=True):
     images: tuple[CoreImage, ...] = ()
     code_bits: int = 0
     kernel: str = ""
+    needed: int = 0
 
 
 def parse_core(space: AddressSpace) -> MachCore:
@@ -114,6 +115,11 @@ def parse_core(space: AddressSpace) -> MachCore:
         tuple(notes.images),
         notes.code_bits,
         notes.kernel,
+        max(
+            header.size + header.command_bytes,
+            notes.end,
+            max((each.offset + each.file_size for each in segments), default=0),
+        ),
     )
 
 
@@ -145,6 +151,7 @@ class _Notes:
         self.images: list[CoreImage] = []
         self.code_bits = 0
         self.kernel = ""
+        self.end = 0
 
     def add(self, command: Command) -> None:
         """Take the note that *command* points to: owner of 16 bytes, file offset, size."""
@@ -152,6 +159,7 @@ class _Notes:
             return
         owner = command.data[8:24].split(b"\0", 1)[0]
         offset, size = struct.unpack_from("<QQ", command.data, 24)
+        self.end = max(self.end, offset + size)
         data = self._space.read_some(offset, min(size, _MAX_METADATA))
         if owner == b"process metadata":
             self.thread_ids.extend(_thread_ids(data))
