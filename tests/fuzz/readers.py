@@ -37,9 +37,13 @@ from polydbg.images.pe import PeImage
 from polydbg.memory.space import BufferSpace
 from polydbg.symbols.elf import ElfSource
 from polydbg.symbols.pdb import PdbSource
+from polydbg.targets.dump_file import DumpFile
+from polydbg.targets.elf_core import ElfCoreTarget, open_elf_core
+from polydbg.targets.macho_core import open_macho_core
 from polydbg.targets.minidump import MinidumpTarget
 from polydbg.testing import elf_builder
 from polydbg.testing.cabinet_builder import cabinet
+from polydbg.testing.core_builder import ElfCoreBuilder, MachCoreBuilder, mach_image
 from polydbg.testing.elf_builder import ElfBuilder
 from polydbg.testing.minidump_builder import (
     MinidumpBuilder,
@@ -157,6 +161,40 @@ def userdump_seeds() -> list[bytes]:
         builder.modules, builder.memory = [(0x1000, 0x100, "a.exe")], [(0x1000, bytes(64))]
         seeds.append(builder.build())
     return seeds
+
+
+def read_core(data: bytes) -> None:
+    """Read an ELF core, or else a Mach-O core."""
+    file = DumpFile("core", data)
+    try:
+        target = open_macho_core(file) if data[:1] == b"\xcf" else open_elf_core(file)
+    except DebuggerError:
+        return
+    for thread in target.threads()[:50]:
+        target.registers(thread)
+    attempt(target.event, target.modules, target.regions, target.warnings)
+    assert target.kind_line
+    if isinstance(target, ElfCoreTarget):
+        assert target.process_files.command_line is not None
+        assert target.process_files.auxiliary_vector is not None
+
+
+def core_seeds() -> list[bytes]:
+    seeds = []
+    for is_64, is_big, machine in ((True, False, 62), (False, False, 3), (True, True, 22)):
+        core = ElfCoreBuilder(is_64, is_big, machine).thread(7, 11, *range(27))
+        core.signal_info(11, 1, 0x1000, 0).auxiliary(at3=0x1040, at4=56, at5=3, at33=0x1000)
+        core.files((0x1000, 0x3000, 0, "/bin/a"), (0x5000, 0x6000, 1, "/lib/b.so"))
+        core.note("LINUX", 0x202, bytes(1024)).note("LINUX", 0x205, bytes(64))
+        program = _elf_seed(is_64, is_big, machine)
+        seeds.append(core.memory(0x1000, program).memory(0x9000, bytes(64), 0x1000).build())
+    bsd = ElfCoreBuilder().note("NetBSD-CORE", 1, bytes(160)).note("NetBSD-CORE@1", 33, bytes(208))
+    free = ElfCoreBuilder(os_abi=9).note("FreeBSD", 1, bytes(224)).note("FreeBSD", 17, bytes(164))
+    free.note("FreeBSD", 10, bytes((0x88, 4, 0, 0)) + bytes((160, 0, 0, 0)) + bytes(156))
+    mach = MachCoreBuilder(threads=[[(4, bytes(168)), (6, bytes(16))]])
+    mach.segments.append((0x1000, mach_image("/a", bytes(range(16)))))
+    mach.notes.append(("process metadata", b'{"threads":[{"thread_id":1}]}'))
+    return [*seeds, bsd.build(), free.build(), mach.build()]
 
 
 # Images
@@ -459,6 +497,7 @@ TARGETS: dict[str, Target] = {
     "minidump": Target(read_minidump, minidump_seeds),
     "context": Target(read_context, context_seeds),
     "userdump": Target(read_userdump, userdump_seeds),
+    "core": Target(read_core, core_seeds),
     "pe": Target(read_pe, pe_seeds),
     "pdata": Target(read_pdata, pdata_seeds),
     "arm_unwind": Target(read_arm, arm_seeds),
