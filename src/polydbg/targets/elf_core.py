@@ -366,7 +366,12 @@ class ElfCoreTarget:
         return tuple(core_mappings(self.segments, self.notes.mappings, marks))
 
     def handles(self) -> Sequence[HandleInfo]:
-        return ()
+        """Return the open files, which FreeBSD's cores list; counts that they lack are 0."""
+        return tuple(
+            HandleInfo(each.descriptor, each.kind, each.path, 0, 0, 0, each.references)
+            for each in self.notes.open_files
+            if each.descriptor >= 0
+        )
 
     def warnings(self) -> Sequence[Warning]:
         return (*self._file.warnings, *self._warnings)

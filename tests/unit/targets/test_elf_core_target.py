@@ -225,6 +225,17 @@ def test_arguments_and_environment_on_the_stack() -> None:
     assert [entry.name for entry in files.auxiliary_vector][:2] == ["AT_RANDOM", "AT_EXECFN"]
 
 
+def test_arguments_of_freebsd() -> None:
+    data = struct.pack("<QIIQII", STACK + 0x40, 2, 0, STACK + 0x60, 1, 0).ljust(0x40, b"\0")
+    data += struct.pack("<QQQQ", STACK + 0x80, STACK + 0x85, 0, 0)
+    data += struct.pack("<QQQQ", STACK + 0x88, 0, 0, 0) + b"prog\0-x\0A=1\0"
+    builder = ElfCoreBuilder(os_abi=9).memory(STACK, data)
+    builder.note("FreeBSD", 15, struct.pack("<IQ", 8, STACK))
+    files = opened(builder).process_files
+    assert files.command_line == ("prog", "-x")
+    assert files.environment == ("A=1",)
+
+
 def test_openbsd() -> None:
     builder = ElfCoreBuilder(machine=62)
     info = builder.numbers(1, 0x68, 11, 1, 0, 0, 0, 0, 900, 1, 900, 900, 1000, 1000, 1000)

@@ -174,6 +174,7 @@ def _freebsd_files(data: bytes, header: ElfHeader) -> Iterator[OpenFile]:
             descriptor=int.from_bytes(entry[8:12], header.order, signed=True),
             kind=_FILE_KINDS[kind] if kind < len(_FILE_KINDS) else f"kind {kind}",
             path=note_text(path),
+            references=int.from_bytes(entry[12:16], header.order),
         )
 
 

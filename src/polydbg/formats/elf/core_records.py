@@ -57,11 +57,13 @@ class FileMapping(msgspec.Struct, frozen=True):
 
 
 class OpenFile(msgspec.Struct, frozen=True):
-    """An open file: its *descriptor* (negative numbers are the system's own uses), kind, path."""
+    """An open file: its *descriptor* (negative numbers are the system's own uses), kind, path, and
+    how many *references* the kernel holds to it."""
 
     descriptor: int
     kind: str
     path: str
+    references: int
 
 
 class CoreNotes(msgspec.Struct, frozen=True):

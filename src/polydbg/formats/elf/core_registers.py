@@ -135,6 +135,17 @@ def thread_registers(
     if "xstate" in thread.sets and arch in ("amd64", "x32", "x86"):
         is_long = arch != "x86"
         core_vectors.add_xstate(registers, thread.sets["xstate"], xsave_layout, is_long=is_long)
+    if "tls" in thread.sets and arch == "x86":
+        _add_segment_base(registers, thread.sets["tls"])
     if "sve" in thread.sets and arch == "arm64":
         core_vectors.add_sve(registers, thread.sets["sve"])
     return registers
+
+
+def _add_segment_base(registers: dict[str, int], descriptors: bytes) -> None:
+    """Add ``gs_base``, where i386 threads have their own data: the base of the descriptor (entry
+    number, base, limit, flags) that ``gs`` selects."""
+    selected = registers.get("gs", 0) >> 3
+    for at in range(0, len(descriptors) - 15, 16):
+        if selected and int.from_bytes(descriptors[at : at + 4], "little") == selected:
+            registers["gs_base"] = int.from_bytes(descriptors[at + 4 : at + 8], "little")
