@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.info import DwarfFile
-from polydbg.formats.dwarf.inlines import InlinedCall, chain_at
+from polydbg.formats.dwarf.inlines import InlinedCall
 from polydbg.formats.dwarf.line import Row
 from polydbg.symbols.dwarf_lines import rvas_of_line
 from polydbg.symbols.dwarf_names import DwarfNames
@@ -210,7 +210,7 @@ class DwarfSource:
                 row = unit.lines.row_at(address) if unit.lines is not None else None
                 function = unit.function_at(address)
                 if function is not None:
-                    chain = chain_at(unit.inlines(function[2]), address)
+                    chain = unit.inlines(function[2]).chain_at(address)
             except FormatError:
                 pass  # what was read before the damage holds
             if row is not None or chain:

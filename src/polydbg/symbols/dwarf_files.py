@@ -133,9 +133,9 @@ class OtherFiles:
     def _split_file(self, path: Path) -> DwarfFile | None:
         if path not in self._opened and len(self._opened) < _MAX_SPLIT_FILES:
             image = self._open(path)
-            sections = image.debug_sections() if image is not None else None
-            file = DwarfFile(sections, suffix=".dwo") if sections is not None else None
-            self._opened[path] = file
+            self._opened[path] = (
+                DwarfFile(_split_sections(image), suffix=".dwo") if image is not None else None
+            )
         return self._opened.get(path)
 
     def split(self, wanted: SplitFile) -> DwarfFile | None:
@@ -179,3 +179,19 @@ class OtherFiles:
             if image is not None and image.build_id == link.build_id:
                 return DwarfFile(image.debug_sections())
         return None
+
+
+def _split_sections(image: ElfImage) -> DebugSections:
+    """Return the sections of a ``.dwo`` or ``.dwp`` file. Type units of version 5 stand in groups:
+    each in a section of its own of the same name."""
+
+    def load(name: str) -> Section | None:
+        found = [each for each in image.section_headers if each.name == name]
+        parts = [part for part in map(image.section_data, found) if part is not None]
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        whole = b"".join(part.take(0, part.size) for part in parts)
+        return Section(whole, big=image.header.is_big)
+
+    header = image.header
+    return DebugSections(load, big=header.is_big, address_size=header.word)

@@ -17,7 +17,7 @@ from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.coverage import Coverage
 from polydbg.formats.dwarf.functions import FunctionIndex, scan_unit
 from polydbg.formats.dwarf.info import DwarfFile, split_id
-from polydbg.formats.dwarf.inlines import InlinedCall, inlined_calls
+from polydbg.formats.dwarf.inlines import InlinedCalls, inlined_calls
 from polydbg.formats.dwarf.line import LineTable
 from polydbg.formats.dwarf.line_header import LineHeader, read_header, text
 from polydbg.formats.dwarf.names import Name, is_external, name_of
@@ -51,7 +51,7 @@ class CodeUnit:
         self._units = units
         self.unit = unit
         self._names: dict[int, tuple[str, bool]] = {}
-        self._inlines: dict[int, list[InlinedCall]] = {}
+        self._inlines: dict[int, InlinedCalls] = {}
 
     @cached_property
     def entries(self) -> Unit:
@@ -100,11 +100,11 @@ class CodeUnit:
                 best = start, end, functions.values[rank]
         return best
 
-    def inlines(self, function: int) -> list[InlinedCall]:
+    def inlines(self, function: int) -> InlinedCalls:
         """Return the calls inlined in the function with this entry."""
         found = self._inlines.get(function)
         if found is None:
-            found = self._inlines[function] = inlined_calls(self.entries, function)
+            found = self._inlines[function] = InlinedCalls(inlined_calls(self.entries, function))
         return found
 
     def name(self, offset: int) -> str:

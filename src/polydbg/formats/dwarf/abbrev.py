@@ -11,6 +11,7 @@ from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.reading import sleb128, uleb128
 
 _MAX_ATTRIBUTES = 1024
+_PRESENT = c.FORM_FLAG_PRESENT
 _MAX_ABBREVIATIONS = 1 << 20
 
 #: Sizes of forms that are the same everywhere.
@@ -145,22 +146,34 @@ class Layout:
     """A table of abbreviations as scans want it, indexed by code (0 ends a list of children).
 
     *sizes*: bytes to skip, -1 where *steps* say how. *children*: what an entry adds to the depth.
+    *fields*: (name, form, size, value) of each attribute; the size is -1 for what is no number of
+    fixed size, the value is given where the entry itself has no bytes of it.
     """
 
-    __slots__ = ("children", "sizes", "steps")
+    __slots__ = ("children", "fields", "sizes", "steps")
 
     def __init__(self, table: dict[int, Abbreviation], encoding: Encoding) -> None:
         self.sizes: dict[int, int] = {0: 0}
         self.steps: dict[int, tuple[int, ...]] = {}
         self.children: dict[int, int] = {0: -1}
+        self.fields: dict[int, tuple[tuple[int, int, int, int], ...]] = {}
         for code, abbreviation in table.items():
             steps = _merged(abbreviation, encoding)
             self.children[code] = int(abbreviation.has_children)
+            self.fields[code] = tuple(
+                (name, form, _number_size(form, encoding), 1 if form == _PRESENT else constant)
+                for name, form, constant in abbreviation.attributes
+            )
             if not steps or (len(steps) == 1 and steps[0] >= 0):
                 self.sizes[code] = sum(steps)
             else:
                 self.sizes[code] = -1
                 self.steps[code] = steps
+
+
+def _number_size(form: int, encoding: Encoding) -> int:
+    size = encoding.size_of(form)
+    return -1 if size is None or size > 8 else size
 
 
 def _merged(abbreviation: Abbreviation, encoding: Encoding) -> tuple[int, ...]:

@@ -123,7 +123,7 @@ class DwarfFile:
         if self.package is not None:
             row = self.package.row_of(dwo_id)
             place = self.package.place(row, ".debug_info") if row is not None else None
-            return self.unit_at(place[0]) if place is not None else None
+            return self.unit_starting_at(place[0]) if place is not None else None
         for unit in self.units():
             if not unit.header.is_type and split_id(unit) == dwo_id:
                 return unit

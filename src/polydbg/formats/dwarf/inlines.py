@@ -6,6 +6,7 @@ import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
+from polydbg.formats.dwarf.intervals import Intervals
 from polydbg.formats.dwarf.reading import uleb128
 from polydbg.formats.dwarf.unit import Die, Unit
 
@@ -26,19 +27,38 @@ class InlinedCall(msgspec.Struct, frozen=True):
     call_line: int
     call_column: int
 
-    def covers(self, address: int) -> bool:
-        return any(start <= address < end for start, end in self.ranges)
-
     @property
     def start(self) -> int:
         """Return the lowest address of the inlined code."""
         return min(start for start, _ in self.ranges)
 
 
+class InlinedCalls:
+    """The calls inlined in one function, in the order of the file: those inlined in others follow
+    these."""
+
+    __slots__ = ("_code", "calls")
+
+    def __init__(self, calls: list[InlinedCall]) -> None:
+        self.calls = calls
+        self._code = Intervals(
+            (start, end, index) for index, call in enumerate(calls) for start, end in call.ranges
+        )
+
+    def chain_at(self, address: int) -> list[InlinedCall]:
+        """Return the calls that cover *address*, outermost first."""
+        found = sorted({self._code.values[rank] for rank in self._code.covering(address)})
+        chain: list[InlinedCall] = []
+        for index in found:
+            call = self.calls[index]
+            while chain and chain[-1].depth >= call.depth:
+                chain.pop()
+            chain.append(call)
+        return chain
+
+
 def inlined_calls(unit: Unit, function: int) -> list[InlinedCall]:
     """Return the calls inlined in the function whose entry is at offset *function*.
-
-    They are in the order of the file: calls inlined in others follow these.
 
     :raises FormatError: where the entries stop making sense.
     """
@@ -85,14 +105,3 @@ def _call(die: Die, depth: int) -> list[InlinedCall]:
         return []
     numbers = (die.number(name) or 0 for name in (c.AT_CALL_FILE, c.AT_CALL_LINE, c.AT_CALL_COLUMN))
     return [InlinedCall(die.offset, depth, ranges, *numbers)]
-
-
-def chain_at(calls: list[InlinedCall], address: int) -> list[InlinedCall]:
-    """Return the calls of :func:`inlined_calls` that cover *address*, outermost first."""
-    chain: list[InlinedCall] = []
-    for call in calls:
-        if call.covers(address):
-            while chain and chain[-1].depth >= call.depth:
-                chain.pop()
-            chain.append(call)
-    return chain

@@ -131,12 +131,9 @@ class LineTable:
 
     def _run(self) -> None:
         header = self.header
-        data, order, base, line_base = (
-            header.program,
-            header.order,
-            header.opcode_base,
-            header.line_base,
-        )
+        data, base, line_base = header.program, header.opcode_base, header.line_base
+        add_address, add_file = self.addresses.append, self.files.append
+        add_line, add_column, add_flag = self.lines.append, self.columns.append, self.flags.append
         # A range of 0 divides nothing: operations that need it end the program.
         step, line_range = header.min_instruction_length, header.line_range
         mask = (1 << 8 * header.address_size) - 1
@@ -171,7 +168,7 @@ class LineTable:
                 file, position = uleb128(data, position)
                 continue
             elif opcode == _FIXED_ADVANCE_PC:
-                address = address + unsigned(data, position, 2, order) & mask
+                address = address + unsigned(data, position, 2, header.order) & mask
                 position += 2
                 continue
             elif opcode == 0:
@@ -183,20 +180,16 @@ class LineTable:
             elif opcode != _COPY:
                 flag, position = self._rare(opcode, flag, position)
                 continue
-            self._append(address, file & _MAX32, line, column & _MAX32, flag)
+            add_address(address)
+            add_file(file & _MAX32)
+            add_line(line)
+            add_column(column & _MAX32)
+            add_flag(flag)
             flag &= IS_STMT
             if opcode == 0:
+                first = self._ends[-1][1] + 1 if self._ends else 0
+                self._ends.append((first, len(self.addresses) - 1))
                 address, file, line, column, flag = 0, 1, 1, 0, default
-
-    def _append(self, address: int, file: int, line: int, column: int, flag: int) -> None:
-        self.addresses.append(address)
-        self.files.append(file)
-        self.lines.append(line)
-        self.columns.append(column)
-        self.flags.append(flag)
-        if flag & END_SEQUENCE:
-            last = len(self.addresses) - 1
-            self._ends.append((self._ends[-1][1] + 1 if self._ends else 0, last))
 
     def _extended(self, position: int) -> tuple[int | None, bool, int]:
         """Return the address that the operation sets, if it ends the sequence, where to go on."""

@@ -19,7 +19,7 @@ from polydbg.formats.dwarf.forms import (
     read_value,
     step_over,
 )
-from polydbg.formats.dwarf.reading import Section, uleb128
+from polydbg.formats.dwarf.reading import Section, cut, uleb128
 from polydbg.formats.dwarf.units import UnitHeader
 
 if TYPE_CHECKING:
@@ -173,9 +173,17 @@ class Unit:
             raise FormatError(f"unknown DWARF abbreviation {code:#x}", offset=offset)
         order, encoding = self.section.order, self.encoding
         values: Attributes = {}
-        for name, form, constant in abbreviation.attributes:
-            form, value, position = read_value(data, position, form, constant, encoding, order)
-            values.setdefault(name, (form, value))
+        for name, form, size, value in self.layout.fields[code]:
+            if size > 0:
+                values[name] = form, int.from_bytes(data[position : position + size], order)
+                position += size
+            elif size == 0:
+                values[name] = form, value
+            else:
+                form, found, position = read_value(data, position, form, 0, encoding, order)
+                values[name] = form, found
+        if position > len(data):
+            raise cut("entry", offset)
         return Die(self, offset, offset + position - start, abbreviation, values)
 
     def skip(self, position: int, code: int) -> int:
