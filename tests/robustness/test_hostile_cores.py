@@ -157,6 +157,20 @@ def test_link_maps_that_run_in_circles() -> None:
         ask(builder.memory(0x1000, entry * 3 + debug + chain).build())
 
 
+def test_a_long_list_of_objects_that_are_not_there() -> None:
+    count = 20_000
+    chain = b"".join(
+        struct.pack("<5Q", 0, 0, (i << 24) + 0x8000000, 0x1000 + 0x200 + 40 * (i + 1), 0)
+        for i in range(count)
+    )
+    entry = struct.pack("<IIQQQQQQ", 6, 6, 0, 0, 0, 0, 0, 8)
+    dynamic = struct.pack("<IIQQQQQQ", 2, 6, 0, 0x100, 0, 64, 64, 8)
+    head = (entry + dynamic).ljust(0x100, b"\0") + struct.pack("<4Q", 21, 0x1180, 0, 0)
+    data = head.ljust(0x180, b"\0") + struct.pack("<2Q", 1, 0x1200)
+    builder = ElfCoreBuilder().thread(1, 11).auxiliary(at3=0x1000, at4=56, at5=2)
+    ask(builder.memory(0x1000, data.ljust(0x200, b"\0") + chain).build())
+
+
 def test_many_threads_and_segments_take_no_time() -> None:
     builder = ElfCoreBuilder()
     for index in range(3000):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
+import msgspec
+
 from polydbg.arch.registers import program_counter, stack_pointer
 from polydbg.base.errors import FormatError, TargetError
 from polydbg.base.identifiers import DebugId
@@ -193,7 +195,9 @@ class ElfCoreTarget:
         process = self.notes.process
         if not name and process is not None and process.id == thread.id:
             name = process.name  # Linux names the process by its first thread
-        pointer = stack_pointer(self._registers_of(ordinal))
+        # There may be many threads: their vectors are left alone until somebody asks.
+        general = msgspec.structs.replace(thread, sets={"general": thread.sets.get("general", b"")})
+        pointer = stack_pointer(thread_registers(general, self.header, self.platform, {}))
         stack = None if pointer is None else next(self.memory.ranges(pointer), None)
         if stack is None or pointer is None or not stack.start <= pointer < stack.end:
             return ThreadInfo(ordinal=ordinal, id=thread.id, name=name or None)

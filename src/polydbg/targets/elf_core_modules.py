@@ -7,7 +7,7 @@ names that programs use, the mapped files have absolute paths and are there for 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -27,13 +27,14 @@ AT_EXECFN, AT_SYSINFO_EHDR = 31, 33
 _AT_EXECPATH, _AT_SUN_EXECNAME = 15, 2014  # of FreeBSD, of NetBSD
 _DT_MIPS_RLD_MAP, _DT_MIPS_RLD_MAP_REL = 0x70000016, 0x70000035
 
-_MAX_OBJECTS = 1 << 16
+_MAX_OBJECTS = 1 << 14
 _MAX_NAMESPACES = 64
 _MAX_PATH = 4096
 _MAX_DYNAMIC = 1 << 20
 _MAX_HEADERS = 1 << 16
 _PAGE = 0x1000
 _SEARCHED_PAGES = 1 << 12
+_ALL_SEARCHED_PAGES = 1 << 16
 _VDSO_ROOM = 0x10000
 _MAX_IMAGE = 1 << 30
 _HEADER_SIZES = (0x34, 0x40)
@@ -121,10 +122,12 @@ class LoadedObjects:
         self._header = header
         self._auxiliary = auxiliary
         self._files = MappedFiles(mappings)
-        self._mapped = segments
+        self._segments_of_core = segments
         self._system = system
         self._name = name
         self._found: dict[int, LoadedObject] = {}
+        self._bases: list[int] = []
+        self._pages_left = _ALL_SEARCHED_PAGES
 
     def find(self) -> tuple[LoadedObject, ...]:
         """Return the objects: the program, the linker's list in its order, mapped images that are
@@ -142,7 +145,11 @@ class LoadedObjects:
 
     def _is_known(self, address: int) -> bool:
         """Tell whether *address* is in an object found before."""
-        return any(0 <= address - each.base < max(each.size, 1) for each in self._found.values())
+        index = bisect_right(self._bases, address) - 1
+        if index < 0:
+            return False
+        nearest = self._found[self._bases[index]]
+        return address - nearest.base < max(nearest.size, 1)
 
     # -- the program -----------------------------------------------------------------------
 
@@ -279,9 +286,10 @@ class LoadedObjects:
         if self._has_magic(entry.bias):
             return entry.bias
         page = entry.dynamic & -_PAGE
-        for _ in range(_SEARCHED_PAGES):
+        for _ in range(min(_SEARCHED_PAGES, self._pages_left)):
             if page < 0:
                 return None
+            self._pages_left -= 1
             if self._has_magic(page):
                 return page
             page -= _PAGE
@@ -290,12 +298,15 @@ class LoadedObjects:
 
     # -- images ----------------------------------------------------------------------------
 
+    @cached_property
+    def _mapped(self) -> list[tuple[int, int]]:
+        loads = (each for each in self._segments_of_core if each.type == elf.PT_LOAD)
+        return sorted((each.vaddr, each.end) for each in loads)
+
     def _mapped_size(self, base: int) -> int:
         """Return how much is mapped in one piece from *base* on: at least that is the object's."""
-        for segment in self._mapped:
-            if segment.type == elf.PT_LOAD and segment.vaddr <= base < segment.end:
-                return segment.end - base
-        return 0
+        index = bisect_right(self._mapped, (base, 1 << 64)) - 1
+        return max(self._mapped[index][1] - base, 0) if index >= 0 else 0
 
     def _has_magic(self, address: int) -> bool:
         return self._memory.read_some(address, 4) == elf.MAGIC
@@ -336,4 +347,6 @@ class LoadedObjects:
         size = size or self._mapped_size(base)
         if not path:
             path = "[vdso]" if base == self._auxiliary.get(AT_SYSINFO_EHDR) else ""
+        if base not in self._found:
+            insort(self._bases, base)
         self._found[base] = LoadedObject(path, base, size, bytes.fromhex(build_id))
