@@ -33,7 +33,9 @@ TAG_NAMESPACE = 0x39
 TAG_UNSPECIFIED_TYPE = 0x3B
 TAG_PARTIAL_UNIT = 0x3C
 TAG_RVALUE_REFERENCE_TYPE = 0x42
+TAG_CALL_SITE = 0x48
 TAG_SKELETON_UNIT = 0x4A
+TAG_GNU_CALL_SITE = 0x4109
 
 #: What has a name that stands before the names of what is declared in it.
 SCOPES = frozenset(

@@ -77,7 +77,11 @@ def inlined_calls(unit: Unit, function: int) -> list[InlinedCall]:
             code = data[position]
             position += 1
             if code >= 0x80:
-                code, position = uleb128(data, at)
+                second = data[position]
+                position += 1
+                code = code & 0x7F | second << 7
+                if second >= 0x80:
+                    code, position = uleb128(data, at)
             if depth <= nested:
                 nested = 1 << 62
                 tag = tags[code] if code else 0
@@ -90,7 +94,7 @@ def inlined_calls(unit: Unit, function: int) -> list[InlinedCall]:
             depth += children[code]
             size = sizes[code]
             position = position + size if size >= 0 else unit.skip(position, code)
-    except KeyError:
+    except (KeyError, IndexError):
         raise FormatError("unknown DWARF abbreviation", offset=start + position) from None
     return found
 
