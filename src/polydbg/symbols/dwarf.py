@@ -174,7 +174,7 @@ class DwarfSource:
         unit, _, _, entry = found
         try:
             die = unit.entries.die(entry)
-            return parameters_of(die) if die is not None else None
+            return parameters_of(die, self._units.type_name) if die is not None else None
         except FormatError:
             return None
 

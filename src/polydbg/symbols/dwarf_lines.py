@@ -61,11 +61,22 @@ def _first_from(
             if not is_here or not table.flags[index] & IS_STMT:
                 before = before and is_here and number == found
                 continue
-            if table.addresses[index] == table.addresses[index + 1]:
-                continue  # no code of its own
+            if _is_replaced(table, index, last):
+                continue
             if number < best or not found:
                 best, found, starts, before = number, number, set(), False
             if not before:
                 starts.add(table.addresses[index])
             before = True
     return found, starts
+
+
+def _is_replaced(table: LineTable, index: int, last: int) -> bool:
+    """Tell whether another line begins a statement at the same address: row *index* has no code."""
+    address, line = table.addresses[index], table.lines[index]
+    for other in range(index + 1, last):
+        if table.addresses[other] != address:
+            return False
+        if table.flags[other] & IS_STMT and table.lines[other] != line:
+            return True
+    return table.addresses[last] == address

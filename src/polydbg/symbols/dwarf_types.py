@@ -6,10 +6,9 @@ each has its limit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.line_header import text
 from polydbg.formats.dwarf.names import find
 from polydbg.formats.dwarf.unit import Die
 
@@ -25,7 +24,11 @@ _QUALIFIERS = {c.TAG_CONST_TYPE: "const", c.TAG_VOLATILE_TYPE: "volatile"}
 _MARKS = frozenset("*&")
 
 
-def parameters_of(function: Die) -> str | None:
+Namer = Callable[[Die], str]
+"""From the entry of a class, enumeration or typedef to its qualified name, ``""`` without one."""
+
+
+def parameters_of(function: Die, namer: Namer) -> str | None:
     """Return a function's parameters, ``(char *, int)`` or ``(void)``; ``None`` where the file
     describes none: a C function without a prototype.
 
@@ -36,7 +39,12 @@ def parameters_of(function: Die) -> str | None:
     shown: list[str] = []
     for child in children(function):
         if child.tag == c.TAG_FORMAL_PARAMETER:
-            shown.append(type_name(_type_of(child)))
+            type_ = _type_of(child)
+            # Whether the copy that a function gets is constant is its own affair.
+            for _ in _QUALIFIERS:
+                if type_ is not None and type_.tag in _QUALIFIERS:
+                    type_ = type_.reference(c.AT_TYPE)
+            shown.append(type_name(type_, namer))
         elif child.tag == c.TAG_UNSPECIFIED_PARAMETERS:
             shown.append("...")
         if len(shown) >= _MAX_PARAMETERS:
@@ -44,7 +52,7 @@ def parameters_of(function: Die) -> str | None:
     if not shown:
         origin = function.reference(c.AT_ABSTRACT_ORIGIN)
         if origin is not None and origin.tag == c.TAG_SUBPROGRAM and _is_shorter(origin, function):
-            return parameters_of(origin)
+            return parameters_of(origin, namer)
         is_old = function.unit.language in c.LANG_C_LIKE
         if is_old and find(function, c.AT_PROTOTYPED) is None:
             return None
@@ -87,7 +95,7 @@ def _type_of(die: Die) -> Die | None:
     return owner.reference(c.AT_TYPE) if owner is not None else None
 
 
-def type_name(die: Die | None) -> str:
+def type_name(die: Die | None, namer: Namer) -> str:
     """Return the name of a type, ``void`` for ``None``: what lies behind pointers and qualifiers
     first, these behind it.
 
@@ -106,19 +114,18 @@ def type_name(die: Die | None) -> str:
         elif die.tag == c.TAG_SUBROUTINE_TYPE:
             return _marked("<function>", marks)
         else:
-            return _marked(_plain_name(die), marks)
+            return _marked(_plain_name(die, namer), marks)
         die = die.reference(c.AT_TYPE)
     return _marked("...", marks)
 
 
-def _plain_name(die: Die) -> str:
+def _plain_name(die: Die, namer: Namer) -> str:
     if die.tag == c.TAG_PTR_TO_MEMBER_TYPE:
         return "<member pointer>"
-    name = die.string(c.AT_NAME)
-    if name is None and c.AT_SIGNATURE in die.attributes:
+    if c.AT_NAME not in die.attributes and c.AT_SIGNATURE in die.attributes:
         target = die.reference(c.AT_SIGNATURE)
-        name = target.string(c.AT_NAME) if target is not None else None
-    return text(name) if name else "<unnamed type>"
+        die = die if target is None else target
+    return namer(die) or "<unnamed type>"
 
 
 def _marked(name: str, marks: list[str]) -> str:

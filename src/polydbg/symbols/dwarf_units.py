@@ -180,6 +180,13 @@ class CodeUnits:
             return plain
         return "::".join([*self._scopes_of(name.owner), plain])
 
+    def type_name(self, die: Die) -> str:
+        """Return the qualified name of a type with a name of its own, ``""`` without one."""
+        plain = text(die.string(c.AT_NAME) or b"")
+        if not plain or die.tag == c.TAG_BASE_TYPE or die.unit.language in c.LANG_C_LIKE:
+            return plain
+        return "::".join([*self._scopes_of(die), plain])
+
     def _scopes_of(self, die: Die) -> list[str]:
         try:
             index = self._scope_index(die.unit)

@@ -1,6 +1,6 @@
 """The functions of one unit, found in one pass over its entries.
 
-The pass keeps numbers in arrays, not objects: of every function and named scope its offset and the
+The pass keeps numbers in arrays, not objects: of every function and named type its offset and the
 scope around it, of functions with code their addresses. Sources: DWARF 5 sections 3.3.1 to 3.3.8.
 """
 
@@ -25,7 +25,6 @@ _BARREN = frozenset(
     {
         c.TAG_ARRAY_TYPE,
         c.TAG_CALL_SITE,
-        c.TAG_ENUMERATION_TYPE,
         c.TAG_GNU_CALL_SITE,
         c.TAG_SUBROUTINE_TYPE,
     }
@@ -39,6 +38,8 @@ def _kind_of(abbreviation: Abbreviation) -> int:
     """Return what the pass does with entries of this abbreviation, 0 for nothing."""
     if abbreviation.tag in c.SCOPES:
         return _SCOPE
+    if abbreviation.tag in (c.TAG_ENUMERATION_TYPE, c.TAG_TYPEDEF):
+        return _DECLARATION
     if abbreviation.tag == c.TAG_SUBPROGRAM:
         return _DECLARATION if abbreviation.names.isdisjoint(_CODE) else _FUNCTION
     if abbreviation.tag == c.TAG_VARIABLE and c.AT_LOCATION in abbreviation.names:
