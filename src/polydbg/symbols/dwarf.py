@@ -28,7 +28,8 @@ _MAX_ADDRESS = (1 << 64) - 1
 class DwarfSource:
     """The DWARF of one module as a :class:`~polydbg.symbols.source.SymbolSource`.
 
-    A unit that is damaged answers nothing; the others, and the symbol table, still do.
+    A unit that is damaged answers nothing; the others, and the symbol table, still do. *units* are
+    the units of code, whose entries, line tables and functions can be read there.
     """
 
     def __init__(
@@ -50,8 +51,8 @@ class DwarfSource:
         self._base = base
         self._table = table
         self._on_close = on_close
-        self._units = CodeUnits(file, lowest, opener)
-        self._names = DwarfNames(self._units, base, table, table_is_complete)
+        self.units = CodeUnits(file, lowest, opener)
+        self._names = DwarfNames(self.units, base, table, table_is_complete)
 
     # -- identity ------------------------------------------------------------------------------
 
@@ -77,7 +78,7 @@ class DwarfSource:
         address = rva + self._base
         if not 0 <= address <= _MAX_ADDRESS:
             return None
-        for unit in self._units.at(address):
+        for unit in self.units.at(address):
             try:
                 found = unit.function_at(address)
             except FormatError:
@@ -110,7 +111,7 @@ class DwarfSource:
         if first is not None and first.rva == rva:
             found[first.name] = first
         if 0 <= address <= _MAX_ADDRESS:
-            for unit in self._units.at(address):
+            for unit in self.units.at(address):
                 for symbol in self._starting_at(unit, address):
                     found.setdefault(symbol.name, symbol)
         for symbol in self._table.symbols_at(rva) if self._table is not None else ():
@@ -136,11 +137,11 @@ class DwarfSource:
         """Return the first function above *rva* that begins at or below *limit*."""
         address = max(rva + self._base, 0)
         best: tuple[int, CodeUnit, int] | None = None
-        candidates = [(address, unit) for unit in self._units.at(address)]
-        for count, (start, unit) in enumerate(self._units.coverage.units_above(address)):
+        candidates = [(address, unit) for unit in self.units.at(address)]
+        for count, (start, unit) in enumerate(self.units.coverage.units_above(address)):
             if count == _MAX_NEXT_UNITS or start - self._base > limit:
                 break
-            candidates.append((start, self._units.of(unit)))
+            candidates.append((start, self.units.of(unit)))
         for start, code in candidates:
             if best is not None and start > best[0]:
                 break
@@ -174,7 +175,7 @@ class DwarfSource:
         unit, _, _, entry = found
         try:
             die = unit.entries.die(entry)
-            return parameters_of(die, self._units.type_name) if die is not None else None
+            return parameters_of(die, self.units.type_name) if die is not None else None
         except FormatError:
             return None
 
@@ -204,7 +205,7 @@ class DwarfSource:
         """Return the unit that has lines or calls at *address*, with both."""
         if not 0 <= address <= _MAX_ADDRESS:
             return None, None, []
-        for unit in self._units.at(address):
+        for unit in self.units.at(address):
             row, chain = None, list[InlinedCall]()
             try:
                 row = unit.lines.row_at(address) if unit.lines is not None else None
@@ -242,7 +243,7 @@ class DwarfSource:
             return ""
 
     def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
-        return rvas_of_line(self._units, self._base, path, line)
+        return rvas_of_line(self.units, self._base, path, line)
 
     # -- frames --------------------------------------------------------------------------------
 

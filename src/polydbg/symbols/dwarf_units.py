@@ -69,10 +69,15 @@ class CodeUnit:
             name = self.entries.root.string(c.AT_COMP_DIR)
         return text(name or b"")
 
+    @property
+    def line_offset(self) -> int | None:
+        """Return where the unit's line program begins in ``.debug_line``, ``None`` for none."""
+        return self.unit.root.number(c.AT_STMT_LIST)
+
     @cached_property
     def line_header(self) -> LineHeader | None:
         """Return the header of the line table, ``None`` without one."""
-        offset = self.unit.root.number(c.AT_STMT_LIST)
+        offset = self.line_offset
         if offset is None:
             return None
         section = self.unit.file.sections.get(".debug_line")
