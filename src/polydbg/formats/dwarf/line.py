@@ -30,6 +30,7 @@ _MAX32 = 0xFFFFFFFF
     _SET_EPILOGUE_BEGIN,
 ) = range(1, 12)
 _END_OF_SEQUENCE, _SET_ADDRESS, _DEFINE_FILE = 1, 2, 3
+_ADDRESSING = (0, _FIXED_ADVANCE_PC)
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -167,13 +168,9 @@ class LineTable:
             elif opcode == _SET_FILE:
                 file, position = uleb128(data, position)
                 continue
-            elif opcode == _FIXED_ADVANCE_PC:
-                address = address + unsigned(data, position, 2, header.order) & mask
-                position += 2
-                continue
-            elif opcode == 0:
-                new, is_end, position = self._extended(position)
-                address = address if new is None else new & mask
+            elif opcode in _ADDRESSING:
+                address, is_end, position = self._extended(opcode, address, position)
+                address &= mask
                 if not is_end:
                     continue
                 flag |= END_SEQUENCE
@@ -191,20 +188,21 @@ class LineTable:
                 self._ends.append((first, len(self.addresses) - 1))
                 address, file, line, column, flag = 0, 1, 1, 0, default
 
-    def _extended(self, position: int) -> tuple[int | None, bool, int]:
-        """Return the address that the operation sets, if it ends the sequence, where to go on."""
-        data = self.header.program
+    def _extended(self, opcode: int, address: int, position: int) -> tuple[int, bool, int]:
+        """Return the address after the operation, if it ends the sequence, where to go on."""
+        data, order = self.header.program, self.header.order
+        if opcode == _FIXED_ADVANCE_PC:
+            return address + unsigned(data, position, 2, order), False, position + 2
         size, position = uleb128(data, position)
         if size == 0:
-            return None, False, position
+            return address, False, position
         kind, after = data[position], position + size
         if kind == _SET_ADDRESS:
-            address = unsigned(data, position + 1, min(size - 1, 8), self.header.order)
-            return address, False, after
-        if kind == _DEFINE_FILE:
+            address = unsigned(data, position + 1, min(size - 1, 8), order)
+        elif kind == _DEFINE_FILE:
             name, there = cstring(data, position + 1)
             self.extra_files.append(old_file(data, there, name)[0])
-        return None, kind == _END_OF_SEQUENCE, after
+        return address, kind == _END_OF_SEQUENCE, after
 
     def _rare(self, opcode: int, flag: int, position: int) -> tuple[int, int]:
         """Return the flags and the position after an operation that only marks, or is unknown."""
