@@ -23,6 +23,7 @@ from polydbg.base.errors import DebuggerError, MemoryReadError
 from polydbg.formats.archives.archive import Budget
 from polydbg.formats.archives.opening import open_archive
 from polydbg.formats.breakpad.file import BreakpadFile
+from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.minidump.contexts import guess_architecture, parse_context
 from polydbg.formats.pdb.compiler import compiler_of
 from polydbg.formats.pdb.frame_data import frame_data_of_module
@@ -35,6 +36,7 @@ from polydbg.formats.userdump import UserDump
 from polydbg.images.elf import ElfImage
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import BufferSpace
+from polydbg.symbols.dwarf import DwarfSource
 from polydbg.symbols.elf import ElfSource
 from polydbg.symbols.pdb import PdbSource
 from polydbg.targets.dump_file import DumpFile
@@ -44,6 +46,8 @@ from polydbg.targets.minidump import MinidumpTarget
 from polydbg.testing import elf_builder
 from polydbg.testing.cabinet_builder import cabinet
 from polydbg.testing.core_builder import ElfCoreBuilder, MachCoreBuilder, mach_image
+from polydbg.testing.dwarf_builder import DwarfBuilder
+from polydbg.testing.dwarf_sample import sample, split_sample
 from polydbg.testing.elf_builder import ElfBuilder
 from polydbg.testing.minidump_builder import (
     MinidumpBuilder,
@@ -454,6 +458,50 @@ def _elf_seed(is_64: bool, is_big: bool, machine: int) -> bytes:
     return made.build()
 
 
+# DWARF
+
+
+def read_dwarf(data: bytes) -> None:
+    """Read the debug sections of an ELF file, its split units from the same file."""
+    try:
+        sections = ElfImage.from_buffer(data, "x").debug_sections()
+        file = DwarfFile(sections, supplementary=DwarfFile(sections))
+    except DebuggerError:
+        return
+    split = DwarfFile(sections, suffix=".dwo")
+    source = DwarfSource(file, "x", base=0x400, opener=lambda wanted: split)
+    for rva in (0, 0xC00, 0xC15, 0xC40, 0x2C00):
+        attempt(
+            lambda rva=rva: source.symbols_at(rva),  # type: ignore[misc]
+            lambda rva=rva: source.neighbours(rva),  # type: ignore[misc]
+            lambda rva=rva: source.line_at(rva),  # type: ignore[misc]
+            lambda rva=rva: source.inlines_at(rva),  # type: ignore[misc]
+        )
+    attempt(lambda: _read_dwarf_names(source), lambda: source.symbol_named("ns::run"))
+    attempt(lambda: source.rvas_of_line("a.cc", 13))
+
+
+def _read_dwarf_names(source: DwarfSource) -> None:
+    for symbol in source.symbols_matching("*", CancelToken()):
+        attempt(lambda symbol=symbol: source.signature_of(symbol))  # type: ignore[misc]
+
+
+def dwarf_seeds() -> list[bytes]:
+    return [
+        _dwarf_seed(sample(2)),
+        _dwarf_seed(sample(4, big=True, address_size=4)),
+        _dwarf_seed(sample(5, aranges=False)),
+        _dwarf_seed(split_sample()),
+    ]
+
+
+def _dwarf_seed(made: DwarfBuilder) -> bytes:
+    elf = ElfBuilder(made.address_size == 8, made.big, 62 if made.address_size == 8 else 8)
+    for name, data in made.sections.items():
+        elf.section(name, bytes(data))
+    return elf.build()
+
+
 # Archives
 
 
@@ -506,5 +554,6 @@ TARGETS: dict[str, Target] = {
     "breakpad": Target(read_breakpad, breakpad_seeds),
     "postfix": Target(read_postfix, postfix_seeds),
     "elf": Target(read_elf, elf_seeds),
+    "dwarf": Target(read_dwarf, dwarf_seeds),
     "archive": Target(read_archive, archive_seeds),
 }

@@ -151,3 +151,61 @@ def sample(
     if aranges:
         made.aranges(unit, (0x1000, 0x60), (0x3000, 0x10))
     return made
+
+
+def split_sample(dwo_id: int = 0x1122334455667788) -> DwarfBuilder:
+    """Return a skeleton and its split unit of version 5, in one set of sections: ``work`` at 0x1000
+    (0x20 bytes) with a parameter of a type that a type unit describes, ``ns::Kind``."""
+    made = DwarfBuilder(5)
+    signature = 0x99
+    kind = Entry(
+        c.TAG_STRUCTURE_TYPE,
+        (c.AT_NAME, c.FORM_STRX1, 2),
+        (c.AT_BYTE_SIZE, c.FORM_DATA1, 8),
+        label="kind",
+    )
+    scope = Entry(c.TAG_NAMESPACE, (c.AT_NAME, c.FORM_STRX1, 1), children=[kind])
+    made.unit(
+        Entry(0x41, (c.AT_LANGUAGE, c.FORM_DATA1, 4), children=[scope]),
+        kind=c.UT_SPLIT_TYPE,
+        signature=signature,
+        suffix=".dwo",
+        type_label="kind",
+    )
+    parameter = Entry(c.TAG_FORMAL_PARAMETER, (c.AT_TYPE, c.FORM_REF4, "declared"))
+    declared = Entry(
+        c.TAG_STRUCTURE_TYPE,
+        (c.AT_DECLARATION, c.FORM_FLAG_PRESENT, 1),
+        (c.AT_SIGNATURE, c.FORM_REF_SIG8, signature),
+        label="declared",
+    )
+    work = Entry(
+        c.TAG_SUBPROGRAM,
+        (c.AT_NAME, c.FORM_STRX1, 0),
+        (c.AT_LOW_PC, c.FORM_ADDRX1, 0),
+        (c.AT_HIGH_PC, c.FORM_DATA4, 0x20),
+        children=[parameter],
+    )
+    made.unit(
+        Entry(c.TAG_COMPILE_UNIT, (c.AT_LANGUAGE, c.FORM_DATA1, 4), children=[declared, work]),
+        kind=c.UT_SPLIT_COMPILE,
+        signature=dwo_id,
+        suffix=".dwo",
+    )
+    offsets = [made.add(".debug_str.dwo", each) for each in (b"work\0", b"ns\0", b"Kind\0")]
+    table = made.number(5, 2) + made.number(0, 2) + b"".join(map(made.offset, offsets))
+    made.add(".debug_str_offsets.dwo", made.measured(table))
+    made.add(".debug_addr", made.measured(made.number(5, 2) + b"\x08\0" + made.address(0x1000)))
+    made.unit(
+        Entry(
+            c.TAG_SKELETON_UNIT,
+            (c.AT_DWO_NAME, c.FORM_STRP, "a.dwo"),
+            (c.AT_COMP_DIR, c.FORM_LINE_STRP, FOLDER),
+            (c.AT_LOW_PC, c.FORM_ADDRX, 0),
+            (c.AT_HIGH_PC, c.FORM_DATA4, 0x20),
+            (c.AT_ADDR_BASE, c.FORM_SEC_OFFSET, 8),
+        ),
+        kind=c.UT_SKELETON,
+        signature=dwo_id,
+    )
+    return made

@@ -10,9 +10,10 @@ from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.dwarf.sections import DebugSections
 from polydbg.symbols.dwarf import DwarfSource
+from polydbg.symbols.dwarf_units import SplitFile
 from polydbg.symbols.source import InlineSite, SymbolKind
 from polydbg.testing.dwarf_builder import DwarfBuilder
-from polydbg.testing.dwarf_sample import sample
+from polydbg.testing.dwarf_sample import sample, split_sample
 
 BASE = 0x400
 SHAPES = [
@@ -97,6 +98,25 @@ def test_units_without_aranges() -> None:
     symbol = source.symbol_at(0x1050 - BASE)
     assert symbol is not None
     assert symbol.name == "main"
+
+
+def test_split_and_type_units() -> None:
+    made = split_sample()
+    split = DwarfFile(made.debug_sections(), suffix=".dwo")
+    asked = []
+
+    def opener(wanted: SplitFile) -> DwarfFile:
+        asked.append(wanted)
+        return split
+
+    source = DwarfSource(DwarfFile(made.debug_sections()), "x", base=BASE, opener=opener)
+    symbol = source.symbol_at(0x1008 - BASE)
+    assert symbol is not None
+    assert (symbol.name, symbol.rva, symbol.size) == ("work", 0x1000 - BASE, 0x20)
+    assert source.signature_of(symbol) == "(ns::Kind)"
+    assert asked == [SplitFile("a.dwo", "/src", 0x1122334455667788)]
+    alone = DwarfSource(DwarfFile(made.debug_sections()), "x", base=BASE)
+    assert alone.symbol_at(0x1008 - BASE) is None
 
 
 def test_a_scan_can_be_cancelled() -> None:
