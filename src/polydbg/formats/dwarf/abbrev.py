@@ -6,6 +6,8 @@ attributes of fixed size) or a short list of steps. Source: DWARF 5 sections 7.5
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.reading import sleb128, uleb128
@@ -213,17 +215,27 @@ class AbbreviationTable:
 
 def _parse(data: bytes, offset: int) -> dict[int, Abbreviation]:
     table: dict[int, Abbreviation] = {}
+    for code, abbreviation in iterate(data, offset):
+        table.setdefault(code, abbreviation)
+    return table
+
+
+def iterate(data: bytes, offset: int) -> Iterator[tuple[int, Abbreviation]]:
+    """Yield the codes and abbreviations of the table at *offset*.
+
+    :raises FormatError: it does not end within the section.
+    """
     position = offset
     for _ in range(_MAX_ABBREVIATIONS):
         code, position = uleb128(data, position)
         if code == 0:
-            return table
+            return
         tag, position = uleb128(data, position)
         if position >= len(data):
             break
         has_children = data[position] != 0
         attributes, position = _parse_attributes(data, position + 1)
-        table.setdefault(code, Abbreviation(tag, has_children, attributes))
+        yield code, Abbreviation(tag, has_children, attributes)
     raise FormatError("a DWARF abbreviation table does not end", offset=position)
 
 

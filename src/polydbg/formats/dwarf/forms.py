@@ -109,20 +109,33 @@ def step_over(
 
     :raises FormatError: the data ends within a value of unknown size.
     """
-    for step in steps:
-        if step >= 0:
-            position += step
-        elif step == abbrev.STEP_BLOCK:
-            size, position = uleb128(data, position)
-            position += size
-        elif step == abbrev.STEP_LEB:
-            _, position = uleb128(data, position)
-        elif step == abbrev.STEP_STRING:
-            _, position = cstring(data, position)
-        elif step == abbrev.STEP_INDIRECT:
-            form, position = uleb128(data, position)
-            _, _, position = read_value(data, position, form, 0, encoding, order)
-        else:
-            width = _STEP_SIZES[step]
-            position += width + unsigned(data, position, width, order)
+    try:
+        for step in steps:
+            if step >= 0:
+                position += step
+            elif step == abbrev.STEP_LEB:
+                while data[position] >= 0x80:
+                    position += 1
+                position += 1
+            elif step == abbrev.STEP_BLOCK and data[position] < 0x80:
+                position += 1 + data[position]
+            else:
+                position = _step(data, position, step, encoding, order)
+    except IndexError:
+        raise cut("value", position) from None
     return position
+
+
+def _step(
+    data: bytes, position: int, step: int, encoding: abbrev.Encoding, order: ByteOrder
+) -> int:
+    if step == abbrev.STEP_BLOCK:
+        size, position = uleb128(data, position)
+        return position + size
+    if step == abbrev.STEP_STRING:
+        return cstring(data, position)[1]
+    if step == abbrev.STEP_INDIRECT:
+        form, position = uleb128(data, position)
+        return read_value(data, position, form, 0, encoding, order)[2]
+    width = _STEP_SIZES[step]
+    return position + width + unsigned(data, position, width, order)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.abbrev import Abbreviation
-from polydbg.formats.dwarf.forms import LOCAL_REFERENCES
+from polydbg.formats.dwarf.forms import LOCAL_REFERENCES, step_over
 from polydbg.formats.dwarf.intervals import Intervals
 from polydbg.formats.dwarf.reading import uleb128
 from polydbg.formats.dwarf.unit import Unit
@@ -117,7 +117,9 @@ class _Scan:
 
     def run(self) -> None:
         data, header, kinds = self._unit.data, self._unit.header, self._kinds
-        sizes, children = self._unit.layout.sizes, self._unit.layout.children
+        layout, encoding = self._unit.layout, self._unit.encoding
+        sizes, children, steps = layout.sizes, layout.children, layout.steps
+        order = self._unit.section.order
         end, position, depth = len(data), header.root - header.offset, 0
         while position < end:
             at = position
@@ -140,7 +142,10 @@ class _Scan:
                         continue
             depth += children[code]
             size = sizes[code]
-            position = position + size if size >= 0 else self._unit.skip(position, code)
+            if size >= 0:
+                position += size
+            else:
+                position = step_over(data, position, steps[code], encoding, order)
 
     def _record(self, kind: int, at: int, depth: int, has_children: int) -> None:
         around, offset = self._around, self._start + at

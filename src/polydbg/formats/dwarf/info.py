@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from polydbg.formats.dwarf.abbrev import AbbreviationTable
+from polydbg.formats.dwarf.abbrev import Abbreviation, AbbreviationTable, iterate
 from polydbg.formats.dwarf.constants import AT_GNU_DWO_ID
 from polydbg.formats.dwarf.package import PackageIndex
 from polydbg.formats.dwarf.reading import Section
@@ -147,6 +147,16 @@ class DwarfFile:
     def _abbreviations(self) -> bytes:
         section = self.get(".debug_abbrev")
         return section.take(0, section.size)
+
+    def abbreviation(self, unit: Unit, code: int) -> Abbreviation | None:
+        """Return one abbreviation of *unit*, early in its table: the one of its first entry."""
+        offset = self.contribution(unit, ".debug_abbrev") + unit.header.abbrev_offset
+        if offset in self._tables:
+            return self._tables[offset].by_code.get(code)
+        for number, abbreviation in iterate(self._abbreviations, offset):
+            if number == code:
+                return abbreviation
+        return None
 
     def abbreviations(self, unit: Unit) -> AbbreviationTable:
         """Return the abbreviations of *unit*."""

@@ -6,6 +6,7 @@ import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
+from polydbg.formats.dwarf.forms import step_over
 from polydbg.formats.dwarf.intervals import Intervals
 from polydbg.formats.dwarf.reading import uleb128
 from polydbg.formats.dwarf.unit import Die, Unit
@@ -66,7 +67,8 @@ def inlined_calls(unit: Unit, function: int) -> list[InlinedCall]:
     if top is None or not top.has_children:
         return []
     data, start = unit.data, unit.header.offset
-    children, sizes = unit.layout.children, unit.layout.sizes
+    children, sizes, steps = unit.layout.children, unit.layout.sizes, unit.layout.steps
+    order = unit.section.order
     tags = {code: each.tag for code, each in unit.abbreviations.items()}
     found: list[InlinedCall] = []
     position, depth, end = top.after - start, 1, unit.header.end - start
@@ -93,7 +95,10 @@ def inlined_calls(unit: Unit, function: int) -> list[InlinedCall]:
                     nested = depth
             depth += children[code]
             size = sizes[code]
-            position = position + size if size >= 0 else unit.skip(position, code)
+            if size >= 0:
+                position += size
+            else:
+                position = step_over(data, position, steps[code], unit.encoding, order)
     except (KeyError, IndexError):
         raise FormatError("unknown DWARF abbreviation", offset=start + position) from None
     return found

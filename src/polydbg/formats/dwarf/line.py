@@ -65,7 +65,7 @@ class LineTable:
         self.is_damaged = False
         try:
             self._run()
-        except (FormatError, IndexError, ZeroDivisionError):
+        except (FormatError, IndexError):
             self.is_damaged = True  # the rows so far hold
 
     def __len__(self) -> int:
@@ -132,11 +132,11 @@ class LineTable:
 
     def _run(self) -> None:
         header = self.header
-        data, base, line_base = header.program, header.opcode_base, header.line_base
+        data, base = header.program, header.opcode_base
         add_address, add_file = self.addresses.append, self.files.append
         add_line, add_column, add_flag = self.lines.append, self.columns.append, self.flags.append
-        # A range of 0 divides nothing: operations that need it end the program.
-        step, line_range = header.min_instruction_length, header.line_range
+        step = header.min_instruction_length
+        advances, deltas = self._special_operations()
         mask = (1 << 8 * header.address_size) - 1
         default = IS_STMT if header.default_is_stmt else 0
         address, file, line, column, flag = 0, 1, 1, 0, default
@@ -145,9 +145,8 @@ class LineTable:
             opcode = data[position]
             position += 1
             if opcode >= base:
-                advance, delta = divmod(opcode - base, line_range)
-                address = address + advance * step & mask
-                line = line + line_base + delta & _MAX32
+                address = address + advances[opcode] & mask
+                line = line + deltas[opcode] & _MAX32
             elif opcode == _ADVANCE_PC:
                 value, position = uleb128(data, position)
                 address = address + value * step & mask
@@ -163,7 +162,7 @@ class LineTable:
                 flag ^= IS_STMT
                 continue
             elif opcode == _CONST_ADD_PC:
-                address = address + (255 - base) // line_range * step & mask
+                address = address + advances[255] & mask
                 continue
             elif opcode == _SET_FILE:
                 file, position = uleb128(data, position)
@@ -187,6 +186,16 @@ class LineTable:
                 first = self._ends[-1][1] + 1 if self._ends else 0
                 self._ends.append((first, len(self.addresses) - 1))
                 address, file, line, column, flag = 0, 1, 1, 0, default
+
+    def _special_operations(self) -> tuple[list[int], list[int]]:
+        """Return by operation how far the address and the line advance. A range of 0 divides
+        nothing: operations that need it end the program."""
+        header = self.header
+        if not header.line_range:
+            return [], []
+        pairs = [divmod(each - header.opcode_base, header.line_range) for each in range(256)]
+        step = header.min_instruction_length
+        return [each * step for each, _ in pairs], [each + header.line_base for _, each in pairs]
 
     def _extended(self, opcode: int, address: int, position: int) -> tuple[int, bool, int]:
         """Return the address after the operation, if it ends the sequence, where to go on."""

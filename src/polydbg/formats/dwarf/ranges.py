@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.reading import Section, uleb128, unsigned
+from polydbg.formats.dwarf.reading import Section, cut, uleb128, unsigned
 from polydbg.formats.dwarf.unit import Unit
 
 _MAX_RANGES = 1 << 18
-_CHUNK = 1 << 16
+_CHUNK = 1 << 12
+#: No entry is longer: a kind and two numbers.
+_MAX_ENTRY = 65
 (
     _END_OF_LIST,
     _BASE_ADDRESSX,
@@ -73,52 +75,54 @@ def _read_v4(unit: Unit, section: Section, offset: int) -> Ranges:
 
 def _read_v5(unit: Unit, section: Section, offset: int) -> Ranges:
     data = section.rest(offset, _CHUNK)
-    size, order = unit.header.address_size, section.order
     position = 0
     base: int | None = unit.base_address
     found: Ranges = []
     for _ in range(_MAX_RANGES):
-        if position + 32 > len(data) and offset + len(data) < section.size:
+        if position + _MAX_ENTRY > len(data) and offset + len(data) < section.size:
             offset, position = offset + position, 0
             data = section.rest(offset, _CHUNK)
-        kind = unsigned(data, position, 1, order)
-        position += 1
-        start: int | None
-        end: int | None
+        if position >= len(data):
+            raise cut("list of ranges", offset + position)
+        kind = data[position]
         if kind == _END_OF_LIST:
             return found
-        if kind in (_BASE_ADDRESSX, _STARTX_ENDX, _STARTX_LENGTH, _OFFSET_PAIR):
-            first, position = uleb128(data, position)
-            second = 0
-            if kind != _BASE_ADDRESSX:
-                second, position = uleb128(data, position)
-            if kind == _BASE_ADDRESSX:
-                base = unit.indexed_address(first)
-                continue
-            if kind == _OFFSET_PAIR:
-                start, end = _plus(base, first), _plus(base, second)
-            else:
-                start = unit.indexed_address(first)
-                end = unit.indexed_address(second) if kind == _STARTX_ENDX else None
-                end = _plus(start, second) if kind == _STARTX_LENGTH else end
-        elif kind in (_BASE_ADDRESS, _START_END, _START_LENGTH):
-            start = unsigned(data, position, size, order)
-            position += size
-            if kind == _BASE_ADDRESS:
-                base = start
-                continue
-            if kind == _START_END:
-                end = unsigned(data, position, size, order)
-                position += size
-            else:
-                length, position = uleb128(data, position)
-                end = start + length
-        else:
-            raise FormatError(f"unknown DWARF range entry {kind:#x}", offset=offset + position)
-        if start is not None and end is not None and start < end:
+        start, end, position = _entry(unit, data, position, base)
+        if kind in (_BASE_ADDRESSX, _BASE_ADDRESS):
+            base = start
+        elif start is not None and end is not None and start < end:
             found.append((start, end))
     raise FormatError("a DWARF list of ranges does not end", offset=offset)
 
 
-def _plus(base: int | None, offset: int) -> int | None:
-    return None if base is None else base + offset
+def _entry(
+    unit: Unit, data: bytes, position: int, base: int | None
+) -> tuple[int | None, int | None, int]:
+    """Return start, end (of a base address the start alone) and the position after an entry."""
+    kind = data[position]
+    position += 1
+    if kind in (_STARTX_LENGTH, _STARTX_ENDX, _OFFSET_PAIR):
+        first, position = uleb128(data, position)
+        second, position = uleb128(data, position)
+        if kind == _OFFSET_PAIR:
+            return (
+                (None, None, position) if base is None else (base + first, base + second, position)
+            )
+        start = unit.indexed_address(first)
+        if kind == _STARTX_ENDX:
+            return start, unit.indexed_address(second), position
+        return start, None if start is None else start + second, position
+    if kind == _BASE_ADDRESSX:
+        first, position = uleb128(data, position)
+        return unit.indexed_address(first), None, position
+    if kind not in (_BASE_ADDRESS, _START_END, _START_LENGTH):
+        raise FormatError(f"unknown DWARF range entry {kind:#x}", offset=position)
+    size, order = unit.header.address_size, unit.section.order
+    first = unsigned(data, position, size, order)
+    position += size
+    if kind == _BASE_ADDRESS:
+        return first, None, position
+    if kind == _START_END:
+        return first, unsigned(data, position, size, order), position + size
+    second, position = uleb128(data, position)
+    return first, first + second, position

@@ -17,13 +17,14 @@ from polydbg.formats.dwarf.forms import (
     STRING_INDEXES,
     Value,
     read_value,
-    step_over,
 )
 from polydbg.formats.dwarf.reading import Section, cut, uleb128
 from polydbg.formats.dwarf.units import UnitHeader
 
 if TYPE_CHECKING:
     from polydbg.formats.dwarf.info import DwarfFile
+
+_ROOT_ROOM = 4096
 
 Attributes = dict[int, tuple[int, Value]]
 """From DW_AT numbers to (form, value)."""
@@ -83,6 +84,7 @@ class Unit:
     """
 
     __slots__ = (
+        "_addresses",
         "_data",
         "_layout",
         "_root",
@@ -100,6 +102,7 @@ class Unit:
         self.header = header
         self.encoding = Encoding(header.version, header.address_size, header.offset_size)
         self.skeleton: Unit | None = None
+        self._addresses: tuple[Section | None, int] | None = None
         self._data: bytes | None = None
         self._table: dict[int, Abbreviation] | None = None
         self._layout: Layout | None = None
@@ -139,19 +142,25 @@ class Unit:
 
     def _read_root(self) -> Die:
         # Entries of units are read by the thousand, before anything else is wanted of them.
-        header = self.header
-        if self._data is None and header.end - header.root > 4096:
-            data = self.section.take(header.root, 4096)
-            try:
-                die = self._read(data, 0, header.root)
-            except FormatError:
-                die = None
-            if die is not None:
-                return die
-        die = self.die(header.root)
-        if die is None:
-            raise FormatError("a DWARF unit has no first entry", offset=header.root)
-        return die
+        offset, size = self.header.root, self.header.end - self.header.root
+        try:
+            return self._parse_root(self.section.take(offset, min(size, _ROOT_ROOM)))
+        except FormatError:
+            if size <= _ROOT_ROOM:
+                raise
+        return self._parse_root(self.section.take(offset, size))
+
+    def _parse_root(self, data: bytes) -> Die:
+        offset, order = self.header.root, self.section.order
+        code, position = uleb128(data, 0)
+        abbreviation = self.file.abbreviation(self, code)
+        if abbreviation is None:
+            raise FormatError("a DWARF unit has no first entry", offset=offset)
+        values: Attributes = {}
+        for name, form, constant in abbreviation.attributes:
+            form, value, position = read_value(data, position, form, constant, self.encoding, order)
+            values[name] = form, value
+        return Die(self, offset, offset + position, abbreviation, values)
 
     def die(self, offset: int) -> Die | None:
         """Return the entry at *offset*, ``None`` for the end of a list of children.
@@ -185,14 +194,6 @@ class Unit:
         if position > len(data):
             raise cut("entry", offset)
         return Die(self, offset, offset + position - start, abbreviation, values)
-
-    def skip(self, position: int, code: int) -> int:
-        """Return the position after the attributes of an entry with abbreviation *code*."""
-        size = self.layout.sizes[code]
-        if size >= 0:
-            return position + size
-        steps = self.layout.steps[code]
-        return step_over(self.data, position, steps, self.encoding, self.section.order)
 
     # -- what values stand for -----------------------------------------------------------------
 
@@ -235,17 +236,25 @@ class Unit:
 
     def indexed_address(self, index: int) -> int | None:
         """Return entry *index* of the unit's part of ``.debug_addr``."""
+        if self._addresses is None:
+            self._addresses = self._address_table()
+        table, base = self._addresses
+        if table is None:
+            return None
+        size = self.header.address_size
+        return table.number(base + index * size, size)
+
+    def _address_table(self) -> tuple[Section | None, int]:
+        """Return ``.debug_addr`` and where the unit's part begins."""
         owner = self.skeleton or self
         if owner.file.suffix:
-            return None  # a split unit without its skeleton
-        root = owner.root
-        base = root.number(c.AT_ADDR_BASE)
+            return None, 0  # a split unit without its skeleton
+        base = owner.root.number(c.AT_ADDR_BASE)
         if base is None:
-            base = root.number(c.AT_GNU_ADDR_BASE)
+            base = owner.root.number(c.AT_GNU_ADDR_BASE)
         if base is None:
             base = owner.header.offset_size * 2 if self.header.version >= 5 else 0
-        size = self.header.address_size
-        return owner.file.get(".debug_addr").number(base + index * size, size)
+        return owner.file.get(".debug_addr"), base
 
     def reference(self, form: int, value: Value) -> tuple[Unit, int] | None:
         """Return the unit and offset that a reference leads to, ``None`` where not in reach."""
