@@ -233,3 +233,27 @@ def test_split_units(tmp_path: Path, compiler: str, version: int, is_packed: boo
         for each in tmp_path.glob("*.dwo"):
             each.unlink()
     assert compare(program) > 100
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-gdwarf-5", "-gpubnames"), ("-gdwarf-4", "-ggnu-pubnames", "-Wl,--gdb-index")],
+    ids=["debug_names", "gdb_index"],
+)
+def test_indexes_of_names(tmp_path: Path, options: tuple[str, ...]) -> None:
+    tool = shutil.which("clang++-19")
+    if tool is None:
+        pytest.skip("no clang++")
+    (tmp_path / "source.cpp").write_text(SOURCE)
+    command = [tool, "-g", "-O1", "-fuse-ld=lld", *options, "source.cpp", "-o", "program"]
+    if subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode:
+        pytest.skip("clang++ has no C++ library or linker here")
+    source = elf_dwarf(ElfImage.from_file(tmp_path / "program"))
+    assert source is not None
+    for name in ("main", "ns::S::f", "ns::counter"):
+        found = [each for each in source.names.indexed(name) if each.name == name]
+        assert found[:1] == [source.symbol_named(name)]
+    assert not [each for each in source.names.indexed("nothing") if each.name == "nothing"]
+    function = source.symbol_named("ns::S::f")
+    assert function is not None
+    assert source.signature_of(function) == "(ns::S *, int)"

@@ -29,7 +29,8 @@ class DwarfSource:
     """The DWARF of one module as a :class:`~polydbg.symbols.source.SymbolSource`.
 
     A unit that is damaged answers nothing; the others, and the symbol table, still do. *units* are
-    the units of code, whose entries, line tables and functions can be read there.
+    the units of code, whose entries, line tables and functions can be read there, *names* finds by
+    name.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class DwarfSource:
         self._table = table
         self._on_close = on_close
         self.units = CodeUnits(file, lowest, opener)
-        self._names = DwarfNames(self.units, base, table, table_is_complete)
+        self.names = DwarfNames(self.units, base, table, table_is_complete)
 
     # -- identity ------------------------------------------------------------------------------
 
@@ -161,10 +162,10 @@ class DwarfSource:
     # -- by name -------------------------------------------------------------------------------
 
     def symbols_matching(self, pattern: str, cancel: CancelToken) -> Iterator[Symbol]:
-        return self._names.matching(pattern, cancel)
+        return self.names.matching(pattern, cancel)
 
     def symbol_named(self, name: str) -> Symbol | None:
-        return self._names.named(name)
+        return self.names.named(name)
 
     def signature_of(self, symbol: Symbol) -> str | None:
         if symbol.kind is not SymbolKind.FUNCTION:

@@ -5,6 +5,7 @@ A scan passes over every unit once; it keeps nothing but what it yields, and can
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -22,6 +23,7 @@ from polydbg.symbols.source import Symbol, SymbolKind, SymbolSource
 
 _POLL_EVERY = 64
 _MAX_NAMES = 256
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OP_ADDR = 0x03
 _OP_ADDRX = (0xA1, 0xFB)
 
@@ -66,9 +68,11 @@ class DwarfNames:
         folded = self._table.symbol_named(name) if self._table is not None else None
         if folded is not None and (folded.name == name or self._is_complete):
             return folded
-        for symbol in self._indexed(name):
+        for symbol in self.indexed(name):
             if symbol.name == name:
                 return symbol
+        if self._is_complete or not self._may_have(name):
+            return folded
         wanted = compile_wildcard(escape_wildcards(name), symbols=True)
         for symbol in self._scan(CancelToken()):
             if symbol.name == name:
@@ -76,6 +80,20 @@ class DwarfNames:
             if folded is None and wanted.fullmatch(symbol.name):
                 folded = symbol
         return folded
+
+    def _may_have(self, name: str) -> bool:
+        """Tell whether the strings hold the last part of *name*: a look that saves a scan."""
+        last = _last_part(name)
+        if not _PLAIN.fullmatch(last) or self._units.is_split:
+            return True  # operators and the like are spelled in other ways
+        word = re.compile(re.escape(last.encode()), re.IGNORECASE)
+        files = (self._units.file, self._units.file.supplementary)
+        return any(
+            file.sections.get(section).contains(word)
+            for file in files
+            if file is not None
+            for section in (".debug_str", ".debug_info", ".debug_line_str")
+        )
 
     # -- indexes of the file -------------------------------------------------------------------
 
@@ -92,7 +110,7 @@ class DwarfNames:
         except FormatError:
             return None
 
-    def _indexed(self, name: str) -> Iterator[Symbol]:
+    def indexed(self, name: str) -> Iterator[Symbol]:
         """Yield symbols that the file's own index lists under *name*, or under its last part."""
         last = _last_part(name).encode("utf-8", "replace")
         places: list[tuple[int, int | None]] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 
 import msgspec
@@ -26,6 +27,7 @@ from polydbg.symbols.demangle import undecorate_elf
 
 _MAX_KEPT = 64
 _MAX_SCOPES = 64
+_SPLIT = frozenset({c.AT_DWO_NAME, c.AT_GNU_DWO_NAME})
 _ANONYMOUS = "(anonymous namespace)"
 
 
@@ -138,6 +140,15 @@ class CodeUnits:
         self.coverage = Coverage(file, lowest)
         self._kept: OrderedDict[int, CodeUnit] = OrderedDict()
         self._scopes: OrderedDict[Unit, FunctionIndex] = OrderedDict()
+
+    @cached_property
+    def is_split(self) -> bool:
+        """Tell whether the names of some unit may lie in another file."""
+        for unit in self.file.units():
+            with suppress(FormatError):
+                if not _SPLIT.isdisjoint(unit.root.attributes):
+                    return True
+        return False
 
     def of(self, unit: Unit) -> CodeUnit:
         """Return what is known of *unit*."""

@@ -5,6 +5,7 @@ Sources: DWARF 5 sections 7.4 (32-bit and 64-bit formats) and 7.6 (variable leng
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Literal
 
@@ -139,6 +140,10 @@ class Section:
         if stop < 0:
             raise cut("string", offset)
         return bytes(self._buffer[start:stop])
+
+    def contains(self, pattern: re.Pattern[bytes]) -> bool:
+        """Tell whether *pattern* matches anywhere."""
+        return pattern.search(self._buffer, self._start, self._start + self.size) is not None
 
     def numbers(self, offset: int, count: int, size: int) -> tuple[int, ...]:
         """Return *count* unsigned numbers of *size* (1, 2, 4 or 8) bytes each."""
