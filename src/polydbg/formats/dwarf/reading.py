@@ -128,10 +128,7 @@ class Section:
 
     def number(self, offset: int, size: int) -> int:
         """Return the unsigned number of *size* bytes at *offset*."""
-        if offset < 0 or offset + size > self.size:
-            raise cut("section", offset)
-        start = self._start + offset
-        return int.from_bytes(self._buffer[start : start + size], self.order)
+        return int.from_bytes(self.take(offset, size), self.order)
 
     def string(self, offset: int) -> bytes:
         """Return the bytes from *offset* up to a NUL."""
