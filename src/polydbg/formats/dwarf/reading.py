@@ -140,7 +140,7 @@ class Section:
 
     def contains(self, pattern: re.Pattern[bytes]) -> bool:
         """Tell whether *pattern* matches anywhere."""
-        return pattern.search(self._buffer, self._start, self._start + self.size) is not None
+        return pattern.search(*self.extent) is not None
 
     def numbers(self, offset: int, count: int, size: int) -> tuple[int, ...]:
         """Return *count* unsigned numbers of *size* (1, 2, 4 or 8) bytes each."""
