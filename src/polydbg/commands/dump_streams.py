@@ -15,7 +15,7 @@ from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.target_info import PRODUCTS, SUITES
 from polydbg.formats.minidump.header import STREAM_NAMES, TYPE_FLAGS, DirectoryEntry
 from polydbg.formats.minidump.lists import Stream, counted, extended
-from polydbg.formats.minidump.process import MAX_MODULES, MAX_THREADS
+from polydbg.formats.minidump.process import MAX_MODULES, MAX_THREADS, Module, UnloadedModule
 from polydbg.formats.minidump.streams import Minidump
 
 _PROCESSORS = {0: "INTEL", 1: "MIPS", 2: "ALPHA", 3: "PPC", 5: "ARM", 6: "IA64"} | {
@@ -241,17 +241,8 @@ class _Description:
         yield self._stream(f"  {len(modules)} modules", count=len(modules))
         entries = counted(self.dump.view, stream, _MODULE_SIZE, MAX_MODULES)
         for at, module in zip(entries.offsets(), modules):
-            path, end = sanitise_line(module.name), module.base + module.size
             reserved = self.dump.view.u32(at + _RESERVED)
-            where = f"{self._address(module.base)} - {self._address(end)}"
-            yield DumpModule(
-                stream=self.index,
-                rva=at,
-                base=module.base,
-                end=end,
-                path=path,
-                shown=f"  RVA {at:08X}, {where}: '{path}', {reserved:x}",
-            )
+            yield self._module(at, module, f", {reserved:x}")
 
     def _unloaded(self, stream: Stream) -> Iterator[Item]:
         modules = self.dump.unloaded_modules
@@ -260,16 +251,19 @@ class _Description:
             self.dump.view, stream, least_entry=0x18, wide_count=False, limit=MAX_MODULES
         )
         for at, module in zip(entries.offsets(), modules):
-            path, end = sanitise_line(module.name), module.base + module.size
-            where = f"{self._address(module.base)} - {self._address(end)}"
-            yield DumpModule(
-                stream=self.index,
-                rva=at,
-                base=module.base,
-                end=end,
-                path=path,
-                shown=f"  RVA {at:08X}, {where}: '{path}'",
-            )
+            yield self._module(at, module, "")
+
+    def _module(self, at: int, module: Module | UnloadedModule, tail: str) -> DumpModule:
+        path, end = sanitise_line(module.name), module.base + module.size
+        where = f"{self._address(module.base)} - {self._address(end)}"
+        return DumpModule(
+            stream=self.index,
+            rva=at,
+            base=module.base,
+            end=end,
+            path=path,
+            shown=f"  RVA {at:08X}, {where}: '{path}'{tail}",
+        )
 
     def _memory(self, stream: Stream) -> Iterator[Item]:
         ranges = self.dump.memory_list

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
-from polydbg.engine.modules import FrameName, Place
+from polydbg.engine.modules import FrameName, Module, ModuleMap, Place
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import AddressSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
-from polydbg.symbols.source import InlineSite
+from polydbg.symbols.source import InlineSite, SymbolSource
 from polydbg.targets.crash_report import crash_report
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.walker import walk
@@ -28,6 +28,8 @@ _OTHER_HEADERS = 0xB0
 """How many bytes of a module are no code for sure: ELF executables without libraries begin their
 code right behind the headers, of which they have one for the file and two for segments."""
 _MAX_NAMES = 1 << 16
+
+Answer = TypeVar("Answer")
 
 
 class StackFrame(msgspec.Struct, frozen=True):
@@ -95,55 +97,46 @@ class _UnwindView:
         return image.is_code(address - module.base)
 
     def is_data(self, address: int) -> bool:
-        module = self._modules.at(address)
-        source = self._modules.symbols(module) if module is not None else None
-        if module is None or source is None:
-            return False
-        try:
-            symbol = source.symbol_at(address - module.base)
-        except DebuggerError:
-            return False
-        return symbol is not None and not symbol.is_code
+        found = _answer(self._modules, address, lambda source, rva: source.symbol_at(rva))
+        return found is not None and not found[1].is_code
 
     def cfi_at(self, address: int) -> CfiRules | None:
-        module = self._modules.at(address)
-        source = self._modules.symbols(module) if module is not None else None
-        if module is None or source is None:
-            return None
-        try:
-            return source.cfi_at(address - module.base)
-        except DebuggerError:
-            return None
+        found = _answer(self._modules, address, lambda source, rva: source.cfi_at(rva))
+        return found[1] if found is not None else None
 
     def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
         return win_frame_at(self._system, address)
 
     def function_at(self, address: int) -> tuple[int, int] | None:
-        module = self._modules.at(address)
-        source = self._modules.symbols(module) if module is not None else None
-        if module is None or source is None:
+        found = _answer(self._modules, address, lambda source, rva: source.symbol_at(rva))
+        if found is None:
             return None
-        rva = address - module.base
-        try:
-            symbol = source.symbol_at(rva)
-        except DebuggerError:
+        module, symbol = found
+        start = module.base + symbol.rva
+        if not symbol.is_code or not start <= address < start + symbol.size:
             return None
-        if symbol is None or not symbol.is_code or not symbol.rva <= rva < symbol.rva + symbol.size:
-            return None
-        return module.base + symbol.rva, symbol.size
+        return start, symbol.size
 
 
 def win_frame_at(system: System, address: int) -> tuple[int, WinFrame] | None:
     """Return the module's base and the x86 frame layout that its symbols have at *address*."""
-    module = system.modules.at(address)
-    source = system.modules.symbols(module) if module is not None else None
+    found = _answer(system.modules, address, lambda source, rva: source.win_frame_at(rva))
+    return (found[0].base, found[1]) if found is not None else None
+
+
+def _answer(
+    modules: ModuleMap, address: int, question: Callable[[SymbolSource, int], Answer | None]
+) -> tuple[Module, Answer] | None:
+    """Return the module at *address* and what its symbols answer; damaged ones know nothing."""
+    module = modules.at(address)
+    source = modules.symbols(module) if module is not None else None
     if module is None or source is None:
         return None
     try:
-        frame = source.win_frame_at(address - module.base)
+        answer = question(source, address - module.base)
     except DebuggerError:
         return None
-    return (module.base, frame) if frame is not None else None
+    return (module, answer) if answer is not None else None
 
 
 def walk_stack(

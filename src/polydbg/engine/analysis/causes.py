@@ -23,7 +23,6 @@ from polydbg.targets.target import ExceptionRecord
 if TYPE_CHECKING:
     from polydbg.formats.minidump.foreign import BreakpadAssertion
 
-_BREAK_INS = ("DbgUiRemoteBreakin", "DbgBreakPoint", "LdrpDoDebuggerBreak", "LdrInitShimEngine")
 _STACK_FAIL_FAST = (0, 2)
 _FAIL_FAST_WORDS = {
     0: "a function found its stack cookie overwritten: a stack buffer overrun",
@@ -38,8 +37,6 @@ _FAIL_FAST_WORDS = {
     35: "an exception came where none may come, in a heap",
     57: "a return address did not match the shadow stack",
 }
-
-
 _ASSERTIONS = {
     1: ("INVALID_PARAMETER", "a function of the C library got an invalid argument"),
     2: ("PURE_VIRTUAL_CALL", "a pure virtual function was called"),
@@ -293,8 +290,8 @@ def _fail_fast(case: Case) -> Verdict:
         words = reason[0].words
         evidence.append(f"{reason[1].place.base_text} is on the stack")
     else:
-        words = _FAIL_FAST_WORDS.get(code or 0, "") if code is not None else ""
-        words = words or "the program ended itself (fail fast)"
+        known = "" if code is None else _FAIL_FAST_WORDS.get(code, "")
+        words = known or "the program ended itself (fail fast)"
     if code in _STACK_FAIL_FAST:
         problem = "STACK_BUFFER_OVERRUN"
     return Verdict(problem, words, Confidence.CERTAIN, tuple(evidence))
