@@ -66,7 +66,7 @@ def analyze_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     from polydbg.engine.analysis.analyze import analyze
 
     with ctx.system.machine_of_event():
-        analysis = analyze(ctx.session, ctx.system, ctx.cancel, hang=hang)
+        analysis = analyze(ctx.session, ctx.system, ctx.cancel, ctx.progress, hang=hang)
         lines = _box("Hang Analysis" if analysis.is_hang else "Exception Analysis")
         lines += _verdict_lines(analysis)
         if verbose:

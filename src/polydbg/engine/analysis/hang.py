@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -83,9 +83,14 @@ class Hang(msgspec.Struct, frozen=True):
     waits: tuple[ThreadWait, ...]
 
 
-def judge_hang(session: Session, system: System, cancel: CancelToken | None) -> Hang:
+def judge_hang(
+    session: Session,
+    system: System,
+    cancel: CancelToken | None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Hang:
     """Return what the threads wait for, and the deadlock or the long-held lock among them."""
-    report = lock_report(system, cancel or CancelToken())
+    report = lock_report(system, cancel or CancelToken(), progress)
     waits = tuple(_waits(session, system, report, cancel))
     if report.cycles:
         return Hang(_deadlock(system, report.cycles[0]), report.cycles[0][0].thread, waits)
