@@ -104,8 +104,10 @@ class DumpText(ShownItem, frozen=True):
 def describe(dump: Minidump) -> Iterator[Item]:
     """Yield the header and every stream of the directory with its items."""
     yield _header(dump)
+    seen: set[int] = set()
     for entry in dump.directory:
-        yield from _Description(dump, entry).items()
+        yield from _Description(dump, entry, is_first=entry.stream_type not in seen).items()
+        seen.add(entry.stream_type)
 
 
 def _header(dump: Minidump) -> DumpHeader:
@@ -138,8 +140,9 @@ def _header(dump: Minidump) -> DumpHeader:
 class _Description:
     """One stream's items. Only the first stream of a type is read, as by the engine."""
 
-    def __init__(self, dump: Minidump, entry: DirectoryEntry) -> None:
+    def __init__(self, dump: Minidump, entry: DirectoryEntry, *, is_first: bool) -> None:
         self.dump = dump
+        self.is_first = is_first
         self.entry = entry
         self.index = entry.index
         self.located = dump.locate(entry) if entry.size else None
@@ -169,17 +172,13 @@ class _Description:
             24: self._thread_names,
         }
         describe = describers.get(kind)
-        if describe is None or self.located is None or not self._is_first():
+        if describe is None or self.located is None or not self.is_first:
             yield self._stream()
             if kind not in STREAM_NAMES and kind < 0x10000:
                 text = f"Dir entry {self.index}, ??? stream has unknown stream type {kind}"
                 yield self._line(text)
             return
         yield from describe(self.located)
-
-    def _is_first(self) -> bool:
-        kind = self.entry.stream_type
-        return next(e for e in self.dump.directory if e.stream_type == kind) is self.entry
 
     def _stream(
         self, *lines: str, count: int | None = None, facts: dict[str, int] | None = None

@@ -10,7 +10,7 @@ from polydbg.engine.session import Session, System
 from polydbg.library.records import Frame
 
 MAX_FRAMES = 0xFFFF
-"""How many frames of a stack are unwound at most, unless fewer are asked for."""
+"""How many rows of a stack there are at most, unless fewer are asked for."""
 
 
 class Handle:
