@@ -156,7 +156,7 @@ def address_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if not found.is_whole:
         yield Notice(identifier="address.partial-map", value=_PARTIAL)
     if options.summary:
-        yield from summary_items(ctx.system, found)
+        yield from summary_items(ctx, found)
         return
     kept = (r for r in found.regions if options.filter is None or options.filter.holds(r))
     if options.command:
