@@ -16,7 +16,7 @@ from polydbg.commands.analysis_sections import (
 )
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Item, ShownItem
+from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.registry import command
 from polydbg.engine.analysis.model import Analysis
 
@@ -28,7 +28,7 @@ _SHORT_WAITS = 10
 class CodeMeaning(ShownItem, frozen=True):
     """What an exception code stands for (``!analyze -show``)."""
 
-    code: int
+    code: Hex
     name: str
     meaning: str
 
