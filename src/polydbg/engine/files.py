@@ -147,8 +147,9 @@ class FileFinder:
             self._say_mismatched(module)
             return
         module.state = SymbolState.NONE
+        self._missing = self._missing or module.name
         detail = "DWARF symbols are not read by this version"
-        trail.add(f"symbols in {module.info.file_name}", Outcome.NOT_ASKED, detail)
+        trail.add(f"symbols in {module.info.file_name}", Outcome.NOT_READ, detail)
         self.notify("symbols.dwarf", f"{name}: no Breakpad symbol file was found; {detail}")
 
     def take_missing(self) -> str:

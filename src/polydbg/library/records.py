@@ -63,6 +63,9 @@ class Frame(msgspec.Struct, frozen=True):
             name=place.text,
         )
 
+    def __repr__(self) -> str:
+        return f"<Frame {self}>"
+
     def __str__(self) -> str:
         source = f" [{self.file} @ {self.line}]" if self.file else ""
         return f"{self.number:02x} {self.name}{source}"
@@ -85,6 +88,9 @@ class ExceptionInfo(msgspec.Struct, frozen=True):
     meaning: str
     thread_id: int
     registers: Mapping[str, int]
+
+    def __repr__(self) -> str:
+        return f"<ExceptionInfo {self.code:#x} {self.name} at {self.address:#x}>"
 
 
 class ThreadWait(msgspec.Struct, frozen=True):

@@ -107,6 +107,11 @@ def locate_access(scene: Scene, access: Access) -> Located:
             f"the operands of `{scene.instruction}` do not give the reported address "
             f"{scene.address_text(access.address)}",
         )
+    elif not scene.instruction:
+        notes = (
+            f"the system reports {scene.address_text(access.address)}; the code of the "
+            "instruction is not in the dump",
+        )
     return Located(access, None, False, notes)
 
 
