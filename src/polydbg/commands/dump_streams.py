@@ -54,7 +54,7 @@ class DumpStream(ShownItem, frozen=True):
     rva: Hex
     present: Hex
     item_count: int | None
-    facts: dict[str, int]
+    facts: dict[str, Hex]
 
 
 class DumpThread(ShownItem, frozen=True):

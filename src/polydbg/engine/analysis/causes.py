@@ -42,6 +42,11 @@ _ASSERTIONS = {
     2: ("PURE_VIRTUAL_CALL", "a pure virtual function was called"),
 }
 _MAX_MESSAGES = 4
+_ANNOTATIONS = (
+    *("exceptionname", "exceptionreason", "abort_message", "abort-message", "assertion"),
+    *("assert", "panic", "fatal", "fatal_message", "lasterror"),
+)
+"""Names under which programs note why they end, in lower case."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -81,8 +86,20 @@ def _reported_assertion(record: BreakpadAssertion) -> Verdict:
 
 
 def _messages(report: CrashReport) -> list[str]:
-    """Return what libraries of macOS left as their last words."""
+    """Return the last words of the program: exceptions and messages that the reporter noted, what
+    libraries of macOS left."""
     texts: list[str] = []
+    info = report.crashpad_info
+    if info is not None:
+        noted = [info.annotations, *(module.simple_annotations for module in info.modules)]
+        objects = [item for module in info.modules for item in module.objects]
+        pairs = [pair for each in noted for pair in each.items()]
+        pairs += [
+            (item.name, item.value.decode("utf-8", "replace")) for item in objects if item.kind == 1
+        ]
+        for name, text in pairs:
+            if name.lower() in _ANNOTATIONS and text and len(texts) < _MAX_MESSAGES:
+                texts.append(f"the crash reporter noted {name}: {text}")
     for record in report.macos_crash_info:
         for text in (record.message, record.message2):
             if text and len(texts) < _MAX_MESSAGES:
@@ -121,7 +138,10 @@ def named_reason(frames: Sequence[StackFrame]) -> tuple[EndReason, StackFrame] |
 
 def _stack_overflow(case: Case) -> Verdict:
     if case.recursion is not None:
-        return recursion_verdict(case.recursion, Confidence.CERTAIN)
+        # The stack is used up for certain; by which functions only as far as the frames are.
+        guessed = any(row.trust.is_guess for row in case.frames)
+        confidence = Confidence.LIKELY if guessed else Confidence.CERTAIN
+        return recursion_verdict(case.recursion, confidence)
     return Verdict(
         "STACK_OVERFLOW",
         "the stack is used up",
