@@ -14,13 +14,12 @@ from polydbg.arch.disassembly_operands import register_value
 from polydbg.base.error_codes import ntstatus_meaning
 from polydbg.engine.analysis.access import Scene
 from polydbg.engine.analysis.model import Confidence, Fault, FaultKind, Recursion, Verdict
-from polydbg.engine.analysis.runtime import EndReason, end_reason
-from polydbg.engine.analysis.thrown import thrown_object
 from polydbg.engine.stack import StackFrame
 from polydbg.targets.crash_report import CrashReport, crash_report
 from polydbg.targets.target import ExceptionRecord
 
 if TYPE_CHECKING:
+    from polydbg.engine.analysis.runtime import EndReason
     from polydbg.formats.minidump.foreign import BreakpadAssertion
 
 _STACK_FAIL_FAST = (0, 2)
@@ -126,6 +125,8 @@ def recursion_verdict(recursion: Recursion, confidence: Confidence) -> Verdict:
 
 def named_reason(frames: Sequence[StackFrame]) -> tuple[EndReason, StackFrame] | None:
     """Return why the program ended itself, by the most telling name on the stack."""
+    from polydbg.engine.analysis.runtime import end_reason
+
     found: tuple[EndReason, StackFrame] | None = None
     for row in frames:
         reason = end_reason(row.place.symbol)
@@ -318,6 +319,8 @@ def _fail_fast(case: Case) -> Verdict:
 
 
 def _cxx(case: Case) -> Verdict:
+    from polydbg.engine.analysis.thrown import thrown_object
+
     thrown = thrown_object(case.scene.system, case.record)
     if thrown is None:
         return Verdict(
