@@ -24,7 +24,6 @@ from polydbg.arch.capstone_library import (
     MODE_THUMB,
     CapstoneLibrary,
 )
-from polydbg.arch.disassembly_arm64 import Arm64Text
 from polydbg.arch.disassembly_operands import (
     MemoryOperand,
     append_suffix,
@@ -167,6 +166,8 @@ _ARM64_CALLS = _words("blr blraa blrab blraaz blrabz")
 
 def _text_of(arch: str) -> _Text:
     if arch == "arm64":
+        from polydbg.arch.disassembly_arm64 import Arm64Text
+
         return Arm64Text()
     if arch in ("arm", "thumb"):
         from polydbg.arch.disassembly_arm import ArmText

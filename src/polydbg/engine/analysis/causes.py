@@ -11,7 +11,6 @@ import msgspec
 
 from polydbg.arch.disassembly import Instruction
 from polydbg.arch.disassembly_operands import register_value
-from polydbg.base.error_codes import ntstatus_meaning
 from polydbg.engine.analysis.access import Scene
 from polydbg.engine.analysis.model import Confidence, Fault, FaultKind, Recursion, Verdict
 from polydbg.engine.stack import StackFrame
@@ -363,6 +362,8 @@ def _other(case: Case) -> Verdict:
             Confidence.CERTAIN if "RaiseException" in names else Confidence.LIKELY,
             tuple(evidence),
         )
+    from polydbg.base.error_codes import ntstatus_meaning
+
     meaning = ntstatus_meaning(record.code).name if len(case.fault.name) == 8 else ""
     words = f"the program stopped with {case.fault.name} {case.fault.detail or meaning}".strip()
     return Verdict(
