@@ -267,3 +267,20 @@ def test_x86_thrown_type_is_read_by_absolute_addresses(tmp_path: Path) -> None:
     found = analyze(session, session.open_dump(str(path)))
     session.close()
     assert "shop::Broken" in found.verdict.summary
+
+
+def test_a_signal_with_the_program_counter_as_its_address_is_no_fetch(tmp_path: Path) -> None:
+    """lldb stores the program counter with a signal: where that is code, it explains nothing."""
+    regions: list[Step] = [("region", (CODE & ~0xFFF, 0x1000), {"protect": 0x20})]
+    found = analysis(tmp_path, "", exception=11, platform=LINUX, build=regions)
+    assert found.verdict.problem_class == "INVALID_POINTER"
+    assert found.verdict.confidence is Confidence.POSSIBLE
+    found = analysis(tmp_path, LOAD, exception=11, platform=LINUX, build=regions, rax=0)
+    assert found.verdict.problem_class == "NULL_POINTER_READ"
+    assert "only the instruction's own address" in said(found)
+
+
+def test_a_signal_with_the_program_counter_as_its_address_outside_of_code(tmp_path: Path) -> None:
+    regions: list[Step] = [("region", (DATA, 0x1000), {"protect": 4})]
+    found = analysis(tmp_path, "", exception=11, platform=LINUX, rip=DATA + 0x10, build=regions)
+    assert found.verdict.problem_class == "SOFTWARE_NX_FAULT"

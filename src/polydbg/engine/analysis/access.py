@@ -92,7 +92,11 @@ def locate_access(scene: Scene, access: Access) -> Located:
     if _is_fetch(scene, access):
         return Located(msgspec.structs.replace(access, kind=AccessKind.EXECUTE), None, True)
     if access.address is None:
-        return _from_operands(scene, access)
+        return _from_operands(scene, access, "the system does not report the address")
+    if access.kind is AccessKind.UNKNOWN and access.address == scene.pc:
+        # lldb writes the program counter where a signal's own address belongs.
+        unknown = msgspec.structs.replace(access, address=None, is_reported=False)
+        return _from_operands(scene, unknown, "the dump has only the instruction's own address")
     kind: AccessKind = access.kind
     for operand in scene.operands:
         # The report names the first byte that failed, or the start of what was accessed.
@@ -125,14 +129,22 @@ def _is_fetch(scene: Scene, access: Access) -> bool:
     if access.kind is AccessKind.WRITE or access.address is None:
         return False
     if access.address == scene.pc:
-        return access.kind is AccessKind.UNKNOWN or not scene.map.can_execute(scene.pc)
+        return _is_no_code(scene)
     # An instruction may reach into a page that cannot be fetched.
     reaches = 0 < access.address - scene.pc < LONGEST_INSTRUCTION
     return reaches and access.address % _PAGE == 0 and not scene.operands
 
 
-def _from_operands(scene: Scene, access: Access) -> Located:
-    """Choose the operand whose access must have failed."""
+def _is_no_code(scene: Scene) -> bool:
+    """Tell whether the program counter is outside of all code, as far as anything tells."""
+    can_execute = scene.map.can_execute(scene.pc)
+    if can_execute is None:
+        return scene.system.modules.at(scene.pc) is None
+    return not can_execute
+
+
+def _from_operands(scene: Scene, access: Access, why: str) -> Located:
+    """Choose the operand whose access must have failed; *why* says what is not reported."""
     system = scene.system
     candidates = [o for o in scene.operands if not is_canonical(o.address, system.machine)]
     where = "non-canonical"
@@ -143,15 +155,15 @@ def _from_operands(scene: Scene, access: Access) -> Located:
         candidates = [o for o in scene.operands if scene.map.is_mapped(o.address) is False]
         where = "unmapped"
     if not candidates:
-        if not scene.instruction and not scene.map.can_execute(scene.pc):
+        if not scene.instruction and _is_no_code(scene):
             found = Access(AccessKind.EXECUTE, scene.pc, False)
             return Located(found, None, False, ("the code at the fault is not in the dump",))
-        return Located(access, None, False, ("the system does not report the address",))
+        code = () if scene.instruction else ("the code of the instruction is not in the dump",)
+        return Located(access, None, False, (why, *code))
     operand = candidates[0]
     found = Access(operand.kind, operand.address, False, operand.size)
     notes = (
-        f"the system does not report the address; the {where} operand "
-        f"[{operand.expression}] of the instruction gives it",
+        f"{why}; the {where} operand [{operand.expression}] of the instruction gives it",
         *_operand_notes(scene, operand),
     )
     return Located(found, operand, len(candidates) == 1, notes)
