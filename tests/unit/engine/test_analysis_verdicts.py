@@ -284,3 +284,43 @@ def test_a_signal_with_the_program_counter_as_its_address_outside_of_code(tmp_pa
     regions: list[Step] = [("region", (DATA, 0x1000), {"protect": 4})]
     found = analysis(tmp_path, "", exception=11, platform=LINUX, rip=DATA + 0x10, build=regions)
     assert found.verdict.problem_class == "SOFTWARE_NX_FAULT"
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("f4", "PRIVILEGED_INSTRUCTION"),  # hlt
+        ("0f284101", "DATATYPE_MISALIGNMENT"),  # movaps xmm0,[rcx+1]
+        ("c3", "INVALID_POINTER_EXECUTE"),  # ret
+    ],
+)
+def test_general_protection_faults_of_linux(tmp_path: Path, code: str, problem: str) -> None:
+    stack = b"A" * 0x800
+    found = analysis(
+        tmp_path, code, exception=11, flags=0x80, address=0, platform=LINUX, stack=stack, rcx=STACK
+    )
+    assert found.verdict.problem_class == problem
+    assert found.verdict.confidence is Confidence.CERTAIN
+
+
+def test_an_unreported_write_to_read_only_memory(tmp_path: Path) -> None:
+    regions: list[Step] = [
+        ("region", (CODE & ~0xFFF, 0x1000), {"protect": 0x20}),
+        ("region", (DATA, 0x1000), {"protect": 2}),
+    ]
+    found = analysis(tmp_path, STORE, exception=11, platform=LINUX, rax=DATA, build=regions)
+    assert found.verdict.problem_class == "READ_ONLY_WRITE"
+
+
+def test_stack_overflow_into_the_guard_of_a_thread_that_the_system_does_not_know(
+    tmp_path: Path,
+) -> None:
+    regions: list[Step] = [
+        ("region", (STACK - 0x1000, 0x1000), {"protect": 1}),
+        ("region", (STACK, 0x8000), {"protect": 4}),
+    ]
+    sp = STACK - 0x20
+    found = analysis(
+        tmp_path, "50", exception=11, flags=2, address=sp - 8, platform=LINUX, rsp=sp, build=regions
+    )
+    assert found.verdict.problem_class == "STACK_OVERFLOW"

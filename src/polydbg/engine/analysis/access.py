@@ -155,6 +155,9 @@ def _from_operands(scene: Scene, access: Access, why: str) -> Located:
         candidates = [o for o in scene.operands if scene.map.is_mapped(o.address) is False]
         where = "unmapped"
     if not candidates:
+        candidates = [o for o in scene.operands if _is_refused(scene, o)]
+        where = "inaccessible"
+    if not candidates:
         if not scene.instruction and _is_no_code(scene):
             found = Access(AccessKind.EXECUTE, scene.pc, False)
             return Located(found, None, False, ("the code at the fault is not in the dump",))
@@ -167,6 +170,16 @@ def _from_operands(scene: Scene, access: Access, why: str) -> Located:
         *_operand_notes(scene, operand),
     )
     return Located(found, operand, len(candidates) == 1, notes)
+
+
+def _is_refused(scene: Scene, operand: OperandAccess) -> bool:
+    """Tell whether what lies at the operand's address may not be accessed so."""
+    system = scene.system
+    if is_of_system(operand.address, system.pointer_size, system.target.system().platform):
+        return True
+    if operand.kind is AccessKind.WRITE:
+        return scene.map.can_write(operand.address) is False
+    return scene.map.can_read(operand.address) is False
 
 
 def _operand_notes(scene: Scene, operand: OperandAccess) -> tuple[str, ...]:
@@ -268,7 +281,7 @@ def _past_stack(scene: Scene, located: Located, address: int) -> Verdict | None:
     sp = stack_pointer(scene.registers)
     if sp is None or not -_STACK_REACH <= address - sp < _STACK_REACH:
         return None
-    low = _stack_start(scene, sp)
+    low = _end_of_guard(scene, address) or _stack_start(scene, sp)
     if not scene.map.is_past_stack(address) and (low is None or not address < low):
         return None
     if low is not None and sp - low >= _STACK_REACH:
@@ -282,6 +295,17 @@ def _past_stack(scene: Scene, located: Located, address: int) -> Verdict | None:
             f"{scene.address_text(sp)}, below the end of the stack's memory",
         ),
     )
+
+
+def _end_of_guard(scene: Scene, address: int) -> int | None:
+    """Return where the pages end that nobody may touch and above which data begins: the guard of a
+    stack that the system does not know as one. ``None`` where *address* is in no such pages."""
+    if scene.map.can_read(address) is not False:
+        return None
+    region = scene.map.at(address)
+    if region is None or region.is_free or not scene.map.can_write(region.end):
+        return None
+    return region.end
 
 
 def _stack_start(scene: Scene, sp: int) -> int | None:
