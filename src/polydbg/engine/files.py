@@ -81,7 +81,7 @@ class FileFinder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.notify: Notify = lambda identifier, message: None
-        self.cancel: CancelToken | None = None
+        self.cancel = CancelToken()
         self.sources = SourceView()
         self._accepted: set[ModuleInfo] = set()
         self._warned: set[ModuleInfo] = set()  # of a missing image

@@ -371,10 +371,11 @@ class PdbSource:
         offset = lines.file_name(file)
         return self._file.names.name(offset) if offset is not None else ""
 
-    def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
-        bare = last_component(path)
+    def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
+        bare = last_component(path).encode("utf-8", "replace")
         best, keys, inlined = 0, set[int](), set[int]()
-        for number in modules_naming(self._file.dbi, bare.encode()):
+        for number in modules_naming(self._file.dbi, bare):
+            cancel.check()
             module = self._file.module(number)
             if module is None:
                 continue

@@ -325,7 +325,7 @@ def test_inlined_calls_from_the_outermost() -> None:
     ],
 )
 def test_rvas_of_a_line(path: str, line: int, rvas: list[int]) -> None:
-    assert inlined().rvas_of_line(path, line) == rvas
+    assert inlined().rvas_of_line(path, line, CancelToken()) == rvas
 
 
 def test_anonymous_namespaces_have_one_spelling() -> None:
