@@ -78,10 +78,6 @@ class PdbSource:
         """Return the GUID with the age of the debug information, as the image's record has it."""
         return self._file.debug_id
 
-    def matches(self, debug_id: DebugId) -> bool:
-        """Tell whether this is the PDB of the image with *debug_id*."""
-        return debug_id == self._file.debug_id
-
     @property
     def status(self) -> str:
         return "private pdb symbols" if self._file.has_private else "pdb symbols"

@@ -361,10 +361,16 @@ def test_a_cut_pdb_says_its_sizes(open_dump: Open, tmp_path: Path) -> None:
 
 def test_breakpad_text_in_the_place_of_a_pdb(open_dump: Open, tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
-    text = "MODULE windows x86_64 0123456789ABCDEF0123456789ABCDEF1 practice.pdb\n"
-    (tmp_path / "s" / "practice.pdb").write_text(text)
+    stored = tmp_path / "s" / "practice.pdb"
+    text = "MODULE windows x86_64 %s practice.pdb\nPUBLIC 1000 0 beginning\n"
+    stored.write_text(text % "0123456789ABCDEF0123456789ABCDEF1")
     opened = open_dump(symbols=str(tmp_path / "s"))
     module = load(opened)
-    assert Outcome.OTHER_FORMAT in outcomes(module)
-    assert any("this is a Breakpad symbol file" in notice for notice in opened[2])
+    assert Outcome.WRONG_ID in outcomes(module)
     assert not any("damaged" in notice for notice in opened[2])
+    assert module.pdb_key is not None
+    stored.write_text(text % module.pdb_key.key)
+    module = load(open_dump(symbols=str(tmp_path / "s")))
+    assert module.symbols is not None
+    assert module.symbols.status == "breakpad symbols"
+    assert module.symbols.symbol_named("beginning") is not None
