@@ -355,7 +355,7 @@ class MinidumpTarget:
                 )
             images = frozenset(module.image_path for module in self.modules())
             return tuple(linux_regions(maps, images))
-        return tuple(_region(item) for item in self.dump.regions)
+        return tuple(memory_region(item) for item in self.dump.regions)
 
     def handles(self) -> Sequence[HandleInfo]:
         return self._handles
@@ -426,7 +426,8 @@ def _version(info: FixedFileInfo | None) -> VersionRecord | None:
     )
 
 
-def _region(item: Region) -> MemoryRegion:
+def memory_region(item: Region) -> MemoryRegion:
+    """Return a region of a dump's list with the numbers that VirtualQuery gave."""
     return MemoryRegion(
         item.base,
         item.allocation_base,

@@ -60,7 +60,7 @@ _HIDDEN = frozenset((0xFEEFEE, 0xF00F00))
 _MAX_INFO_LINES = 64
 _MAX_PIECES = 256
 _MAX_BODY = 2 << 20
-_MAX_DELTAS = 100_000
+_MAX_DELTAS = 20_000
 _MAX_FILES_OF_A_NAME = 256
 _PIECE = 1 << 20  # bytes that are searched between two polls: 25 ms at the slowest
 
