@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -16,6 +19,7 @@ from polydbg.memory.space import AddressSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite, SymbolSource
 from polydbg.targets.crash_report import crash_report
+from polydbg.targets.target import MemoryRegion
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.walker import walk
 
@@ -28,6 +32,7 @@ _OTHER_HEADERS = 0xB0
 """How many bytes of a module are no code for sure: ELF executables without libraries begin their
 code right behind the headers, of which they have one for the file and two for segments."""
 _MAX_NAMES = 1 << 16
+_BASE = attrgetter("base")
 
 Answer = TypeVar("Answer")
 
@@ -93,8 +98,22 @@ class _UnwindView:
         image = self._modules.image(module)
         if image is None:
             # Nothing is known of the sections, but the headers are no code.
-            return address - module.base >= self._headers
+            behind_headers = address - module.base >= self._headers
+            return behind_headers and self._is_executable(address) is not False
         return image.is_code(address - module.base)
+
+    def _is_executable(self, address: int) -> bool | None:
+        """Return what Linux's map says of the address, ``None`` where it says nothing."""
+        index = bisect_right(self._mapped, address, key=_BASE) - 1
+        if index < 0 or address >= self._mapped[index].end:
+            return None
+        file = self._mapped[index].file
+        return None if file is None else "x" in file.permissions
+
+    @cached_property
+    def _mapped(self) -> list[MemoryRegion]:
+        regions = self._system.target.regions()
+        return sorted((region for region in regions if region.file is not None), key=_BASE)
 
     def is_data(self, address: int) -> bool:
         found = _answer(self._modules, address, lambda source, rva: source.symbol_at(rva))
