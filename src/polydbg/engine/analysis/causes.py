@@ -11,9 +11,8 @@ import msgspec
 
 from polydbg.arch.disassembly import Instruction
 from polydbg.arch.disassembly_operands import register_value
-from polydbg.engine.analysis.access import Scene
+from polydbg.engine.analysis.location import Scene
 from polydbg.engine.analysis.model import Confidence, Fault, FaultKind, Recursion, Verdict
-from polydbg.engine.analysis.pointers import is_canonical, text_in
 from polydbg.engine.stack import StackFrame
 from polydbg.targets.crash_report import CrashReport, crash_report
 from polydbg.targets.target import ExceptionRecord
@@ -40,14 +39,6 @@ _ASSERTIONS = {
     1: ("INVALID_PARAMETER", "a function of the C library got an invalid argument"),
     2: ("PURE_VIRTUAL_CALL", "a pure virtual function was called"),
 }
-_PRIVILEGED = (
-    *("hlt", "cli", "sti", "in", "out", "lgdt", "lidt", "lldt", "ltr", "lmsw", "clts"),
-    *("invd", "wbinvd", "invlpg", "rdmsr", "wrmsr", "swapgs", "sysret", "sysexit", "iretq"),
-)
-_ALIGNED = (
-    *("movaps", "movapd", "movdqa", "movntps", "movntpd", "movntdq", "movntdqa"),
-    *("vmovaps", "vmovapd", "vmovdqa"),
-)
 _MAX_MESSAGES = 4
 _ANNOTATIONS = (
     *("exceptionname", "exceptionreason", "abort_message", "abort-message", "assertion"),
@@ -79,38 +70,6 @@ def judge_event(case: Case) -> Verdict:
     verdict = _JUDGES.get(case.fault.kind, _other)(case)
     messages = [] if report is None else _messages(report)
     return msgspec.structs.replace(verdict, evidence=(*verdict.evidence, *messages))
-
-
-def judge_refused(case: Case) -> Verdict | None:
-    """Return why the processor refused an instruction without an address to report (a general
-    protection fault): privileged, misaligned, or a return to what is no address."""
-    scene, text = case.scene, case.scene.instruction
-    name = text.split()[0] if text else ""
-    if name in _PRIVILEGED:
-        return _privileged(case)
-    if name in _ALIGNED:
-        for operand in scene.operands:
-            if operand.size >= 16 and operand.address % 16:
-                return Verdict(
-                    "DATATYPE_MISALIGNMENT",
-                    "an instruction that needs aligned data was given a crooked address",
-                    Confidence.CERTAIN,
-                    (f"`{text}` accesses {scene.address_text(operand.address)}",),
-                )
-    if name in ("ret", "retn") and scene.system.machine == "amd64":
-        sp = scene.registers.get("rsp", 0)
-        data = scene.system.memory.read_some(sp, 8)
-        value = int.from_bytes(data, "little")
-        if len(data) == 8 and not is_canonical(value, "amd64"):
-            spelled = text_in(value, 8)
-            words = f', which spells "{spelled}"' if spelled else ""
-            return Verdict(
-                "INVALID_POINTER_EXECUTE",
-                "a function returned to what is no address: its stack frame was overwritten",
-                Confidence.CERTAIN,
-                (f"`ret` takes {scene.address_text(value)} from the stack{words}",),
-            )
-    return None
 
 
 def _reported_assertion(record: BreakpadAssertion) -> Verdict:
@@ -276,7 +235,8 @@ def _illegal(case: Case) -> Verdict:
     )
 
 
-def _privileged(case: Case) -> Verdict:
+def privileged(case: Case) -> Verdict:
+    """Return the verdict on an instruction that programs may not execute."""
     text = case.scene.instruction
     return Verdict(
         "PRIVILEGED_INSTRUCTION",
@@ -420,7 +380,7 @@ _JUDGES: dict[FaultKind, _Judge] = {
     FaultKind.STACK_OVERFLOW: _stack_overflow,
     FaultKind.DIVIDE: _divide,
     FaultKind.ILLEGAL: _illegal,
-    FaultKind.PRIVILEGED: _privileged,
+    FaultKind.PRIVILEGED: privileged,
     FaultKind.BREAKPOINT: _breakpoint,
     FaultKind.ABORT: _abort,
     FaultKind.FAIL_FAST: _fail_fast,

@@ -10,11 +10,13 @@ from polydbg.arch.disassembly import LONGEST_INSTRUCTION, Instruction
 from polydbg.arch.registers import program_counter, stack_pointer
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
-from polydbg.engine.analysis.access import Scene, judge_access, locate_access
-from polydbg.engine.analysis.causes import Case, judge_event, judge_refused, recursion_verdict
+from polydbg.engine.analysis.access import judge_access
+from polydbg.engine.analysis.causes import Case, judge_event, recursion_verdict
 from polydbg.engine.analysis.fault import fault_of
+from polydbg.engine.analysis.location import Scene, locate_access
 from polydbg.engine.analysis.model import Confidence, Fault, FaultKind, Recursion, Verdict
 from polydbg.engine.analysis.operands import operand_accesses
+from polydbg.engine.analysis.refused import judge_refused
 from polydbg.engine.code import decoder_at
 from polydbg.engine.session import System
 from polydbg.engine.stack import StackFrame
@@ -95,10 +97,9 @@ def judge(case: Case) -> tuple[Fault, Verdict]:
     fault = case.fault
     if fault.kind not in _ACCESSES or fault.access is None:
         return fault, judge_event(case)
-    if not fault.access.is_reported or fault.access.address == case.scene.pc:
-        refused = judge_refused(case)
-        if refused is not None:
-            return fault, _with_detail(fault, refused)
+    refused = judge_refused(case)
+    if refused is not None:
+        return fault, _with_detail(fault, refused)
     located = locate_access(case.scene, fault.access)
     verdict = judge_access(case.scene, located)
     if verdict.problem_class == "STACK_OVERFLOW" and case.recursion is not None:
