@@ -324,3 +324,134 @@ def test_stack_overflow_into_the_guard_of_a_thread_that_the_system_does_not_know
         tmp_path, "50", exception=11, flags=2, address=sp - 8, platform=LINUX, rsp=sp, build=regions
     )
     assert found.verdict.problem_class == "STACK_OVERFLOW"
+
+
+def test_a_return_to_null_is_no_call_for_certain(tmp_path: Path) -> None:
+    found = analysis(tmp_path, "", parameters=(8, 0), rip=0)
+    assert found.verdict.problem_class == "NULL_POINTER_EXECUTE"
+    assert found.verdict.confidence is Confidence.LIKELY
+    assert "a return address was overwritten" in said(found)
+
+
+def test_what_lies_where_a_module_was_unloaded_makes_it_less_sure(tmp_path: Path) -> None:
+    gone: list[Step] = [
+        ("unloaded", (0x300000, 0x10000, "gone.dll"), {}),
+        ("region", (0x300000, 0x4000), {"protect": 2}),
+    ]
+    found = analysis(tmp_path, STORE, parameters=(1, 0x301010), rax=0x301000, build=gone)
+    assert found.verdict.problem_class == "UNLOADED_MODULE_WRITE"
+    assert found.verdict.confidence is Confidence.LIKELY
+    assert "other memory lies there now" in said(found)
+
+
+def test_null_that_the_operands_contradict_is_only_likely(tmp_path: Path) -> None:
+    found = analysis(tmp_path, STORE, parameters=(1, 0), rax=DATA)
+    assert found.verdict.problem_class == "NULL_POINTER_WRITE"
+    assert found.verdict.confidence is Confidence.LIKELY
+
+
+def test_a_null_pointer_to_something_large(tmp_path: Path) -> None:
+    regions: list[Step] = [("region", (DATA, 0x1000), {}), ("region", (0x900000, 0x1000), {})]
+    code = "8b8040230100"  # mov eax,dword ptr [rax+12340h]
+    found = analysis(tmp_path, code, parameters=(0, 0x12340), rax=0, build=regions)
+    assert found.verdict.problem_class == "NULL_POINTER_READ"
+    assert found.verdict.confidence is Confidence.LIKELY
+
+
+def test_an_address_in_the_record_that_is_not_canonical_is_not_certain(tmp_path: Path) -> None:
+    found = analysis(tmp_path, LOAD, parameters=(0, 0x00FF000000000000), rax=0x00FF000000000000)
+    assert found.verdict.problem_class == "INVALID_POINTER_READ"
+    assert found.verdict.confidence is Confidence.LIKELY
+
+
+@pytest.mark.parametrize(
+    ("code", "rcx", "problem", "confidence"),
+    [
+        ("ffd1", 0x4141414141414141, "INVALID_POINTER_EXECUTE", Confidence.CERTAIN),  # call rcx
+        (
+            "ffe1",  # jmp rcx
+            0xDDDDDDDDDDDDDDDD,
+            "INVALID_POINTER_EXECUTE_FILL_PATTERN_dddddddd",
+            Confidence.CERTAIN,
+        ),
+        ("0f584101", STACK, "DATATYPE_MISALIGNMENT", Confidence.LIKELY),  # addps xmm0,[rcx+1]
+        ("c5fd6f4110", STACK, "DATATYPE_MISALIGNMENT", Confidence.CERTAIN),  # vmovdqa ymm0,[rcx+16]
+        ("0f284101", 0x4141414141414141, "INVALID_POINTER_READ", Confidence.LIKELY),
+        ("0f284108", 0, "NULL_POINTER_READ", Confidence.CERTAIN),  # movaps xmm0,[rcx+8]
+        ("cd29", 0, "PRIVILEGED_INSTRUCTION", Confidence.LIKELY),  # int 29h
+    ],
+)
+@pytest.mark.parametrize("platform", [LINUX, NT])
+def test_what_the_processor_refuses(
+    tmp_path: Path, code: str, rcx: int, problem: str, confidence: Confidence, platform: int
+) -> None:
+    record: dict[str, Any] = {"parameters": (0, 0xFFFFFFFFFFFFFFFF)}
+    if platform == LINUX:
+        record = {"exception": 11, "flags": 0x80, "address": 0}
+    found = analysis(tmp_path, code, platform=platform, rcx=rcx, **record)
+    assert (found.verdict.problem_class, found.verdict.confidence) == (problem, confidence)
+
+
+def test_data_that_was_executed_is_not_judged_by_its_instruction(tmp_path: Path) -> None:
+    """Bytes of data that would be a privileged instruction were never executed."""
+    regions: list[Step] = [
+        ("region", (DATA, 0x1000), {"protect": 4}),
+        ("memory", (DATA, b"\xf4" * 16), {}),
+    ]
+    found = analysis(
+        tmp_path, "", exception=11, flags=2, platform=LINUX, rip=DATA, address=DATA, build=regions
+    )
+    assert found.verdict.problem_class == "SOFTWARE_NX_FAULT"
+
+
+@pytest.mark.parametrize(
+    ("signal", "flags", "problem", "confidence"),
+    [
+        (7, 1, "DATATYPE_MISALIGNMENT", Confidence.CERTAIN),
+        (7, 2, "IN_PAGE_ERROR", Confidence.LIKELY),
+        (7, 4, "HARDWARE_ERROR", Confidence.CERTAIN),
+        (8, 0xFFFFFFFA, "TERMINATED", Confidence.LIKELY),
+        (5, 0xFFFFFFFA, "TERMINATED", Confidence.LIKELY),
+        (5, 2, "SINGLE_STEP", Confidence.CERTAIN),
+        (5, 1, "BREAKPOINT", Confidence.POSSIBLE),  # no int 3 is there
+        (8, 0, "ARITHMETIC_FAULT", Confidence.POSSIBLE),
+        (15, 0, "TERMINATED", Confidence.CERTAIN),
+    ],
+)
+def test_how_sure_signals_are(
+    tmp_path: Path, signal: int, flags: int, problem: str, confidence: Confidence
+) -> None:
+    found = analysis(tmp_path, "90", exception=signal, flags=flags, address=0, platform=LINUX)
+    assert (found.verdict.problem_class, found.verdict.confidence) == (problem, confidence)
+
+
+def test_a_signal_without_code_may_have_been_sent(tmp_path: Path) -> None:
+    """kill() stores the sender's process and user where a fault has its address."""
+    status: list[Step] = [("stream", (0x47670004, b"Pid:\t4242\n"), {})]
+    own = analysis(tmp_path, "90", exception=11, address=4242, platform=LINUX, build=status)
+    assert own.verdict.problem_class == "TERMINATED"
+    other = analysis(tmp_path, "90", exception=11, address=9999, platform=LINUX, build=status)
+    assert other.verdict.confidence is Confidence.POSSIBLE
+    assert "a process (9999) may have sent the signal" in said(other)
+
+
+def test_a_guard_page_that_is_no_stack(tmp_path: Path) -> None:
+    regions: list[Step] = [("region", (DATA, 0x1000), {"protect": 4})]
+    found = analysis(
+        tmp_path, STORE, exception=0x80000001, parameters=(1, DATA + 0x10), rax=DATA, build=regions
+    )
+    assert found.verdict.problem_class == "GUARD_PAGE"
+
+
+def test_a_program_of_32_bits_may_have_memory_above_3_gigabytes(tmp_path: Path) -> None:
+    context = x86_context(eip=0x401000, esp=STACK, eax=0xC0001000)
+    builder = MinidumpBuilder("x86").system().module(0x400000, 0x10000, "app.exe")
+    builder.thread(7, context, stack=(STACK, bytes(64))).region(0xC0001000, 0x1000, protect=2)
+    builder.memory(0x401000, bytes.fromhex("8908").ljust(16, b"\x90"))  # mov [eax],ecx
+    builder.exception(7, AV, 0x401000, (1, 0xC0001000), context=context)
+    path = tmp_path / "built.dmp"
+    path.write_bytes(builder.build())
+    session = Session()
+    found = analyze(session, session.open_dump(str(path)))
+    session.close()
+    assert found.verdict.problem_class == "READ_ONLY_WRITE"

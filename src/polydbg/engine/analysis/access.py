@@ -26,6 +26,8 @@ _VERBS = {
     AccessKind.UNKNOWN: "access",
 }
 _PAGE = 0x1000
+_LARGE = 0x1000000
+"""How large an object behind a null pointer is thought to be, in bytes."""
 _STACK_REACH = 0x10000
 """How far from the stack pointer one instruction or a probe of a prolog reaches, in bytes."""
 
@@ -47,11 +49,15 @@ def judge_access(scene: Scene, located: Located) -> Verdict:
         verdict = explain(scene, located, address)
         if verdict is not None:
             return msgspec.structs.replace(verdict, evidence=(*located.notes, *verdict.evidence))
+    allowed = scene.map.can_read(address)
+    words = "the dump does not say what was mapped there"
+    if allowed:
+        words = "by the dump's memory map the access is allowed: mapped since, or not the cause"
     return Verdict(
         f"INVALID_POINTER{suffix}",
         f"an invalid pointer was used to {verb} {scene.address_text(address)}",
-        Confidence.LIKELY if located.is_sure else Confidence.POSSIBLE,
-        (*located.notes, "the dump does not say what was mapped there"),
+        Confidence.LIKELY if located.is_sure and not allowed else Confidence.POSSIBLE,
+        (*located.notes, words),
     )
 
 
@@ -65,7 +71,7 @@ def _null(scene: Scene, located: Located, address: int) -> Verdict | None:
     size = scene.system.pointer_size
     wrapped = below_null(address, size)
     if not is_null(address) and wrapped is None:
-        return None
+        return _far_from_null(scene, located, address)
     if wrapped is not None:
         summary = f"a null pointer minus {wrapped:#x} was used to {verb} memory"
         sure = Confidence.CERTAIN if operand and operand.base_value == 0 else Confidence.LIKELY
@@ -91,9 +97,26 @@ def _null(scene: Scene, located: Located, address: int) -> Verdict | None:
         sure = Confidence.LIKELY
         if wrapped is not None or not is_null(operand.base_value):
             summary = f"address {scene.address_text(address)}, close to null, was used to {verb}"
-    if not located.access.is_reported and not located.is_sure:
+    contradicted = scene.operands and operand is None
+    if contradicted or (not located.access.is_reported and not located.is_sure):
         sure = Confidence.LIKELY
     return Verdict(f"NULL_POINTER{_suffix(kind)}", summary, sure, notes)
+
+
+def _far_from_null(scene: Scene, located: Located, address: int) -> Verdict | None:
+    """Recognise a null pointer to what is large."""
+    operand = located.operand
+    if operand is None or not operand.base or operand.base_value or address >= _LARGE:
+        return None
+    if scene.map.is_mapped(address) is not False:
+        return None
+    return Verdict(
+        f"NULL_POINTER{_suffix(located.access.kind)}",
+        f"a null pointer was used to {_VERBS[located.access.kind]} memory, {address:#x} bytes into "
+        "what it should point to",
+        Confidence.LIKELY,
+        (f"{operand.base} is null, and nothing is mapped at {scene.address_text(address)}",),
+    )
 
 
 def _filled(scene: Scene, located: Located, address: int) -> Verdict | None:
@@ -180,20 +203,28 @@ def _not_canonical(scene: Scene, located: Located, address: int) -> Verdict | No
         f"a pointer overwritten with text was used to {verb} memory"
         if text
         else f"a wild pointer, no address at all, was used to {verb} memory",
-        Confidence.CERTAIN if located.is_sure and not text else Confidence.LIKELY,
+        # The processor does not report such addresses: one that is in the record came otherwise.
+        Confidence.CERTAIN
+        if located.is_sure and not text and not located.access.is_reported
+        else Confidence.LIKELY,
         tuple(evidence),
     )
 
 
 def _of_system(scene: Scene, located: Located, address: int) -> Verdict | None:
     platform = scene.system.target.system().platform
-    if not is_of_system(address, scene.system.pointer_size, platform):
+    if not is_of_system(address, scene.system.machine, platform):
         return None
+    region = scene.map.at(address)
+    if scene.system.pointer_size == 4 and region is not None and not region.is_free:
+        return None  # a program that may have 4 GB, on a 64-bit system
     verb = _VERBS[located.access.kind]
     return Verdict(
         f"INVALID_POINTER{_suffix(located.access.kind)}",
         f"an address of the system was used to {verb} memory: a number that is no pointer",
-        Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
+        Confidence.CERTAIN
+        if located.is_sure and scene.system.pointer_size == 8
+        else Confidence.LIKELY,
         (f"{scene.address_text(address)} lies in the part of memory that programs never have",),
     )
 
@@ -225,11 +256,12 @@ def _by_map(scene: Scene, located: Located, address: int) -> Verdict | None:
     verb, suffix = _VERBS[located.access.kind], _suffix(located.access.kind)
     at = scene.address_text(address)
     if gone := system.modules.unloaded_at(address):
+        reused = _reused(scene, address)
         return Verdict(
             f"UNLOADED_MODULE{suffix}",
             f"memory of {gone.name} was used to {verb} after the module was unloaded",
-            Confidence.CERTAIN,
-            (f"{at} lies in the unloaded {gone.name}+{address - gone.base:#x}",),
+            Confidence.CERTAIN if located.is_sure and not reused else Confidence.LIKELY,
+            (f"{at} lies in the unloaded {gone.name}+{address - gone.base:#x}", *reused),
         )
     if located.access.kind is not AccessKind.READ and memory_map.can_write(address) is False:
         found = _read_only(scene, located, address)
@@ -260,6 +292,15 @@ def _by_map(scene: Scene, located: Located, address: int) -> Verdict | None:
     return None
 
 
+def _reused(scene: Scene, address: int) -> tuple[str, ...]:
+    """Return evidence that something else lies where a module was unloaded."""
+    module = scene.system.modules.at(address)
+    if module is None and not (scene.map.is_whole and scene.map.is_mapped(address)):
+        return ()
+    what = module.name if module is not None else "other memory"
+    return (f"{what} lies there now: the address may be of that",)
+
+
 def _read_only(scene: Scene, located: Located, address: int) -> Verdict | None:
     """Explain a write to what only can be read."""
     if not scene.map.can_read(address):
@@ -286,18 +327,23 @@ def _judge_execute(scene: Scene, located: Located) -> Verdict:
     if scene.called_from:
         notes = (*notes, scene.called_from)
     if is_null(address):
+        sure = scene.was_called and address == 0
         return Verdict(
             "NULL_POINTER_EXECUTE",
-            "a null function pointer was called",
-            Confidence.CERTAIN if address == 0 else Confidence.LIKELY,
+            "a null function pointer was called"
+            if sure
+            else f"control went to {address:#x}: a null function pointer was called, or a return "
+            "address was overwritten",
+            Confidence.CERTAIN if sure else Confidence.LIKELY,
             notes,
         )
     if gone := system.modules.unloaded_at(address):
+        reused = _reused(scene, address)
         return Verdict(
             "UNLOADED_MODULE_EXECUTE",
             f"code of {gone.name} was called after the module was unloaded",
-            Confidence.CERTAIN,
-            (*notes, f"{at} lies in the unloaded {gone.name}+{address - gone.base:#x}"),
+            Confidence.LIKELY if reused else Confidence.CERTAIN,
+            (*notes, f"{at} lies in the unloaded {gone.name}+{address - gone.base:#x}", *reused),
         )
     if pattern := fill_pattern(address, system.pointer_size):
         return Verdict(
@@ -314,7 +360,9 @@ def _judge_execute(scene: Scene, located: Located) -> Verdict:
         return Verdict(
             "SOFTWARE_NX_FAULT",
             f"the stack of thread {owner.ordinal} was executed",
-            Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
+            Confidence.CERTAIN
+            if located.is_sure and not _is_shared(scene, address)
+            else Confidence.LIKELY,
             (*notes, f"{at} lies in a stack: an overwritten return address or function pointer"),
         )
     if text := text_in(address, system.pointer_size):
@@ -329,6 +377,12 @@ def _judge_execute(scene: Scene, located: Located) -> Verdict:
         Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
         notes,
     )
+
+
+def _is_shared(scene: Scene, address: int) -> bool:
+    """Tell whether what lies beside a stack may be in the same region: Linux joins mappings."""
+    region = scene.map.at(address)
+    return region is not None and region.file is not None and region.file.path != "[stack]"
 
 
 def _in_module(scene: Scene, module: Module, address: int, notes: tuple[str, ...]) -> Verdict:

@@ -35,11 +35,15 @@ _FAIL_FAST_WORDS = {
     35: "an exception came where none may come, in a heap",
     57: "a return address did not match the shadow stack",
 }
+_BREAKPOINTS = ("int", "int3", "int1", "brk", "bkpt", "udf", "hlt", "???")
 _ASSERTIONS = {
     1: ("INVALID_PARAMETER", "a function of the C library got an invalid argument"),
     2: ("PURE_VIRTUAL_CALL", "a pure virtual function was called"),
 }
 _MAX_MESSAGES = 4
+_MANY_FRAMES = 64
+"""A stack that is used up by fewer calls than these has large frames besides."""
+_FAULT_SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS")
 _ANNOTATIONS = (
     *("exceptionname", "exceptionreason", "abort_message", "abort-message", "assertion"),
     *("assert", "panic", "fatal", "fatal_message", "lasterror"),
@@ -113,7 +117,7 @@ def recursion_verdict(recursion: Recursion, confidence: Confidence) -> Verdict:
         names += f" -> ... ({len(recursion.functions)} functions)"
     return Verdict(
         "STACK_OVERFLOW",
-        f"the stack is used up by endless recursion: {names}",
+        f"the stack is used up by endless or too deep recursion: {names}",
         confidence,
         (
             f"the cycle repeats {at_least}{recursion.repeats} times in the "
@@ -139,8 +143,9 @@ def named_reason(frames: Sequence[StackFrame]) -> tuple[EndReason, StackFrame] |
 def _stack_overflow(case: Case) -> Verdict:
     if case.recursion is not None:
         # The stack is used up for certain; by which functions only as far as the frames are.
-        guessed = any(row.trust.is_guess for row in case.frames)
-        confidence = Confidence.LIKELY if guessed else Confidence.CERTAIN
+        doubtful = any(row.trust.is_guess for row in case.frames)
+        doubtful |= case.recursion.frames < _MANY_FRAMES  # what is below may have used more
+        confidence = Confidence.LIKELY if doubtful else Confidence.CERTAIN
         return recursion_verdict(case.recursion, confidence)
     return Verdict(
         "STACK_OVERFLOW",
@@ -154,12 +159,13 @@ def _divide(case: Case) -> Verdict:
     divisor = _divisor(case)
     text = case.scene.instruction
     said = case.fault.name != "SIGFPE" or case.fault.detail == "FPE_INTDIV"
-    if divisor is None and text and not said:
+    if divisor is None and not said:
+        is_none = f"`{text}` at {case.where} is no division of integers"
         return Verdict(
             "ARITHMETIC_FAULT",
             "an arithmetic operation failed, or a process sent the signal",
             Confidence.POSSIBLE,
-            (f"`{text}` at {case.where} is no division of integers",),
+            (is_none if text else "the record does not say which; the code is not in the dump",),
         )
     if divisor is None:
         return Verdict(
@@ -266,13 +272,44 @@ def _breakpoint(case: Case) -> Verdict:
             ("the thread of the event is the debugger's own (DbgUiRemoteBreakin)",),
         )
     text = case.scene.instruction
-    evidence = (f"`{text}` at {case.where}",) if text else (f"at {case.where}",)
+    is_there = text.split()[0] in _BREAKPOINTS if text else True
+    at = "at"
+    # Signals come behind the instruction.
+    if not is_there and case.scene.system.memory.read_some(case.scene.pc - 1, 1) == b"\xcc":
+        text, is_there, at = "int 3", True, "before"
+    evidence = f"`{text}` {at} {case.where}" if text else f"at {case.where}"
+    if not is_there:
+        return Verdict(
+            "BREAKPOINT",
+            "an event for a debugger, without a breakpoint instruction: a process sent it, or a "
+            "breakpoint was removed since",
+            Confidence.POSSIBLE,
+            (evidence,),
+        )
     return Verdict(
         "BREAKPOINT",
         "a breakpoint instruction was reached: an assertion, a debugger's break, or a snapshot "
         "that the program took of itself",
         Confidence.LIKELY,
-        evidence,
+        (evidence,),
+    )
+
+
+def _terminated(case: Case) -> Verdict:
+    evidence = f"{case.fault.name} {case.fault.detail}".strip() + f" at {case.where}"
+    if case.fault.name in _FAULT_SIGNALS:
+        return Verdict(
+            "TERMINATED",
+            "a process sent the signal, or the program to itself (raise): no instruction failed, "
+            "unless a handler sent an earlier fault on",
+            Confidence.LIKELY,
+            (evidence,),
+        )
+    return Verdict(
+        "TERMINATED",
+        "something that was not a fault ended the program, from outside or by its own request",
+        Confidence.CERTAIN,
+        (evidence,),
     )
 
 
@@ -288,8 +325,12 @@ def _abort(case: Case) -> Verdict:
     )
 
 
+def _is_guessed(case: Case, row: StackFrame) -> bool:
+    return any(each.trust.is_guess for each in case.frames[: row.number + 1])
+
+
 def _by_name(case: Case, reason: EndReason, row: StackFrame) -> Verdict:
-    guessed = any(each.trust.is_guess for each in case.frames[: row.number + 1])
+    guessed = _is_guessed(case, row)
     evidence = [f"{row.place.base_text} is on the stack"]
     if guessed:
         evidence.append("the stack down to it is partly a guess")
@@ -307,9 +348,11 @@ def _fail_fast(case: Case) -> Verdict:
     evidence = [f"fail fast code {code:#x}, {name}"] if code is not None else []
     suffix = name if name.startswith("FAST_FAIL_") else ""
     problem = suffix.replace("FAST_FAIL_", "FAIL_FAST_") or "FAIL_FAST"
-    if code == 7 and (reason := named_reason(case.frames)) is not None:
-        words = reason[0].words
+    reason = named_reason(case.frames) if code == 7 else None
+    if reason is not None:
         evidence.append(f"{reason[1].place.base_text} is on the stack")
+    if reason is not None and not _is_guessed(case, reason[1]):
+        words = reason[0].words
     else:
         known = "" if code is None else _FAIL_FAST_WORDS.get(code, "")
         words = known or "the program ended itself (fail fast)"
@@ -351,7 +394,7 @@ def _fixed(problem: str, words: str, confidence: Confidence = Confidence.CERTAIN
 
 def _other(case: Case) -> Verdict:
     record = case.record
-    names = {row.place.symbol for row in case.frames[:6]}
+    names = {row.place.symbol for row in case.frames[:6] if not row.trust.is_guess}
     evidence = []
     if record.parameters:
         shown = ", ".join(f"{value:#x}" for value in record.parameters)
@@ -406,7 +449,8 @@ _JUDGES: dict[FaultKind, _Judge] = {
     FaultKind.BAD_SYSTEM_CALL: _fixed(
         "BAD_SYSTEM_CALL", "a system call was refused, by a filter or because there is none"
     ),
-    FaultKind.TERMINATED: _fixed("TERMINATED", "a signal from outside ended the program"),
+    FaultKind.TERMINATED: _terminated,
+    FaultKind.HARDWARE: _fixed("HARDWARE_ERROR", "the hardware reports damaged memory"),
     FaultKind.RESOURCE: _fixed("RESOURCE_LIMIT", "a limit of the system was exceeded"),
     FaultKind.REQUESTED: _fixed("DUMP_REQUESTED", "the dump was asked for: no crash"),
 }

@@ -25,7 +25,8 @@ _PAGE = 0x1000
 
 class Scene:
     """What is known at the fault. *instruction* is its text, ``""`` when its code is not at hand;
-    *called_from* says how control came to a pc outside all code, ``""`` where nothing does."""
+    *called_from* says how control came to a pc outside all code, ``""`` where nothing does;
+    *was_called*: by a call instruction that was seen."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Scene:
         instruction: str,
         operands: Sequence[OperandAccess],
         called_from: str = "",
+        was_called: bool = False,
         cancel: CancelToken | None = None,
     ) -> None:
         self.system = system
@@ -41,6 +43,7 @@ class Scene:
         self.instruction = instruction
         self.operands = operands
         self.called_from = called_from
+        self.was_called = was_called
         self._cancel = cancel
 
     @cached_property
@@ -83,7 +86,7 @@ def locate_access(scene: Scene, access: Access) -> Located:
     kind: AccessKind = access.kind
     for operand in scene.operands:
         # The report names the first byte that failed, or the start of what was accessed.
-        if -8 <= access.address - operand.address < max(operand.size, 8):
+        if -8 <= _distance(scene, access.address, operand.address) < max(operand.size, 8):
             if kind is AccessKind.UNKNOWN:
                 kind = operand.kind
             found = Access(kind, access.address, True, operand.size)
@@ -100,6 +103,13 @@ def locate_access(scene: Scene, access: Access) -> Located:
             "instruction is not in the dump",
         )
     return Located(access, None, False, notes)
+
+
+def _distance(scene: Scene, address: int, operand: int) -> int:
+    """Return how far *address* lies past *operand*, whose tag Linux on ARM64 does not report."""
+    if scene.system.machine == "arm64" and address >> 56 == 0:
+        operand &= (1 << 56) - 1
+    return address - operand
 
 
 def _is_fetch(scene: Scene, access: Access) -> bool:
@@ -158,7 +168,7 @@ def _from_operands(scene: Scene, access: Access, why: str) -> Located:
 def _is_refused(scene: Scene, operand: OperandAccess) -> bool:
     """Tell whether what lies at the operand's address may not be accessed so."""
     system = scene.system
-    if is_of_system(operand.address, system.pointer_size, system.target.system().platform):
+    if is_of_system(operand.address, system.machine, system.target.system().platform):
         return True
     if operand.kind is AccessKind.WRITE:
         return scene.map.can_write(operand.address) is False

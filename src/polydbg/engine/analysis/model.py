@@ -47,6 +47,7 @@ class FaultKind(enum.Enum):
     BAD_SYSTEM_CALL = "system call"
     TERMINATED = "terminated"
     RESOURCE = "resource limit"
+    HARDWARE = "hardware error"
     REQUESTED = "requested dump"
     NONE = "no event"
     OTHER = "other"
