@@ -94,11 +94,13 @@ class ExceptionInfo(msgspec.Struct, frozen=True):
 
 
 class ThreadWait(msgspec.Struct, frozen=True):
-    """What a thread does: *thread* is its number, *waits_for* ``""`` where it runs, *where* the
-    innermost place in the program's own code."""
+    """What a thread does: *thread* is its number, *waits_for* ``""`` where it runs, or where
+    nothing tells (then *is_known* is false), *where* the innermost place in the program's own
+    code."""
 
     thread: int
     waits_for: str
+    is_known: bool
     where: str
 
 
@@ -144,7 +146,8 @@ class CrashAnalysis(msgspec.Struct, frozen=True):
             blame=Frame.of(found.blame.frame) if found.blame else None,
             recursion=found.recursion.functions if found.recursion else (),
             waits=tuple(
-                ThreadWait(wait.thread.ordinal, wait.waits_for, wait.where) for wait in found.waits
+                ThreadWait(wait.thread.ordinal, wait.waits_for, wait.is_known, wait.where)
+                for wait in found.waits
             ),
             managed_frames=found.managed_frames,
             bucket=found.bucket,

@@ -455,3 +455,11 @@ def test_a_program_of_32_bits_may_have_memory_above_3_gigabytes(tmp_path: Path) 
     found = analyze(session, session.open_dump(str(path)))
     session.close()
     assert found.verdict.problem_class == "READ_ONLY_WRITE"
+
+
+@pytest.mark.parametrize(
+    ("signal", "problem"), [(19, "DUMP_REQUESTED"), (13, "TERMINATED"), (14, "TERMINATED")]
+)
+def test_signals_that_are_no_faults(tmp_path: Path, signal: int, problem: str) -> None:
+    found = analysis(tmp_path, "90", exception=signal, platform=LINUX)
+    assert found.verdict.problem_class == problem

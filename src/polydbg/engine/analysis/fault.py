@@ -55,7 +55,14 @@ _SIGNALS = {
     "SIGFPE": FaultKind.DIVIDE,
     "SIGSEGV": FaultKind.ACCESS,
     "SIGSYS": FaultKind.BAD_SYSTEM_CALL,
-    **dict.fromkeys(("SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGTERM"), FaultKind.TERMINATED),
+    **dict.fromkeys(
+        (
+            *("SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGTERM", "SIGPIPE", "SIGALRM"),
+            *("SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGPROF"),
+        ),
+        FaultKind.TERMINATED,
+    ),
+    **dict.fromkeys(("SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU"), FaultKind.REQUESTED),
     **dict.fromkeys(("SIGXCPU", "SIGXFSZ"), FaultKind.RESOURCE),
 }
 _SI_KERNEL = 0x80

@@ -146,7 +146,9 @@ def _waits(
             owner = f", held by thread {lock.owner.ordinal}" if lock.owner else ""
             what = f"the critical section {place}{owner}"
         own = (row.place.text for row in rows if _is_own(system, row))
-        yield ThreadWait(thread, what, next(own, ""))
+        # Without a name, code of the system may be the call that waits.
+        is_known = bool(what or (rows and (rows[0].place.symbol or _is_own(system, rows[0]))))
+        yield ThreadWait(thread, what, is_known, next(own, ""))
 
 
 def what_it_waits_for(rows: list[StackFrame]) -> str:
