@@ -408,7 +408,7 @@ def test_data_that_was_executed_is_not_judged_by_its_instruction(tmp_path: Path)
     ("signal", "flags", "problem", "confidence"),
     [
         (7, 1, "DATATYPE_MISALIGNMENT", Confidence.CERTAIN),
-        (7, 2, "IN_PAGE_ERROR", Confidence.LIKELY),
+        (7, 2, "IN_PAGE_ERROR", Confidence.POSSIBLE),  # nop accesses no memory
         (7, 4, "HARDWARE_ERROR", Confidence.CERTAIN),
         (8, 0xFFFFFFFA, "TERMINATED", Confidence.LIKELY),
         (5, 0xFFFFFFFA, "TERMINATED", Confidence.LIKELY),
@@ -463,3 +463,41 @@ def test_a_program_of_32_bits_may_have_memory_above_3_gigabytes(tmp_path: Path) 
 def test_signals_that_are_no_faults(tmp_path: Path, signal: int, problem: str) -> None:
     found = analysis(tmp_path, "90", exception=signal, platform=LINUX)
     assert found.verdict.problem_class == problem
+
+
+@pytest.mark.parametrize(
+    ("exception", "parameters", "confidence"),
+    [
+        (AV, (0, 0), Confidence.POSSIBLE),
+        (0xC00000FD, (1, STACK), Confidence.LIKELY),
+        (0xC0000096, (), Confidence.LIKELY),
+    ],
+)
+def test_faults_that_the_instruction_cannot_make(
+    tmp_path: Path, exception: int, parameters: tuple[int, ...], confidence: Confidence
+) -> None:
+    """RaiseException takes every code; without symbols only the instruction there shows it."""
+    found = analysis(tmp_path, "90", exception=exception, parameters=parameters)
+    assert found.verdict.confidence is confidence
+
+
+@pytest.mark.parametrize("exception", [AV, 0xC00000FD, 0xC0000094, 0xC0000096, 0xC000001D])
+def test_faults_that_software_raised(tmp_path: Path, exception: int) -> None:
+    found = analysis(tmp_path, "90", exception=exception, parameters=(0, 0), flags=0x81)
+    assert found.verdict.problem_class == "APPLICATION_FAULT"
+    assert found.verdict.confidence is Confidence.LIKELY
+    assert "marked as raised by software" in said(found)
+
+
+def test_minus_one_is_no_null_pointer(tmp_path: Path) -> None:
+    all_ones = 0xFFFFFFFFFFFFFFFF
+    found = analysis(tmp_path, LOAD, parameters=(0, all_ones), rax=all_ones)
+    assert found.verdict.problem_class == "INVALID_POINTER_READ"
+    assert "the value -1" in said(found)
+
+
+def test_the_service_interrupt_of_debuggers_is_a_breakpoint(tmp_path: Path) -> None:
+    before: list[Step] = [("memory", (CODE - 0x10, bytes(13) + b"\xcd\x2d\x90"), {})]
+    found = analysis(tmp_path, "90", exception=0x80000003, build=before)
+    assert found.verdict.confidence is Confidence.LIKELY
+    assert "`int 2Dh` before" in said(found)

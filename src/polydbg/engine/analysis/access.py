@@ -70,6 +70,12 @@ def _null(scene: Scene, located: Located, address: int) -> Verdict | None:
     operand = located.operand
     size = scene.system.pointer_size
     wrapped = below_null(address, size)
+    if wrapped == 1 or (wrapped and operand and operand.base_value == (1 << 8 * size) - 1):
+        return Verdict(
+            f"INVALID_POINTER{_suffix(kind)}",
+            f"the value -1, an error or an invalid handle, was used as a pointer to {verb} memory",
+            Confidence.LIKELY,
+        )
     if not is_null(address) and wrapped is None:
         return _far_from_null(scene, located, address)
     if wrapped is not None:

@@ -35,6 +35,12 @@ _FAIL_FAST_WORDS = {
     35: "an exception came where none may come, in a heap",
     57: "a return address did not match the shadow stack",
 }
+_PRIVILEGED_NAMES = """
+    hlt cli sti in out ins insb insd outs outsb outsd lgdt lidt lldt ltr lmsw clts invd wbinvd
+    invlpg rdmsr wrmsr rdpmc swapgs sysret sysexit iretq xsetbv
+"""
+PRIVILEGED = frozenset(_PRIVILEGED_NAMES.split())
+"""Instructions of x86 and x64 that only the system may execute, by default."""
 _BREAKPOINTS = ("int", "int3", "int1", "brk", "bkpt", "udf", "hlt", "???")
 _ASSERTIONS = {
     1: ("INVALID_PARAMETER", "a function of the C library got an invalid argument"),
@@ -147,10 +153,12 @@ def _stack_overflow(case: Case) -> Verdict:
         doubtful |= case.recursion.frames < _MANY_FRAMES  # what is below may have used more
         confidence = Confidence.LIKELY if doubtful else Confidence.CERTAIN
         return recursion_verdict(case.recursion, confidence)
+    text = case.scene.instruction
+    is_access = not text or bool(case.scene.operands) or "[" in text
     return Verdict(
         "STACK_OVERFLOW",
         "the stack is used up",
-        Confidence.CERTAIN,
+        Confidence.CERTAIN if is_access else Confidence.LIKELY,
         ("the frames that were walked show no cycle: a large frame, or a very long one",),
     )
 
@@ -168,11 +176,13 @@ def _divide(case: Case) -> Verdict:
             (is_none if text else "the record does not say which; the code is not in the dump",),
         )
     if divisor is None:
+        is_x86 = case.scene.system.machine in ("amd64", "x86")  # ARM64 has a trap for it
+        is_other = bool(text) and is_x86 and text.split()[0] not in ("div", "idiv", "aam")
         return Verdict(
             "INTEGER_DIVIDE_BY_ZERO",
             "an integer was divided by zero, or the quotient does not fit",
-            Confidence.LIKELY,
-            (f"`{text}`",) if text else (),
+            Confidence.POSSIBLE if is_other else Confidence.LIKELY,
+            (f"`{text}`" + (" is no division" if is_other else ""),) if text else (),
         )
     name, value = divisor
     if value == 0:
@@ -244,10 +254,11 @@ def _illegal(case: Case) -> Verdict:
 def privileged(case: Case) -> Verdict:
     """Return the verdict on an instruction that programs may not execute."""
     text = case.scene.instruction
+    is_it = not text or text.split()[0] in PRIVILEGED
     return Verdict(
         "PRIVILEGED_INSTRUCTION",
         "an instruction was executed that only the system may execute",
-        Confidence.CERTAIN,
+        Confidence.CERTAIN if is_it else Confidence.LIKELY,
         (f"`{text}` at {case.where}",) if text else (),
     )
 
@@ -274,9 +285,11 @@ def _breakpoint(case: Case) -> Verdict:
     text = case.scene.instruction
     is_there = text.split()[0] in _BREAKPOINTS if text else True
     at = "at"
-    # Signals come behind the instruction.
-    if not is_there and case.scene.system.memory.read_some(case.scene.pc - 1, 1) == b"\xcc":
-        text, is_there, at = "int 3", True, "before"
+    if not is_there:  # signals and the debugger's services (int 2Dh) come behind the instruction
+        before = case.scene.system.memory.read_some(max(0, case.scene.pc - 3), 3)
+        found = "int 3" if before[-1:] == b"\xcc" else "int 2Dh" if b"\xcd\x2d" in before else ""
+        if found:
+            text, is_there, at = found, True, "before"
     evidence = f"`{text}` {at} {case.where}" if text else f"at {case.where}"
     if not is_there:
         return Verdict(

@@ -15,9 +15,17 @@ from polydbg.engine.analysis.access import judge_access
 from polydbg.engine.analysis.causes import Case, judge_event, recursion_verdict
 from polydbg.engine.analysis.fault import fault_of
 from polydbg.engine.analysis.location import Located, Scene, locate_access
-from polydbg.engine.analysis.model import Confidence, Fault, FaultKind, Recursion, Verdict
+from polydbg.engine.analysis.model import (
+    AccessKind,
+    Confidence,
+    Fault,
+    FaultKind,
+    Recursion,
+    Verdict,
+)
 from polydbg.engine.analysis.operands import operand_accesses
 from polydbg.engine.analysis.pointers import is_null
+from polydbg.engine.analysis.raised import judge_raised
 from polydbg.engine.analysis.refused import judge_refused
 from polydbg.engine.code import decoder_at
 from polydbg.engine.session import System
@@ -113,6 +121,9 @@ def _called_from(
 def judge(case: Case) -> tuple[Fault, Verdict]:
     """Return the fault, completed by what the operands tell, and the verdict."""
     fault = case.fault
+    raised = judge_raised(case)
+    if raised is not None:
+        return fault, raised
     if fault.kind not in _ACCESSES or fault.access is None:
         return fault, judge_event(case)
     refused = judge_refused(case)
@@ -124,7 +135,7 @@ def judge(case: Case) -> tuple[Fault, Verdict]:
         found = recursion_verdict(case.recursion, Confidence.LIKELY)
         evidence = (*found.evidence, *verdict.evidence)
         verdict = msgspec.structs.replace(found, evidence=evidence)
-    verdict = _unless_sent(case, located, verdict)
+    verdict = _unless_sent(case, located, _unless_no_access(case, located, verdict))
     return msgspec.structs.replace(fault, access=located.access), _with_detail(fault, verdict)
 
 
@@ -145,6 +156,17 @@ def _of_bus(case: Case, located: Located) -> Verdict | None:
     if fault.kind is FaultKind.IN_PAGE:
         return Verdict(_IN_PAGE, _NO_PAGE, Confidence.LIKELY, located.notes)
     return None
+
+
+def _unless_no_access(case: Case, located: Located, verdict: Verdict) -> Verdict:
+    """Lower a verdict on an access that the instruction there does not make."""
+    text, is_execute = case.scene.instruction, located.access.kind is AccessKind.EXECUTE
+    is_x86 = case.scene.system.machine in ("amd64", "x86")  # ARM lists registers without brackets
+    if not text or case.scene.operands or "[" in text or is_execute or not is_x86:
+        return verdict
+    words = f"`{text}` accesses no memory: the record or the registers are of something else"
+    evidence = (*verdict.evidence, words)
+    return msgspec.structs.replace(verdict, confidence=Confidence.POSSIBLE, evidence=evidence)
 
 
 def _unless_sent(case: Case, located: Located, verdict: Verdict) -> Verdict:

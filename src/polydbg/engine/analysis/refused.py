@@ -8,21 +8,16 @@ reports an access at -1, Linux SIGSEGV with SI_KERNEL, for all of them.
 from __future__ import annotations
 
 from polydbg.arch.disassembly_operands import register_value
-from polydbg.engine.analysis.causes import Case, privileged
+from polydbg.engine.analysis.causes import PRIVILEGED, Case, privileged
 from polydbg.engine.analysis.location import is_no_code
 from polydbg.engine.analysis.model import AccessKind, Confidence, Verdict
 from polydbg.engine.analysis.operands import OperandAccess
 from polydbg.engine.analysis.pointers import fill_pattern, is_canonical, is_null, text_in
 
-_PRIVILEGED_NAMES = """
-    hlt cli sti in out ins outs lgdt lidt lldt ltr lmsw clts invd wbinvd invlpg rdmsr wrmsr rdpmc
-    swapgs sysret sysexit iretq xsetbv
-"""
 _ALIGNED_NAMES = """
     movaps movapd movdqa movntps movntpd movntdq movntdqa vmovaps vmovapd vmovdqa vmovdqa32
     vmovdqa64 vmovntps vmovntpd vmovntdq vmovntdqa
 """
-_PRIVILEGED = frozenset(_PRIVILEGED_NAMES.split())
 _ALIGNED = frozenset(_ALIGNED_NAMES.split())
 _UNALIGNED = frozenset(
     ("movups", "movupd", "movdqu", "lddqu", "pcmpestri", "pcmpestrm", "pcmpistri", "pcmpistrm")
@@ -39,7 +34,7 @@ def judge_refused(case: Case) -> Verdict | None:
     if access.kind is AccessKind.EXECUTE or is_no_code(case.scene):
         return None
     name = case.instruction.mnemonic.split()[-1] if case.instruction else ""
-    if name in _PRIVILEGED:
+    if name in PRIVILEGED:
         return privileged(case)
     if name == "int":
         return Verdict(
