@@ -357,3 +357,17 @@ def test_ids_of_first_modules(data_dir: Path, dump: str, key: str | None) -> Non
     found = target.modules()[0].debug_id
     assert (found.key if found is not None else None) == key
     target.close()
+
+
+def test_text_packed_under_the_name_of_a_pdb(data_dir: Path, tmp_path: Path) -> None:
+    """Symbolicator's tests have a store with Breakpad's text as ``crash.pd_``."""
+    session = Session()
+    store = data_dir / "symbols/symstore-layout"
+    session.settings.symbol_path = SymbolPath.parse(f"srv*{tmp_path}*{store}")
+    system = session.open_dump(str(data_dir / "minidump/symbolicator/windows.dmp"))
+    module = system.modules.named("crash")
+    assert module is not None
+    source = system.modules.symbols(module)
+    assert source is not None
+    assert source.status == "private breakpad symbols"
+    session.close()

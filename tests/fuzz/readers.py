@@ -289,7 +289,7 @@ def read_pdb(data: bytes) -> None:
         lambda: list(source.symbols_matching("*a*", cancel)),
         lambda: list(source.inlined_matching("*a*", cancel)),
         lambda: source.symbol_named("main"),
-        lambda: source.rvas_of_line("orders.c", 20),
+        lambda: source.rvas_of_line("orders.c", 20, CancelToken()),
     )
 
 

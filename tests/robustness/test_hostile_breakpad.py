@@ -60,7 +60,7 @@ def _ask(source: BreakpadSource, dice: random.Random) -> None:
     source.warnings()
     list(source.symbols_matching("*a*", CancelToken()))
     source.symbol_named("main")
-    source.rvas_of_line("linux_inline.cpp", 30)
+    source.rvas_of_line("linux_inline.cpp", 30, CancelToken())
 
 
 @pytest.mark.parametrize("seed", SEEDS)

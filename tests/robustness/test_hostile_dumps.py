@@ -228,3 +228,10 @@ def test_peak_of_memory(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.dmp"
         path.write_bytes(builder.build())
         assert peak(path) < (100 << 20) + 3 * path.stat().st_size, name
+
+
+def test_a_directory_of_60000_streams_is_listed_in_linear_time(tmp_path: Path) -> None:
+    builder = MinidumpBuilder().system().thread(1, amd64_context())
+    for index in range(60_000):  # the last of them of a type that is described
+        builder.stream(0x5000 + index % 7 if index < 30_000 else 3, u32(0))
+    assert survive(written(tmp_path, builder.build()), ".dumpdebug; .dumpchk") == ""

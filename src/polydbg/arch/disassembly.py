@@ -24,8 +24,6 @@ from polydbg.arch.capstone_library import (
     MODE_THUMB,
     CapstoneLibrary,
 )
-from polydbg.arch.disassembly_arm import ArmText, flow_of
-from polydbg.arch.disassembly_arm64 import Arm64Text
 from polydbg.arch.disassembly_operands import (
     MemoryOperand,
     append_suffix,
@@ -168,8 +166,14 @@ _ARM64_CALLS = _words("blr blraa blrab blraaz blrabz")
 
 def _text_of(arch: str) -> _Text:
     if arch == "arm64":
+        from polydbg.arch.disassembly_arm64 import Arm64Text
+
         return Arm64Text()
-    return ArmText() if arch in ("arm", "thumb") else X86Text(32 if arch == "x86" else 64)
+    if arch in ("arm", "thumb"):
+        from polydbg.arch.disassembly_arm import ArmText
+
+        return ArmText()
+    return X86Text(32 if arch == "x86" else 64)
 
 
 class Disassembler:
@@ -290,6 +294,8 @@ class Disassembler:
             if self.arch == "arm64":
                 return self._flow_arm64(name, operands)
             if self.arch in ("arm", "thumb"):
+                from polydbg.arch.disassembly_arm import flow_of
+
                 kind, target = flow_of(name, operands)
                 return Flow(FlowKind(kind), self._number(target))
             return self._flow_x86(name, operands)

@@ -23,7 +23,7 @@ Reader = Callable[[int, int], bytes | None]
 _POINTER = re.compile(r"(?:\b([a-z]+) ptr )?(?:[^,\[\]]*?)\[")
 _MEMORY = re.compile(r"(?:\b([c-gs]s):)?\[([^\]]*)\]")
 _TERM = re.compile(r"([+-]?)\s*(\w+(?:\*\d)?)")
-_SIZES = {
+POINTER_SIZES = {
     "byte": 1,
     "word": 2,
     "dword": 4,
@@ -36,6 +36,7 @@ _SIZES = {
     "ymmword": 32,
     "zmmword": 64,
 }
+"""Bytes of memory operands by the word before ``ptr``."""
 _STACK_BASES = frozenset({"rsp", "rbp", "esp", "ebp", "sp", "bp"})
 _NO_ACCESS = frozenset({"lea", "nop"})
 _STRING_NAMES = frozenset({"movs", "cmps", "stos", "lods", "scas", "ins", "outs"})
@@ -82,7 +83,7 @@ def memory_operands(
     found: list[MemoryOperand] = []
     is_target = words[-1] in ("call", "jmp")
     # The sizes are taken from our text, which corrects some of the decoder's.
-    sizes = [_SIZES.get(name, 0) for name in _POINTER.findall(instruction.operands)]
+    sizes = [POINTER_SIZES.get(name, 0) for name in _POINTER.findall(instruction.operands)]
     for match, size in zip(_MEMORY.finditer(decoded[3]), sizes, strict=False):
         item = _operand(disassembler, instruction, match, registers) if size else None
         if item is not None:

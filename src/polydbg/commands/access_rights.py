@@ -38,8 +38,8 @@ _SPECIFIC = {
 }
 
 
-def access_words(type_name: str, mask: int) -> tuple[str, str]:
-    """Return the standard and the specific rights of *mask*, each joined by commas or ``None``.
+def access_names(type_name: str, mask: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the standard and of the specific rights of *mask*.
 
     Bits without a name in the type stand as one hex number at the end.
     """
@@ -49,4 +49,4 @@ def access_words(type_name: str, mask: int) -> tuple[str, str]:
     rest = mask & ~_STANDARD_MASK & 0xFFFF & ~((1 << len(names)) - 1)
     if rest:
         specific.append(f"{rest:#x}")
-    return ",".join(standard) or "None", ",".join(specific) or "None"
+    return tuple(standard), tuple(specific)

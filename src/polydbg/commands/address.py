@@ -25,7 +25,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem
 from polydbg.commands.registry import command
-from polydbg.engine.address_map import AddressMap, Region
+from polydbg.engine.address_map import MEM_MAPPED, AddressMap, Region
 from polydbg.engine.address_usage import Usage
 from polydbg.engine.session import System
 from polydbg.memory.ranges import MappedMemory
@@ -48,6 +48,7 @@ _PARTIAL = (
     " of the memory in the dump, modules, stacks and thread blocks; what it lacks is not known"
 )
 _CHUNK = 1 << 17
+_POLL_EVERY = 0x1000
 
 
 class AddressRow(ShownItem, frozen=True):
@@ -155,7 +156,7 @@ def address_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if not found.is_whole:
         yield Notice(identifier="address.partial-map", value=_PARTIAL)
     if options.summary:
-        yield from summary_items(ctx.system, found)
+        yield from summary_items(ctx, found)
         return
     kept = (r for r in found.regions if options.filter is None or options.filter.holds(r))
     if options.command:
@@ -188,7 +189,7 @@ def _options(ctx: CommandContext, cursor: Cursor) -> _Options:
             options.command = found.group(1).replace('\\"', '"')
         elif found := cursor.match(r"-c:([^;]+)"):
             options.command = found.group(1).strip()
-        elif cursor.peek() == "-" and cursor.match(r"-[A-Za-z?]"):
+        elif cursor.match(r"-[A-Za-z?]"):
             raise cursor.error("Invalid option", hint="!address takes -summary, -f:, -o: and -c:")
         else:
             options.address = ctx.expression(cursor)
@@ -212,7 +213,7 @@ def _add_filter(into: _Filter, word: str, cursor: Cursor) -> None:
     elif lower in _NAMED_FILTERS:
         into.names.append(_NAMED_FILTERS[lower])
     elif lower == "filemap":
-        into.types.append(0x40000)
+        into.types.append(MEM_MAPPED)
     else:
         raise cursor.error(
             f"Invalid filter {sanitise_line(word)}", hint=".help !address lists the filters"
@@ -371,7 +372,9 @@ def _content(ctx: CommandContext, region: Region, address: int) -> tuple[str, in
     memory = ctx.system.target.memory
     if isinstance(memory, MappedMemory):
         at = address
-        for item in memory.ranges(address):
+        for count, item in enumerate(memory.ranges(address)):
+            if count % _POLL_EVERY == 0:
+                ctx.cancel.check()
             if item.start > at:
                 break
             at = min(item.end, region.end)

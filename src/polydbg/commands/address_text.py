@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from polydbg.base.text import sanitise_line
 from polydbg.commands.memory_text import ascii_text
-from polydbg.engine.address_map import MEM_COMMIT, Region
+from polydbg.engine.address_map import (
+    MEM_COMMIT,
+    MEM_FREE,
+    MEM_IMAGE,
+    MEM_MAPPED,
+    MEM_PRIVATE,
+    MEM_RESERVE,
+    Region,
+)
 from polydbg.engine.address_usage import Usage
 from polydbg.engine.session import System
 
 ABSENT = "<info not present at the target>"
 
-STATES = {0x1000: "MEM_COMMIT", 0x2000: "MEM_RESERVE", 0x10000: "MEM_FREE"}
-TYPES = {0x20000: "MEM_PRIVATE", 0x40000: "MEM_MAPPED", 0x1000000: "MEM_IMAGE"}
+STATES = {MEM_COMMIT: "MEM_COMMIT", MEM_RESERVE: "MEM_RESERVE", MEM_FREE: "MEM_FREE"}
+TYPES = {MEM_PRIVATE: "MEM_PRIVATE", MEM_MAPPED: "MEM_MAPPED", MEM_IMAGE: "MEM_IMAGE"}
 PROTECTIONS = {
     0x1: "PAGE_NOACCESS",
     0x2: "PAGE_READONLY",

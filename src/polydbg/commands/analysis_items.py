@@ -31,19 +31,23 @@ class AnalysisFrame(Item, frozen=True):
 
 
 class AnalysisWait(Item, frozen=True):
-    """What a thread does: *waits_for* is ``""`` where it runs; *where* is the innermost place in
-    the program's own code."""
+    """What a thread does: *waits_for* is ``""`` where it runs, or where nothing tells (then
+    *is_known* is false); *where* is the innermost place in the program's own code."""
 
     thread: int
     id: Hex
     name: str
     waits_for: str
+    is_known: bool
     where: str
 
     def text(self) -> str:
         name = f' "{self.name}"' if self.name else ""
-        state = f"waits for {self.waits_for}" if self.waits_for else "runs"
-        return f"    thread {self.thread}{name} {state}{f' in {self.where}' if self.where else ''}"
+        place = f" in {self.where}" if self.where else ""
+        state = "runs" if self.is_known else "runs or waits, which is not known,"
+        if self.waits_for:
+            state = f"waits for {self.waits_for}"
+        return f"    thread {self.thread}{name} {state}{place}".rstrip(",")
 
 
 class AnalysisItem(ShownItem, frozen=True):
@@ -114,6 +118,7 @@ def waiting_threads(analysis: Analysis) -> tuple[AnalysisWait, ...]:
             id=wait.thread.id,
             name=sanitise_line(wait.thread.name or ""),
             waits_for=wait.waits_for,
+            is_known=wait.is_known,
             where=wait.where,
         )
         for wait in analysis.waits

@@ -153,7 +153,8 @@ def tail_sections(ctx: CommandContext, analysis: Analysis) -> list[str]:
     lines += _section("FAILURE_BUCKET_ID", analysis.bucket)
     lines += _section("BUCKET_RULE", analysis.bucket_rule)
     info = ctx.system.target.system()
-    lines += _section("OS_VERSION", f"{info.major}.{info.minor}.{info.build}")
+    if info.major or info.minor or info.build:  # Breakpad leaves them out on Linux
+        lines += _section("OS_VERSION", f"{info.major}.{info.minor}.{info.build}")
     if info.build_string:
         lines += _section("BUILDLAB_STR", sanitise_line(info.build_string))
     lines += _section("OSPLATFORM_TYPE", {"amd64": "x64"}.get(info.arch, info.arch))

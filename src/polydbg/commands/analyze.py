@@ -16,9 +16,10 @@ from polydbg.commands.analysis_sections import (
 )
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Item, ShownItem
+from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.registry import command
 from polydbg.engine.analysis.model import Analysis
+from polydbg.symbols.store.hostpath import base_name
 
 _STARS = "*" * 79
 _SHORT_STACK = 8
@@ -28,7 +29,7 @@ _SHORT_WAITS = 10
 class CodeMeaning(ShownItem, frozen=True):
     """What an exception code stands for (``!analyze -show``)."""
 
-    code: int
+    code: Hex
     name: str
     meaning: str
 
@@ -40,7 +41,8 @@ def _box(title: str) -> list[str]:
 
 @command(
     "!analyze",
-    summary="Say what happened: a verdict with its evidence, the fault, its stack, a bucket.",
+    summary="Say what happened: a verdict with its evidence, the stack, a bucket. -v shows all "
+    "sections, -hang what threads wait for, -show what a code means; -f changes nothing.",
     syntax="!analyze [-v] [-f] [-hang] | !analyze -show code",
     example="!analyze -v    everything that is known about the crash",
     family="analysis",
@@ -66,7 +68,7 @@ def analyze_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     from polydbg.engine.analysis.analyze import analyze
 
     with ctx.system.machine_of_event():
-        analysis = analyze(ctx.session, ctx.system, ctx.cancel, hang=hang)
+        analysis = analyze(ctx.session, ctx.system, ctx.cancel, ctx.progress, hang=hang)
         lines = _box("Hang Analysis" if analysis.is_hang else "Exception Analysis")
         lines += _verdict_lines(analysis)
         if verbose:
@@ -119,7 +121,8 @@ def _brief_lines(ctx: CommandContext, analysis: Analysis) -> list[str]:
     if analysis.waits:
         lines += [*wait_lines(ctx, analysis, _SHORT_WAITS), ""]
     for row in analysis.frames[:_SHORT_STACK]:
-        source = f" [{row.file} @ {row.line}]" if row.file else ""
+        # A row shall fit an 80 column terminal; the whole path is in -v, k and JSON.
+        source = f" [{base_name(row.file)} @ {row.line}]" if row.file else ""
         guess = " (guess)" if row.trust.is_guess else ""
         at = "(Inline)" if row.is_inline else address_text(row.frame.pc, size)
         lines.append(

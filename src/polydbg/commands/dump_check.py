@@ -18,6 +18,7 @@ from polydbg.engine import windows_process
 from polydbg.engine.session import System
 from polydbg.formats.minidump.streams import Minidump
 from polydbg.memory.ranges import MappedMemory
+from polydbg.targets.dump_file import shown_path
 from polydbg.targets.minidump import MinidumpTarget
 
 _NO_DAMAGE = frozenset({"dump.unknown-stream"})
@@ -117,7 +118,7 @@ def dump_check(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 def _check(ctx: CommandContext, system: System) -> Generator[Item, None, int]:
     """Yield what is in the current system's file; return how many parts of it are damaged."""
     target = system.target
-    yield Text(value=f"Loading Dump File [{sanitise_line(target.path)}]")
+    yield Text(value=f"Loading Dump File [{_path(system)}]")
     yield Text(value=target.kind_line)
     if isinstance(target, MinidumpTarget):
         yield from describe(target.dump)
@@ -132,6 +133,10 @@ def _check(ctx: CommandContext, system: System) -> Generator[Item, None, int]:
         yield found
     yield Text(value="\nFinished dump check")
     return damage
+
+
+def _path(system: System) -> str:
+    return sanitise_line(shown_path(system.target.path, system.target.member))
 
 
 def _process_block(ctx: CommandContext, system: System) -> Iterator[Item]:
@@ -161,7 +166,7 @@ def _summary(ctx: CommandContext, system: System) -> DumpSummary:
         f" {unloaded} unloaded modules, {size:#x} bytes of memory in {count} ranges"
     )
     return DumpSummary(
-        path=sanitise_line(target.path),
+        path=_path(system),
         kind=target.kind_line,
         process_id=process_id(system),
         threads=threads,

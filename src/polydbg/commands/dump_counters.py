@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from polydbg.formats.minidump.system import ProcessVmCounters, SystemMemoryInfo
+from polydbg.formats.minidump.system import VM_COUNTERS, ProcessVmCounters, SystemMemoryInfo
 
 _HEX = frozenset(
     {
@@ -20,28 +20,7 @@ _HEX = frozenset(
         "maximum_working_set",
     }
 )
-_PROCESS = (
-    "peak_working_set_size",
-    "working_set_size",
-    "quota_peak_paged_pool_usage",
-    "quota_paged_pool_usage",
-    "quota_peak_non_paged_pool_usage",
-    "quota_non_paged_pool_usage",
-    "pagefile_usage",
-    "peak_pagefile_usage",
-    "peak_virtual_size",
-    "virtual_size",
-    "private_usage",
-    "private_working_set_size",
-    "shared_commit_usage",
-)
-_JOB = (
-    "job_shared_commit_usage",
-    "job_private_commit_usage",
-    "job_peak_private_commit_usage",
-    "job_private_commit_limit",
-    "job_total_commit_limit",
-)
+_PROCESS, _JOB = VM_COUNTERS[:13], VM_COUNTERS[13:]
 
 
 def counter_lines(found: SystemMemoryInfo) -> Iterator[str]:

@@ -15,7 +15,7 @@ from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.target_info import PRODUCTS, SUITES
 from polydbg.formats.minidump.header import STREAM_NAMES, TYPE_FLAGS, DirectoryEntry
 from polydbg.formats.minidump.lists import Stream, counted, extended
-from polydbg.formats.minidump.process import MAX_MODULES, MAX_THREADS
+from polydbg.formats.minidump.process import MAX_MODULES, MAX_THREADS, Module, UnloadedModule
 from polydbg.formats.minidump.streams import Minidump
 
 _PROCESSORS = {0: "INTEL", 1: "MIPS", 2: "ALPHA", 3: "PPC", 5: "ARM", 6: "IA64"} | {
@@ -54,7 +54,7 @@ class DumpStream(ShownItem, frozen=True):
     rva: Hex
     present: Hex
     item_count: int | None
-    facts: dict[str, int]
+    facts: dict[str, Hex]
 
 
 class DumpThread(ShownItem, frozen=True):
@@ -104,8 +104,10 @@ class DumpText(ShownItem, frozen=True):
 def describe(dump: Minidump) -> Iterator[Item]:
     """Yield the header and every stream of the directory with its items."""
     yield _header(dump)
+    seen: set[int] = set()
     for entry in dump.directory:
-        yield from _Description(dump, entry).items()
+        yield from _Description(dump, entry, is_first=entry.stream_type not in seen).items()
+        seen.add(entry.stream_type)
 
 
 def _header(dump: Minidump) -> DumpHeader:
@@ -138,8 +140,9 @@ def _header(dump: Minidump) -> DumpHeader:
 class _Description:
     """One stream's items. Only the first stream of a type is read, as by the engine."""
 
-    def __init__(self, dump: Minidump, entry: DirectoryEntry) -> None:
+    def __init__(self, dump: Minidump, entry: DirectoryEntry, *, is_first: bool) -> None:
         self.dump = dump
+        self.is_first = is_first
         self.entry = entry
         self.index = entry.index
         self.located = dump.locate(entry) if entry.size else None
@@ -169,17 +172,13 @@ class _Description:
             24: self._thread_names,
         }
         describe = describers.get(kind)
-        if describe is None or self.located is None or not self._is_first():
+        if describe is None or self.located is None or not self.is_first:
             yield self._stream()
             if kind not in STREAM_NAMES and kind < 0x10000:
                 text = f"Dir entry {self.index}, ??? stream has unknown stream type {kind}"
                 yield self._line(text)
             return
         yield from describe(self.located)
-
-    def _is_first(self) -> bool:
-        kind = self.entry.stream_type
-        return next(e for e in self.dump.directory if e.stream_type == kind) is self.entry
 
     def _stream(
         self, *lines: str, count: int | None = None, facts: dict[str, int] | None = None
@@ -241,17 +240,8 @@ class _Description:
         yield self._stream(f"  {len(modules)} modules", count=len(modules))
         entries = counted(self.dump.view, stream, _MODULE_SIZE, MAX_MODULES)
         for at, module in zip(entries.offsets(), modules):
-            path, end = sanitise_line(module.name), module.base + module.size
             reserved = self.dump.view.u32(at + _RESERVED)
-            where = f"{self._address(module.base)} - {self._address(end)}"
-            yield DumpModule(
-                stream=self.index,
-                rva=at,
-                base=module.base,
-                end=end,
-                path=path,
-                shown=f"  RVA {at:08X}, {where}: '{path}', {reserved:x}",
-            )
+            yield self._module(at, module, f", {reserved:x}")
 
     def _unloaded(self, stream: Stream) -> Iterator[Item]:
         modules = self.dump.unloaded_modules
@@ -260,16 +250,19 @@ class _Description:
             self.dump.view, stream, least_entry=0x18, wide_count=False, limit=MAX_MODULES
         )
         for at, module in zip(entries.offsets(), modules):
-            path, end = sanitise_line(module.name), module.base + module.size
-            where = f"{self._address(module.base)} - {self._address(end)}"
-            yield DumpModule(
-                stream=self.index,
-                rva=at,
-                base=module.base,
-                end=end,
-                path=path,
-                shown=f"  RVA {at:08X}, {where}: '{path}'",
-            )
+            yield self._module(at, module, "")
+
+    def _module(self, at: int, module: Module | UnloadedModule, tail: str) -> DumpModule:
+        path, end = sanitise_line(module.name), module.base + module.size
+        where = f"{self._address(module.base)} - {self._address(end)}"
+        return DumpModule(
+            stream=self.index,
+            rva=at,
+            base=module.base,
+            end=end,
+            path=path,
+            shown=f"  RVA {at:08X}, {where}: '{path}'{tail}",
+        )
 
     def _memory(self, stream: Stream) -> Iterator[Item]:
         ranges = self.dump.memory_list

@@ -86,9 +86,7 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
     notes = _notes(system)
     shown = [*(f"Note: {note}" for note in notes), *(f"Missing: {each}" for each in missing)]
     lines += shown[: max(0, 11 - len(lines))]
-    lines.append(
-        "Next: !analyze -v for all evidence, .ecxr; k for the crash stack, .help for commands"
-    )
+    lines.append("Next: !analyze -v (all evidence), .ecxr; k (crash stack), .help (commands)")
     return FirstScreen(
         path=target.path,
         member=target.member,
@@ -144,8 +142,8 @@ def _missing(system: System, pc: int | None) -> list[str]:
 def _symbols_missing(module: Module) -> str:
     trail: Trail | None = module.symbol_trail
     advice = trail.advice() if trail else []
-    step = advice[0] if advice else f"!sym why {module.name} says where was looked"
-    return f"symbols of {module.name}; {step}"
+    step = advice[0] if advice else f"!sym why {module.name} says where was looked."
+    return f"symbols of {module.name}. {step}"
 
 
 @command(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from polydbg.base.errors import CommandError
 from polydbg.base.text import sanitise_line
-from polydbg.commands.access_rights import access_words
+from polydbg.commands.access_rights import access_names
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Hex, Item, ShownItem, Text
@@ -36,7 +36,8 @@ class HandleRow(ShownItem, frozen=True):
     name: str
     attributes: Hex
     granted_access: Hex
-    access: str
+    standard_access: tuple[str, ...]
+    specific_access: tuple[str, ...]
     handle_count: int
     pointer_count: int
     information: dict[str, int]
@@ -113,7 +114,7 @@ def type_name(info: HandleInfo) -> str:
 
 def _row(system: System, info: HandleInfo, flags: int) -> HandleRow:
     kind, name = sanitise_line(type_name(info)), sanitise_line(info.object_name)
-    access = access_words(kind, info.granted_access)
+    standard, specific = access_names(kind, info.granted_access)
     lines = [f"Handle {info.handle:0{2 * system.pointer_size}x}"]
     if flags & _TYPE:
         lines.append(f"  Type         \t{kind}")
@@ -121,7 +122,7 @@ def _row(system: System, info: HandleInfo, flags: int) -> HandleRow:
         lines += [
             f"  Attributes   \t{f'{info.attributes:#x}' if info.attributes else '0'}",
             f"  GrantedAccess\t{info.granted_access:#x}:",
-            *(f"         {line}" for line in access),
+            *(f"         {','.join(names) or 'None'}" for names in (standard, specific)),
             f"  HandleCount  \t{info.handle_count}",
             f"  PointerCount \t{info.pointer_count}",
         ]
@@ -140,7 +141,8 @@ def _row(system: System, info: HandleInfo, flags: int) -> HandleRow:
         name=name,
         attributes=info.attributes,
         granted_access=info.granted_access,
-        access=";".join(access),
+        standard_access=standard,
+        specific_access=specific,
         handle_count=info.handle_count,
         pointer_count=info.pointer_count,
         information=dict(info.information),

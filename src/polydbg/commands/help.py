@@ -75,7 +75,7 @@ def _absent_names() -> Iterator[Item]:
     entries = [entry for entry in REGISTRY.commands() if entry.family == ABSENT_FAMILY]
     names = [name for entry in entries for name in (entry.name, *entry.aliases)]
     if names:
-        yield Text(value=textwrap.fill(f"  {' '.join(names)}", 100, subsequent_indent="  "))
+        yield Text(value=textwrap.fill(f"  {' '.join(names)}", 79, subsequent_indent="  "))
 
 
 def _item(entry: Command, *, detailed: bool) -> CommandHelp:

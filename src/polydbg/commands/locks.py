@@ -245,6 +245,7 @@ def critical_sections(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise CommandError(
             "trees of critical sections are Application Verifier's; they are not read",
             identifier="target.unsupported",
+            hint="!cs without -t lists those that are found",
         )
     sections, report = _asked(ctx, cursor, letters)
     if not sections:
@@ -272,7 +273,11 @@ def _asked(
         debug = DebugFields(system.memory, start, system.pointer_size)
         section = debug.section
         if section is None:
-            raise CommandError(f"no debug information is readable at {start:#x}")
+            raise CommandError(
+                f"no debug information is readable at {start:#x}",
+                identifier="memory.absent",
+                hint="!cs shows the DebugInfo of each section",
+            )
         return [critical_section(system, section)], None
     if cursor.at_end:
         return [_readable(system, start)], None
@@ -288,6 +293,7 @@ def _readable(system: System, address: int) -> CriticalSection:
         raise CommandError(
             f"the critical section at {plain_hex(address, system.pointer_size)} is not in the dump",
             identifier="memory.absent",
+            hint="!cs without an address lists those that are found",
         )
     return section
 

@@ -77,7 +77,11 @@ def loader_entries(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if not count:
         raise CommandError(NO_LOADER_LIST, identifier="process.no-loader-list")
     if holding is not None:
-        raise CommandError(f"no module of the loader's list holds {holding:#x}")
+        raise CommandError(
+            f"no module of the loader's list holds {holding:#x}",
+            identifier="module.unknown",
+            hint=f"!address {holding:#x} says what lies there",
+        )
 
 
 def _options(ctx: CommandContext, cursor: Cursor) -> tuple[str, int | None]:
@@ -181,6 +185,8 @@ def _environment(system: System) -> tuple[tuple[str, ...], bool]:
     environment = parameters.environment if parameters else None
     if environment is None:
         raise CommandError(
-            "the process's environment is not in the dump", identifier="process.no-environment"
+            "the process's environment is not in the dump",
+            identifier="process.no-environment",
+            hint="dumps with full memory hold it; !peb shows what is there of the process block",
         )
     return environment.variables, environment.is_complete

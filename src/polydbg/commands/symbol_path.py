@@ -363,9 +363,9 @@ def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     image = system.modules.image(module)
     if module.symbol_trail is not None:
         yield symbol_search(module, module.symbol_trail)
-    if module.image_trail is not None:
-        is_x64 = system.machine == "amd64" and module.info.is_pe
-        lacks_unwind_data = image is None and is_x64
+    # Images of other formats are not read: a file would not help.
+    if module.image_trail is not None and module.info.is_pe:
+        lacks_unwind_data = image is None and system.machine == "amd64"
         yield image_search(module, module.image_trail, lacks_unwind_data=lacks_unwind_data)
 
 

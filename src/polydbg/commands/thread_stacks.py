@@ -11,7 +11,7 @@ from polydbg.base.text import address_text
 from polydbg.base.wildcards import compile_wildcard, is_wildcard
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Item, Notice, ShownItem, Text
+from polydbg.commands.output import Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stack import Layout, stack_rows
 from polydbg.commands.threads import thread_row
@@ -32,12 +32,33 @@ class StackSummary(ShownItem, frozen=True):
     duplicates: tuple[int, ...]
 
 
+class StackMatchRow(Item, frozen=True):
+    """A frame of such a stack; *matches* says whether it holds what was sought."""
+
+    number: int
+    child_sp: Hex
+    return_address: Hex
+    name: str
+    matches: bool
+    is_guess: bool
+    pointer_size: int
+
+    def text(self) -> str:
+        addresses = " ".join(
+            address_text(value, self.pointer_size) for value in (self.child_sp, self.return_address)
+        )
+        guess = " (guess)" if self.is_guess else ""
+        mark = "*" if self.matches else " "
+        return f"        {mark} {self.number:02d} {addresses} {self.name}{guess}"
+
+
 class StackMatches(ShownItem, frozen=True):
-    """A thread whose stack holds what was sought; *frames* are the numbers of those rows."""
+    """A thread whose stack holds what was sought; *frames* are the numbers of those frames, *rows*
+    the frames that were asked for."""
 
     thread: int
     frames: tuple[int, ...]
-    rows: tuple[str, ...]
+    rows: tuple[StackMatchRow, ...]
 
 
 @command(
@@ -164,19 +185,25 @@ def _matches(
     thread: ThreadInfo, rows: list[StackFrame], matching: list[StackFrame], level: int, size: int
 ) -> StackMatches:
     numbers = {row.number for row in matching}
-    shown_rows = []
-    for row in rows if level == 2 else matching if level else []:
-        mark = "*" if row.number in numbers else " "
-        addresses = f"{address_text(row.frame.sp, size)} "
-        addresses += address_text(row.frame.return_address or 0, size)
-        guess = " (guess)" if row.trust.is_guess else ""
-        shown_rows.append(f"        {mark} {row.number:02d} {addresses} {row.place.text}{guess}")
-    lines = [f"Thread {thread.ordinal:03d}, {len(matching)} frame(s) match", *shown_rows]
+    asked = tuple(
+        StackMatchRow(
+            number=row.number,
+            child_sp=row.frame.sp,
+            return_address=row.frame.return_address or 0,
+            name=row.place.text,
+            matches=row.number in numbers,
+            is_guess=row.trust.is_guess,
+            pointer_size=size,
+        )
+        for row in (rows if level == 2 else matching if level else [])
+    )
+    lines = [f"Thread {thread.ordinal:03d}, {len(matching)} frame(s) match"]
+    lines += [row.text() for row in asked]
     if level:
         lines.append("")
     return StackMatches(
         thread=thread.ordinal,
         frames=tuple(sorted(numbers)),
-        rows=tuple(row.strip() for row in shown_rows),
+        rows=asked,
         shown="\n".join(lines),
     )

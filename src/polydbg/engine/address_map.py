@@ -9,11 +9,12 @@ free. Numbers are those of ``VirtualQuery`` (MEM_*, PAGE_* of winnt.h); ``None``
 from __future__ import annotations
 
 import heapq
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -43,6 +44,8 @@ _EXECUTABLE = 0x10 | 0x20 | 0x40 | 0x80
 _SECTION_EXECUTE = 0x20000000
 _SECTION_READ = 0x40000000
 _SECTION_WRITE = 0x80000000
+
+T = TypeVar("T")
 
 _POLL_EVERY = 0x1000
 _USER_LIMIT = 1 << 47
@@ -115,8 +118,20 @@ class AddressMap:
         self.modules = list(system.modules.modules)  # those that the regions name
         self._listed = system.target.regions()
         self.usage = AddressUsage(system, poll)
-        self.regions: list[Region] = list(self._build(poll))
-        self._starts = [region.base for region in self.regions]
+        # Dumps hold up to millions of pieces of memory: regions of those are made when asked for.
+        self._stored_starts, self._stored_sizes = array("Q"), array("Q")
+        self._kept = list(_polled(self._whole() if self._listed else self._used(), poll))
+        self._starts = [region.base for region in self._kept]
+        for start, end in () if self._listed else _polled(self._dumped(), poll):
+            self._stored_starts.append(start)
+            self._stored_sizes.append(end - start)
+
+    @property
+    def regions(self) -> Iterator[Region]:
+        """Yield the regions, ascending: of a partial map what is known to be used, and the further
+        memory in the dump."""
+        stored = map(_stored, self._stored_starts, self._stored_sizes)
+        return heapq.merge(self._kept, stored, key=attrgetter("base"))
 
     @property
     def is_whole(self) -> bool:
@@ -126,14 +141,20 @@ class AddressMap:
     def at(self, address: int) -> Region | None:
         """Return the region of *address*; ``None`` where a partial map does not know."""
         index = bisect_right(self._starts, address) - 1
-        if index >= 0 and address < self.regions[index].end:
-            return self.regions[index]
+        if index >= 0 and address < self._kept[index].end:
+            return self._kept[index]
         if not self.is_whole or address < 0:
+            return self._stored_at(address)
+        if index + 1 >= len(self._kept):  # past what the list speaks of
             return None
-        if index + 1 >= len(self.regions):  # past what the list speaks of
-            return None
-        start = self.regions[index].end if index >= 0 else 0
+        start = self._kept[index].end if index >= 0 else 0
         return _free(start, self._starts[index + 1] - start)
+
+    def _stored_at(self, address: int) -> Region | None:
+        index = bisect_right(self._stored_starts, address) - 1
+        if index < 0 or address - self._stored_starts[index] >= self._stored_sizes[index]:
+            return None
+        return _stored(self._stored_starts[index], self._stored_sizes[index])
 
     def can_read(self, address: int) -> bool | None:
         """Tell whether *address* could be read, ``None`` when it is not known."""
@@ -197,13 +218,6 @@ class AddressMap:
             return bit == _SECTION_READ
         return bool(section.characteristics & bit)
 
-    def _build(self, poll: Callable[[], None]) -> Iterator[Region]:
-        found = self._whole() if self._listed else self._partial()
-        for count, region in enumerate(found):
-            if count % _POLL_EVERY == 0:
-                poll()
-            yield region
-
     def _whole(self) -> Iterator[Region]:
         """Yield the system's regions, cut where their usage changes."""
         pieces = list(self._listed_pieces())
@@ -213,10 +227,6 @@ class AddressMap:
                 yield piece
             else:
                 yield from _joined(self._split(piece))
-
-    def _partial(self) -> Iterator[Region]:
-        """Yield what is known to be used, and the further memory in the dump."""
-        return heapq.merge(self._used(), self._dumped(), key=attrgetter("base"))
 
     def _listed_pieces(self) -> Iterator[Region]:
         """Yield the system's regions, ascending; of overlapping ones the earlier base wins."""
@@ -268,16 +278,18 @@ class AddressMap:
             if limit < span.end:
                 yield _region(span, limit, span.end, state)
 
-    def _dumped(self) -> Iterator[Region]:
-        """Yield the memory in the dump that no span covers, in whole pages, neighbours joined."""
+    def _dumped(self) -> Iterator[tuple[int, int]]:
+        """Yield start and end of the memory in the dump that no span covers, in whole pages,
+        neighbours joined."""
         for start, end in self._dumped_pages():
             at = start
-            for span in self.usage.overlapping(start, end):
+            overlapping = () if self.usage.is_free(start, end) else self.usage.overlapping(at, end)
+            for span in overlapping:
                 if at < span.start:
-                    yield _stored(at, span.start)
+                    yield at, span.start
                 at = span.end
             if at < end:
-                yield _stored(at, end)
+                yield at, end
 
     def _dumped_pages(self) -> Iterator[tuple[int, int]]:
         memory = self._system.target.memory
@@ -331,8 +343,15 @@ def _free(start: int, size: int) -> Region:
     return Region(start, size, Usage.FREE, Source.SYSTEM, MEM_FREE, PAGE_NOACCESS, None, None, None)
 
 
-def _stored(start: int, end: int) -> Region:
-    return Region(start, end - start, Usage.UNKNOWN, Source.MEMORY, MEM_COMMIT)
+def _polled(found: Iterable[T], poll: Callable[[], None]) -> Iterator[T]:
+    for count, item in enumerate(found):
+        if count % _POLL_EVERY == 0:
+            poll()
+        yield item
+
+
+def _stored(start: int, size: int) -> Region:
+    return Region(start, size, Usage.UNKNOWN, Source.MEMORY, MEM_COMMIT)
 
 
 def _region(span: Span, start: int, end: int, state: int | None) -> Region:

@@ -152,7 +152,8 @@ class AddressUsage:
                 yield self.spans[index]
             index += 1
 
-    def _is_free(self, start: int, end: int) -> bool:
+    def is_free(self, start: int, end: int) -> bool:
+        """Return whether no span meets the addresses from *start* up to *end*."""
         index = bisect_right(self._starts, start)
         return (not index or self.spans[index - 1].end <= start) and (
             index == len(self._starts) or self._starts[index] >= end
@@ -166,7 +167,7 @@ class AddressUsage:
         for count, span in enumerate(sorted(spans, key=_START)):
             if count % _POLL_EVERY == 0:
                 self._poll()
-            if span.start >= done and self._is_free(span.start, span.end):
+            if span.start >= done and self.is_free(span.start, span.end):
                 done = span.end
                 fresh.append(span)
                 continue

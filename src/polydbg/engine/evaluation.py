@@ -100,14 +100,14 @@ class Evaluator:
         file, colon, number = rest.rpartition(":")
         if not colon or not number.strip().isdigit():
             return None
-        modules = self._session.current.modules
+        modules, cancel = self._session.current.modules, self._session.files.cancel
         if bang and (only := modules.named(module_name)):
-            return address_of_line(modules, [only], file, int(number))
+            return address_of_line(modules, [only], file, int(number), cancel)
         pc = program_counter(self._session.current.scope_registers()) or 0
         for group in search_groups(modules, file, modules.at(pc)):
             # Most modules do not have the line, so that some have no symbols is no news.
             with self._session.files.quietly():
-                found = address_of_line(modules, group, file, int(number))
+                found = address_of_line(modules, group, file, int(number), cancel)
             if found is not None:
                 return found
         return None

@@ -14,11 +14,12 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from polydbg.base.cancel import CancelToken
-from polydbg.base.errors import DebuggerError, TargetError
+from polydbg.base.errors import DebuggerError, FormatError, TargetError
 from polydbg.base.identifiers import DebugId
 from polydbg.base.text import sanitise_line
 from polydbg.engine.breakpad_files import add_second_search, breakpad_wanted, open_matching
@@ -42,6 +43,9 @@ from polydbg.symbols.store import (
     locate,
 )
 from polydbg.targets.target import ModuleInfo
+
+if TYPE_CHECKING:
+    from polydbg.symbols.breakpad import BreakpadSource
 
 _EXACT_SYMBOLS = 0x400  # SYMOPT_EXACT_SYMBOLS: whatever else says so, nothing of another build
 _IMAGE_DEBUG_STRIPPED = 0x200
@@ -81,7 +85,7 @@ class FileFinder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.notify: Notify = lambda identifier, message: None
-        self.cancel: CancelToken | None = None
+        self.cancel = CancelToken()
         self.sources = SourceView()
         self._accepted: set[ModuleInfo] = set()
         self._warned: set[ModuleInfo] = set()  # of a missing image
@@ -147,8 +151,9 @@ class FileFinder:
             self._say_mismatched(module)
             return
         module.state = SymbolState.NONE
+        self._missing = self._missing or module.name
         detail = "DWARF symbols are not read by this version"
-        trail.add(f"symbols in {module.info.file_name}", Outcome.NOT_ASKED, detail)
+        trail.add(f"symbols in {module.info.file_name}", Outcome.NOT_READ, detail)
         self.notify("symbols.dwarf", f"{name}: no Breakpad symbol file was found; {detail}")
 
     def take_missing(self) -> str:
@@ -298,10 +303,13 @@ class FileFinder:
             cancel=self.cancel,
         )
         if source is not None:
-            for warning in source.warnings():
-                text = sanitise_line(f"*** WARNING: {source.path}: {warning.message}")
-                self.notify("symbols.damaged-records", text)
+            self._say_damaged(source)
         return source, mismatched
+
+    def _say_damaged(self, source: BreakpadSource) -> None:
+        for warning in source.warnings():
+            text = sanitise_line(f"*** WARNING: {source.path}: {warning.message}")
+            self.notify("symbols.damaged-records", text)
 
     def _open_pdb(
         self,
@@ -310,16 +318,17 @@ class FileFinder:
         image: PeImage | None,
         dump_path: str,
         trail: Trail,
-    ) -> tuple[PdbSource | None, bool]:
+    ) -> tuple[PdbSource | BreakpadSource | None, bool]:
         """Return the PDB, ready for questions, and whether it is of another build."""
         wanted = self.pdb_wanted(module, record, dump_path)
         expected = record.debug_id
 
         def verify(path: Path) -> IdCheck:
-            source = open_pdb(path)
+            source = _open_named_pdb(path)
             try:
-                matches = expected is not None and source.matches(expected)
-                return IdCheck(matches, source.debug_id.key)
+                found = source.debug_id
+                matches = found is not None and found == expected
+                return IdCheck(matches, found.key if found else "")
             finally:
                 source.close()
 
@@ -337,14 +346,16 @@ class FileFinder:
             return None, False
         return self._reopen(located, trail), located.mismatched
 
-    def _reopen(self, located: Located, trail: Trail) -> PdbSource | None:
+    def _reopen(self, located: Located, trail: Trail) -> PdbSource | BreakpadSource | None:
         try:
-            source = open_pdb(located.path)
+            source = _open_named_pdb(located.path)
         except (DebuggerError, OSError) as error:
             # It was whole a moment ago: replaced while we looked.
             trail.add(located.path, Outcome.DAMAGED, str(error))
             return None
-        if source.file.dbi.is_stripped:
+        if not isinstance(source, PdbSource):
+            self._say_damaged(source)
+        elif source.file.dbi.is_stripped:
             detail = "public names only, no lines, types or locals"
             trail.add(located.path, Outcome.STRIPPED, detail)
         return source
@@ -445,6 +456,22 @@ def _add_no_record(trail: Trail, info: ModuleInfo, image: PeImage | None) -> Non
     if image is not None and image.characteristics & _IMAGE_DEBUG_STRIPPED:
         detail = "its header says that debug information was removed"
         trail.add(info.file_name, Outcome.STRIPPED, detail)
+
+
+def _open_named_pdb(path: Path) -> PdbSource | BreakpadSource:
+    """Open what bears the name of a PDB: some stores keep Breakpad's text under it.
+
+    :raises FormatError: when it is neither.
+    :raises OSError: when it cannot be opened.
+    """
+    try:
+        return open_pdb(path)
+    except FormatError as error:
+        if error.identifier != "pdb.breakpad":
+            raise
+    from polydbg.symbols.breakpad import open_breakpad
+
+    return open_breakpad(path)
 
 
 def _exports(info: ModuleInfo, image: PeImage | None) -> ExportSource | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
 from polydbg.symbols.source import SymbolSource
@@ -24,15 +25,18 @@ def search_groups(modules: ModuleMap, file: str, here: Module | None) -> Iterato
 
 
 def address_of_line(
-    modules: ModuleMap, group: Sequence[Module], file: str, number: int
+    modules: ModuleMap, group: Sequence[Module], file: str, number: int, cancel: CancelToken
 ) -> int | None:
     """Return the address of a line: of the first module of *group* with code of exactly this line,
-    else of the first that has code after it; loads symbols as it goes."""
+    else of the first that has code after it; loads symbols as it goes.
+
+    :raises Cancelled: *cancel* was set.
+    """
     nearest: int | None = None
     for module in group:
         source = modules.symbols(module)
         try:
-            found = source.rvas_of_line(file, number) if source is not None else ()
+            found = source.rvas_of_line(file, number, cancel) if source is not None else ()
             if source is None or not found:
                 continue
             if _is_exact(source, found[0], number):

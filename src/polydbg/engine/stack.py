@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
-from polydbg.engine.modules import FrameName, Place
+from polydbg.engine.modules import FrameName, Module, ModuleMap, Place
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import AddressSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
-from polydbg.symbols.source import InlineSite
+from polydbg.symbols.source import InlineSite, SymbolSource
 from polydbg.targets.crash_report import crash_report
+from polydbg.targets.target import MemoryRegion
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.walker import walk
 
@@ -28,6 +32,9 @@ _OTHER_HEADERS = 0xB0
 """How many bytes of a module are no code for sure: ELF executables without libraries begin their
 code right behind the headers, of which they have one for the file and two for segments."""
 _MAX_NAMES = 1 << 16
+_BASE = attrgetter("base")
+
+Answer = TypeVar("Answer")
 
 
 class StackFrame(msgspec.Struct, frozen=True):
@@ -91,59 +98,64 @@ class _UnwindView:
         image = self._modules.image(module)
         if image is None:
             # Nothing is known of the sections, but the headers are no code.
-            return address - module.base >= self._headers
+            behind_headers = address - module.base >= self._headers
+            return behind_headers and self._is_executable(address) is not False
         return image.is_code(address - module.base)
 
+    def _is_executable(self, address: int) -> bool | None:
+        """Return what Linux's map says of the address, ``None`` where it says nothing."""
+        index = bisect_right(self._mapped, address, key=_BASE) - 1
+        if index < 0 or address >= self._mapped[index].end:
+            return None
+        file = self._mapped[index].file
+        return None if file is None else "x" in file.permissions
+
+    @cached_property
+    def _mapped(self) -> list[MemoryRegion]:
+        regions = self._system.target.regions()
+        return sorted((region for region in regions if region.file is not None), key=_BASE)
+
     def is_data(self, address: int) -> bool:
-        module = self._modules.at(address)
-        source = self._modules.symbols(module) if module is not None else None
-        if module is None or source is None:
-            return False
-        try:
-            symbol = source.symbol_at(address - module.base)
-        except DebuggerError:
-            return False
-        return symbol is not None and not symbol.is_code
+        found = _answer(self._modules, address, lambda source, rva: source.symbol_at(rva))
+        return found is not None and not found[1].is_code
 
     def cfi_at(self, address: int) -> CfiRules | None:
-        module = self._modules.at(address)
-        source = self._modules.symbols(module) if module is not None else None
-        if module is None or source is None:
-            return None
-        try:
-            return source.cfi_at(address - module.base)
-        except DebuggerError:
-            return None
+        found = _answer(self._modules, address, lambda source, rva: source.cfi_at(rva))
+        return found[1] if found is not None else None
 
     def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
         return win_frame_at(self._system, address)
 
     def function_at(self, address: int) -> tuple[int, int] | None:
-        module = self._modules.at(address)
-        source = self._modules.symbols(module) if module is not None else None
-        if module is None or source is None:
+        found = _answer(self._modules, address, lambda source, rva: source.symbol_at(rva))
+        if found is None:
             return None
-        rva = address - module.base
-        try:
-            symbol = source.symbol_at(rva)
-        except DebuggerError:
+        module, symbol = found
+        start = module.base + symbol.rva
+        if not symbol.is_code or not start <= address < start + symbol.size:
             return None
-        if symbol is None or not symbol.is_code or not symbol.rva <= rva < symbol.rva + symbol.size:
-            return None
-        return module.base + symbol.rva, symbol.size
+        return start, symbol.size
 
 
 def win_frame_at(system: System, address: int) -> tuple[int, WinFrame] | None:
     """Return the module's base and the x86 frame layout that its symbols have at *address*."""
-    module = system.modules.at(address)
-    source = system.modules.symbols(module) if module is not None else None
+    found = _answer(system.modules, address, lambda source, rva: source.win_frame_at(rva))
+    return (found[0].base, found[1]) if found is not None else None
+
+
+def _answer(
+    modules: ModuleMap, address: int, question: Callable[[SymbolSource, int], Answer | None]
+) -> tuple[Module, Answer] | None:
+    """Return the module at *address* and what its symbols answer; damaged ones know nothing."""
+    module = modules.at(address)
+    source = modules.symbols(module) if module is not None else None
     if module is None or source is None:
         return None
     try:
-        frame = source.win_frame_at(address - module.base)
+        answer = question(source, address - module.base)
     except DebuggerError:
         return None
-    return (module.base, frame) if frame is not None else None
+    return (module, answer) if answer is not None else None
 
 
 def walk_stack(

@@ -37,9 +37,14 @@ def system_name(info: SystemInfo, distribution: str = "") -> str:
     return sanitise_line(" ".join(word for word in words if word))
 
 
+_HIGHEST_VERSION = 1_000_000
+
+
 def _release(info: SystemInfo) -> tuple[str, str]:
     """Return the system's version and what else is said of it."""
     numbers = [info.major, info.minor, info.build]
+    if max(numbers) > _HIGHEST_VERSION:
+        numbers = [0]  # lldb leaves these fields of its minidumps as memory had them
     if info.platform in ("macos", "ios") and not info.build:
         numbers.pop()
     version = ".".join(map(str, numbers)) if any(numbers) else ""

@@ -152,9 +152,6 @@ class ProcessParameters(Structure):
     """``RTL_USER_PROCESS_PARAMETERS``: how the process was started."""
 
     flags = Field(0x08, 0x08, 4)
-    standard_input = Field(0x20, 0x18)
-    standard_output = Field(0x28, 0x1C)
-    standard_error = Field(0x30, 0x20)
     environment_pointer = Field(0x80, 0x48)
     environment_size = Field(0x3F0, 0x290)
 
@@ -177,14 +174,6 @@ class ProcessParameters(Structure):
     @property
     def window_title(self) -> str | None:
         return self._string(0xB0, 0x70)
-
-    @property
-    def desktop_info(self) -> str | None:
-        return self._string(0xC0, 0x78)
-
-    @property
-    def shell_info(self) -> str | None:
-        return self._string(0xD0, 0x80)
 
     def _string(self, wide: int, narrow: int) -> str | None:
         flags = self.flags
@@ -228,7 +217,6 @@ class Peb(Structure):
     os_major = Field(0x118, 0xA4, 4)
     os_minor = Field(0x11C, 0xA8, 4)
     os_build = Field(0x120, 0xAC, 2)
-    os_platform = Field(0x124, 0xB0, 4)
     session_id = Field(0x2C0, 0x1D4, 4)
     csd_version = StringField(0x2E8, 0x1F0)
 

@@ -9,6 +9,9 @@ from polydbg.base.errors import TargetError
 from polydbg.engine.session import Session, System
 from polydbg.library.records import Frame
 
+MAX_FRAMES = 0xFFFF
+"""How many rows of a stack there are at most, unless fewer are asked for."""
+
 
 class Handle:
     """The engine's session and its dump, until :meth:`close`."""

@@ -63,6 +63,9 @@ class Frame(msgspec.Struct, frozen=True):
             name=place.text,
         )
 
+    def __repr__(self) -> str:
+        return f"<Frame {self}>"
+
     def __str__(self) -> str:
         source = f" [{self.file} @ {self.line}]" if self.file else ""
         return f"{self.number:02x} {self.name}{source}"
@@ -86,13 +89,18 @@ class ExceptionInfo(msgspec.Struct, frozen=True):
     thread_id: int
     registers: Mapping[str, int]
 
+    def __repr__(self) -> str:
+        return f"<ExceptionInfo {self.code:#x} {self.name} at {self.address:#x}>"
+
 
 class ThreadWait(msgspec.Struct, frozen=True):
-    """What a thread does: *thread* is its number, *waits_for* ``""`` where it runs, *where* the
-    innermost place in the program's own code."""
+    """What a thread does: *thread* is its number, *waits_for* ``""`` where it runs, or where
+    nothing tells (then *is_known* is false), *where* the innermost place in the program's own
+    code."""
 
     thread: int
     waits_for: str
+    is_known: bool
     where: str
 
 
@@ -138,7 +146,8 @@ class CrashAnalysis(msgspec.Struct, frozen=True):
             blame=Frame.of(found.blame.frame) if found.blame else None,
             recursion=found.recursion.functions if found.recursion else (),
             waits=tuple(
-                ThreadWait(wait.thread.ordinal, wait.waits_for, wait.where) for wait in found.waits
+                ThreadWait(wait.thread.ordinal, wait.waits_for, wait.is_known, wait.where)
+                for wait in found.waits
             ),
             managed_frames=found.managed_frames,
             bucket=found.bucket,

@@ -18,7 +18,7 @@ from polydbg.commands.output import CommandEnd
 from polydbg.engine.exceptions.naming import describe_event
 from polydbg.engine.session import Session
 from polydbg.expr.evaluator import evaluate
-from polydbg.library.handle import Handle
+from polydbg.library.handle import MAX_FRAMES, Handle
 from polydbg.library.records import CommandResult, CrashAnalysis, ExceptionInfo, Frame
 from polydbg.library.views import Memory, Module, Thread
 from polydbg.symbols.store.path import SymbolPath
@@ -26,8 +26,6 @@ from polydbg.targets.target import SystemInfo, UnloadedModuleInfo
 
 SearchPath = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
 """A search path in WinDbg's grammar (``;`` between its parts), a folder, or several of these."""
-
-MAX_FRAMES = 0xFFFF
 
 
 def open(

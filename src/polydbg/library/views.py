@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from polydbg.base.errors import MemoryReadError, TargetError
 from polydbg.base.text import sanitise_line
 from polydbg.engine import modules as engine_modules
-from polydbg.library.handle import Handle
+from polydbg.library.handle import MAX_FRAMES, Handle
 from polydbg.library.records import Frame
 from polydbg.targets.target import ThreadInfo, ThreadTimes
 
@@ -105,7 +105,7 @@ class Thread:
         """Return the thread's own registers by name, not those of the exception."""
         return self._handle.system.thread_registers(self._info)
 
-    def frames(self, limit: int = 0xFFFF) -> Iterator[Frame]:
+    def frames(self, limit: int = MAX_FRAMES) -> Iterator[Frame]:
         """Yield the stack of the thread's own registers, unwound as far as it is asked for."""
         return self._handle.frames(self.registers, limit)
 

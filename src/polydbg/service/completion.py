@@ -21,6 +21,7 @@ _SECONDS = 0.4
 _WILD = re.compile(r"[\\#?\[\]*+]")
 _WORD = re.compile(r"[\w.!~@$:?<>|]*$")
 _START = re.compile(r"(?:^|;)\s*(?P<word>[!.]?[A-Za-z_]*|\|{1,2}|~)$")
+_HELP = re.compile(r"(?:^|;)\s*\.(?:help|hh)\s+\S*$")
 
 
 def completions(session: Session, line: str, position: int) -> Sequence[Completion]:
@@ -30,6 +31,8 @@ def completions(session: Session, line: str, position: int) -> Sequence[Completi
         return list(islice(_commands(start.group("word")), _LIMIT))
     word = _WORD.search(before)
     text = word.group() if word else ""
+    if text.startswith(("!", ".")) or _HELP.search(before):  # `~*e !gle`, `.help k`
+        return list(islice(_commands(text), _LIMIT))
     if text.startswith("@"):
         return [
             Completion(f"@{name}", len(text), "register")

@@ -167,7 +167,8 @@ class BreakpadSource:
         # Decorated names hold the literals of what they stand for in other forms.
         if literal.isascii() and literal and not self._file.has_linker_names:
             word = b"FUNC" if kind is SymbolKind.FUNCTION else b"PUBLIC"
-            chosen = frozenset(self._file.offsets_naming(word, literal.encode()))
+            naming = self._file.offsets_naming(word, literal.encode(), cancel.check)
+            chosen = frozenset(naming)
         for rank, offset in enumerate(index.offsets):
             if rank % _POLL_EVERY == 0:
                 cancel.check()
@@ -267,18 +268,19 @@ class BreakpadSource:
             body = self._bodies[offset] = self._file.body(offset)
         return body
 
-    def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
-        bare = last_component(path)
+    def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
+        poll = cancel.check
+        bare = last_component(path).encode("utf-8", "replace")
         numbers = frozenset(
             number
-            for number, name in self._file.files_named(bare.encode())
+            for number, name in self._file.files_named(bare, poll)
             if path_matches(name, path)
         )
-        own, starts = _first_from(line, self._file.rows_of_files(numbers, line))
+        own, starts = _first_from(line, self._file.rows_of_files(numbers, poll, line))
         if own != line:
-            own, starts = _first_from(line, self._file.rows_of_files(numbers))
+            own, starts = _first_from(line, self._file.rows_of_files(numbers, poll))
             # Code inlined from a nearer line comes first.
-            calls = ((start, 0, at) for start, at in self._file.calls_of_files(numbers))
+            calls = ((start, 0, at) for start, at in self._file.calls_of_files(numbers, poll))
             called, inlined = _first_from(line, calls)
             if called and (not own or called < own):
                 starts = inlined

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 
-from polydbg.symbols.demangle import undecorate
+from polydbg.symbols.demangle import last_opening, undecorate
 
 _LINKER_NAME = re.compile(r"\?|__?Z")
 _SUFFIX = re.compile(
@@ -35,7 +35,7 @@ def split_name(stored: str) -> tuple[str, str | None]:
     whole = _SUFFIX.sub("", stored)
     if not whole.endswith(")"):
         return stored, None
-    start = _opening(whole)
+    start = last_opening(whole)
     head = whole[:start].rstrip()
     if head.endswith("operator") and whole[start:] == "()":
         return stored, None  # operator() without parameters
@@ -50,20 +50,6 @@ def _is_no_name(head: str) -> bool:
     if head.endswith(")"):
         return not head.endswith("operator()")
     return head.endswith("->") and not head.endswith("operator->")
-
-
-def _opening(text: str) -> int:
-    """Return where the last parenthesis of *text* opens, -1 when it does not."""
-    depth = 0
-    for index in range(len(text) - 1, -1, -1):
-        char = text[index]
-        if char == ")":
-            depth += 1
-        elif char == "(":
-            depth -= 1
-            if depth == 0:
-                return index
-    return -1
 
 
 def _without_type(head: str) -> str:

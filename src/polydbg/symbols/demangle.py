@@ -12,6 +12,8 @@ import functools
 import re
 from collections.abc import Callable
 
+from polydbg.symbols.itanium_size import expands_too_far
+
 _KEYWORD = re.compile(r"\b(?:class|struct|union|enum) ")
 _FUNCTION = re.compile(r"^(?:void )?__cdecl (.*)\(void\)$", re.DOTALL)
 _CONVENTION = re.compile(r"__(?:cdecl|thiscall|stdcall|fastcall|vectorcall|clrcall|regcall) ")
@@ -20,6 +22,7 @@ _ADJUSTOR = re.compile(r"`adjustor\{\d+\}'")
 _C_SUFFIX = re.compile(r"@\d.*$", re.DOTALL)
 _ENDS = (")", "const", "&", "volatile")
 _MAX_NAME = 4096
+_MAX_TEXT = 1 << 16
 _MAX_CUTS = 64
 
 
@@ -117,6 +120,12 @@ def _name_start(text: str) -> int:
 
 def _without_parameters(text: str) -> str:
     """Return a demangled function without its parameter list and what follows it."""
+    start = last_opening(text)
+    return text[:start] if start >= 0 else text
+
+
+def last_opening(text: str) -> int:
+    """Return where the last parenthesis of *text* opens, -1 when it does not."""
     depth = 0
     for index in range(len(text) - 1, -1, -1):
         char = text[index]
@@ -125,13 +134,15 @@ def _without_parameters(text: str) -> str:
         elif char == "(":
             depth -= 1
             if depth == 0:
-                return text[:index]
-    return text
+                return index
+    return -1
 
 
 def _undecorate_itanium(name: str, demangle: Callable[[str], str | None]) -> str | None:
+    if expands_too_far(name):
+        return None
     text = _try(demangle, name[1:] if name.startswith("__Z") else name)
-    if text is None:
+    if text is None or len(text) > _MAX_TEXT:
         return None
     for prefix in ("vtable for ", "typeinfo name for ", "typeinfo for ", "guard variable for "):
         if text.startswith(prefix):

@@ -77,7 +77,7 @@ class ExportSource:
     def line_at(self, rva: int) -> LineEntry | None:
         return None
 
-    def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
+    def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
         return ()
 
     def inlines_at(self, rva: int) -> Sequence[InlineSite]:

@@ -78,10 +78,6 @@ class PdbSource:
         """Return the GUID with the age of the debug information, as the image's record has it."""
         return self._file.debug_id
 
-    def matches(self, debug_id: DebugId) -> bool:
-        """Tell whether this is the PDB of the image with *debug_id*."""
-        return debug_id == self._file.debug_id
-
     @property
     def status(self) -> str:
         return "private pdb symbols" if self._file.has_private else "pdb symbols"
@@ -371,10 +367,11 @@ class PdbSource:
         offset = lines.file_name(file)
         return self._file.names.name(offset) if offset is not None else ""
 
-    def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
-        bare = last_component(path)
+    def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
+        bare = last_component(path).encode("utf-8", "replace")
         best, keys, inlined = 0, set[int](), set[int]()
-        for number in modules_naming(self._file.dbi, bare.encode()):
+        for number in modules_naming(self._file.dbi, bare):
+            cancel.check()
             module = self._file.module(number)
             if module is None:
                 continue

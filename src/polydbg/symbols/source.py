@@ -112,7 +112,7 @@ class SymbolSource(Protocol):
         code outside inlined calls; inside one, see :meth:`inlines_at`)."""
         ...
 
-    def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
+    def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
         """Return the start RVAs of code for a source line; *path* may be a bare file name.
 
         A line without code of its own stands for the code inlined from it, else for the next line

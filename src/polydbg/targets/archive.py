@@ -164,13 +164,12 @@ class _Unpacker:
     def _heads(self, archive: Archive, members: Sequence[Member]) -> dict[int, bytes]:
         """Return the first bytes of members whose name does not tell that they are dumps."""
         heads = {}
+        # A budget of its own, for all of them: what is looked at is not kept.
+        budget = Budget(len(self.file.buffer), MAX_UNPACKED, FREE_UNPACKED)
         for member in [m for m in members if not _is_named_dump(m)][:MAX_HEADS]:
             head = b""
             try:
-                # A budget of its own: what is looked at is not kept.
-                blocks = archive.expand(
-                    member, Budget(len(self.file.buffer), MAX_UNPACKED, FREE_UNPACKED)
-                )
+                blocks = archive.expand(member, budget)
                 while len(head) < HEAD_SIZE and (block := next(blocks, b"")):
                     head += block
             except FormatError:

@@ -72,6 +72,42 @@ def linux_regions(
         yield region
 
 
+def image_ends(mappings: Iterable[Mapping], recorded: dict[int, int]) -> dict[int, int]:
+    """Return the true ends of images whose *recorded* end (by base) takes in none of their code:
+    the mappings of the file go on behind the base without a gap, at offsets no further than the
+    addresses.
+
+    lldb's minidumps give the size of the first segment, which has only headers; other writers add
+    up mappings.
+    """
+    ends: dict[int, int] = {}
+    first: Mapping | None = None
+    for mapping in mappings:
+        if mapping.start in recorded:
+            first = mapping if mapping.path else None
+        elif first is None or not _is_of_image(mapping, first, ends[first.start]):
+            first = None
+        if first is None:
+            continue
+        if "x" in mapping.permissions and mapping.start < recorded[first.start]:
+            ends.pop(first.start, None)
+            first = None
+        else:
+            ends[first.start] = mapping.end
+    return ends
+
+
+def _is_of_image(mapping: Mapping, first: Mapping, end: int) -> bool:
+    """Tell whether *mapping* continues the image that begins with *first* and reached to *end*.
+
+    An archive holds one library behind another: the next one's offset is past its address.
+    """
+    at = mapping.offset - first.offset
+    return (mapping.path, mapping.start) == (first.path, end) and (
+        0 <= at <= mapping.start - first.start
+    )
+
+
 def _kind(mapping: Mapping, is_image: bool) -> int:
     if is_image:
         return _IMAGE

@@ -23,7 +23,7 @@ from polydbg.memory.ranges import RangeMap
 from polydbg.memory.space import Buffer
 from polydbg.targets.crash_report import CrashReport
 from polydbg.targets.dump_file import DumpFile, map_file, refusal
-from polydbg.targets.linux_regions import linux_regions
+from polydbg.targets.linux_regions import image_ends, linux_regions
 from polydbg.targets.process_files import ProcessFiles
 from polydbg.targets.target import (
     BREAKPOINT_CODE,
@@ -189,20 +189,24 @@ class MinidumpTarget:
     @cached_property
     def _modules(self) -> tuple[ModuleInfo, ...]:
         taken: set[str] = set()
+        starts = {self._pointer(module.base): module.size for module in self.dump.modules}
+        recorded = {base: base + size for base, size in starts.items()}
+        ends = image_ends(self.process_files.maps, recorded)
         modules = []
         for module in self.dump.modules:
             base = self._pointer(module.base)
             name = unique_name(module.name, base, taken, self.pointer_size)
-            modules.append(self._module(module, name, base))
+            size = max(module.size, ends.get(base, base) - base)
+            modules.append(self._module(module, name, base, size))
         return tuple(modules)
 
-    def _module(self, module: Module, name: str, base: int) -> ModuleInfo:
+    def _module(self, module: Module, name: str, base: int, size: int) -> ModuleInfo:
         codeview = self.dump.codeview(module)
         return ModuleInfo(
             name=name,
             image_path=module.name,
             base=base,
-            size=module.size,
+            size=size,
             timestamp=module.timestamp,
             checksum=module.checksum,
             debug_id=codeview.debug_id if codeview else None,
@@ -355,7 +359,7 @@ class MinidumpTarget:
                 )
             images = frozenset(module.image_path for module in self.modules())
             return tuple(linux_regions(maps, images))
-        return tuple(_region(item) for item in self.dump.regions)
+        return tuple(memory_region(item) for item in self.dump.regions)
 
     def handles(self) -> Sequence[HandleInfo]:
         return self._handles
@@ -426,7 +430,8 @@ def _version(info: FixedFileInfo | None) -> VersionRecord | None:
     )
 
 
-def _region(item: Region) -> MemoryRegion:
+def memory_region(item: Region) -> MemoryRegion:
+    """Return a region of a dump's list with the numbers that VirtualQuery gave."""
     return MemoryRegion(
         item.base,
         item.allocation_base,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import TargetError
 from polydbg.formats.identify import HEAD_SIZE, FileClass, identify
-from polydbg.targets.archive import Progress, unpack
 from polydbg.targets.dump_file import DumpFile, map_file
 from polydbg.targets.target import Target
+
+if TYPE_CHECKING:
+    from polydbg.targets.archive import Progress
 
 _ARCHITECTURES = ("amd64", "x86", "arm64", "arm")
 _SURE_OF_PROCESSOR = (FileClass.USER_DUMP, FileClass.ELF_CORE, FileClass.MACHO_CORE)
@@ -39,6 +43,8 @@ def open_target(
     file = map_file(path)
     kind = identify(bytes(file.buffer[:HEAD_SIZE]))
     if kind is not None and kind.file_class is FileClass.CONTAINER:
+        from polydbg.targets.archive import unpack
+
         file = unpack(file, member, cancel, progress)
     elif member:
         file.close()

@@ -14,7 +14,7 @@ from polydbg.formats.userdump import EXCEPTION_EVENT, UserDump, UserModule
 from polydbg.images.pe import PeImage
 from polydbg.memory.ranges import RangeMap
 from polydbg.targets.dump_file import DumpFile, refusal
-from polydbg.targets.minidump import USER_SHARED_DATA, unique_name
+from polydbg.targets.minidump import USER_SHARED_DATA, memory_region, unique_name
 from polydbg.targets.target import (
     BREAKPOINT_CODE,
     TICKS_PER_SECOND,
@@ -226,18 +226,7 @@ class UserDumpTarget:
 
     @cached_property
     def _regions(self) -> tuple[MemoryRegion, ...]:
-        return tuple(
-            MemoryRegion(
-                item.base,
-                item.allocation_base,
-                item.allocation_protect,
-                item.size,
-                item.state,
-                item.protect,
-                item.type,
-            )
-            for item in self.dump.regions
-        )
+        return tuple(memory_region(item) for item in self.dump.regions)
 
     def handles(self) -> Sequence[HandleInfo]:
         return ()

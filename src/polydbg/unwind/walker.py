@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -10,10 +11,6 @@ import msgspec
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import MemoryReadError, UnwindError
 from polydbg.base.text import address_text
-from polydbg.unwind.amd64_rules import PRESERVED as PRESERVED_AMD64
-from polydbg.unwind.arm_frames import ArmFramePointer, LinkRegister
-from polydbg.unwind.cfi import CFI_AMD64, CFI_ARM, CFI_ARM64, CFI_X86
-from polydbg.unwind.frame_pointer import FramePointer
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.method import (
     AMD64,
@@ -28,12 +25,7 @@ from polydbg.unwind.method import (
     UnwindMethod,
     code_address,
 )
-from polydbg.unwind.pe_amd64 import PeAmd64
-from polydbg.unwind.pe_arm import PeArm
 from polydbg.unwind.scan import StackScan
-from polydbg.unwind.wild_call import WildCall
-from polydbg.unwind.x86_code import PRESERVED as PRESERVED_X86
-from polydbg.unwind.x86_frames import X86Frames
 
 MAX_FRAMES: Final = 4096
 """Longer stacks are endless recursion or damage."""
@@ -43,14 +35,33 @@ _MAX_STACK: Final = 1 << 24
 
 NOTHING_FOUND: Final = "no unwind information and no return address on the stack"
 
-_ARM_GUESSES = (LinkRegister(), ArmFramePointer(), LinkRegister(is_last=True))
+_CONVENTIONS = (AMD64, X86, ARM64, ARM)
 
-_METHODS: dict[Convention, Sequence[UnwindMethod]] = {
-    AMD64: (WildCall(PRESERVED_AMD64), PeAmd64(), CFI_AMD64, FramePointer()),
-    X86: (WildCall(PRESERVED_X86), X86Frames(), CFI_X86, FramePointer()),
-    ARM64: (PeArm("arm64"), CFI_ARM64, *_ARM_GUESSES),
-    ARM: (PeArm("arm"), CFI_ARM, *_ARM_GUESSES),
-}
+
+@cache
+def _methods(convention: Convention) -> tuple[UnwindMethod, ...]:
+    """Return the methods of a processor in order; those of others are not imported."""
+    if convention.lr:
+        from polydbg.unwind.arm_frames import ArmFramePointer, LinkRegister
+        from polydbg.unwind.cfi import CFI_ARM, CFI_ARM64
+        from polydbg.unwind.pe_arm import PeArm
+
+        rules = CFI_ARM64 if convention is ARM64 else CFI_ARM
+        guesses = (LinkRegister(), ArmFramePointer(), LinkRegister(is_last=True))
+        return (PeArm(convention.machine), rules, *guesses)
+    from polydbg.unwind.cfi import CFI_AMD64, CFI_X86
+    from polydbg.unwind.frame_pointer import FramePointer
+    from polydbg.unwind.wild_call import WildCall
+
+    if convention is AMD64:
+        from polydbg.unwind.amd64_rules import PRESERVED
+        from polydbg.unwind.pe_amd64 import PeAmd64
+
+        return WildCall(PRESERVED), PeAmd64(), CFI_AMD64, FramePointer()
+    from polydbg.unwind.x86_code import PRESERVED as PRESERVED_X86
+    from polydbg.unwind.x86_frames import X86Frames
+
+    return WildCall(PRESERVED_X86), X86Frames(), CFI_X86, FramePointer()
 
 
 def walk(
@@ -72,7 +83,7 @@ def walk(
         return
     callee = Callee(dict(registers), False, True, convention)
     # The last resort keeps what it has learnt of words on this stack.
-    methods = (*_METHODS[convention], StackScan())
+    methods = (*_methods(convention), StackScan())
     seen: set[tuple[int, int]] = set()
     is_doubtful, follows_guess = trust.is_guess, False
     for _ in range(min(limit, MAX_FRAMES)):
@@ -97,7 +108,7 @@ def walk(
 
 def _convention(registers: Mapping[str, int], machine: str) -> Convention | None:
     """Return the convention of *registers*; *machine* tells those with the same names apart."""
-    for convention in _METHODS:
+    for convention in _CONVENTIONS:
         # pc and sp are what most processors call them: then the machine has to say which it is.
         is_meant = not convention.lr or machine in ("", convention.machine)
         if is_meant and convention.pc in registers and convention.sp in registers:

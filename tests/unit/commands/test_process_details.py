@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from polydbg.base.cancel import CancelToken
-from polydbg.commands.access_rights import access_words
+from polydbg.commands.access_rights import access_names
 from polydbg.commands.each_module import EachModule
 from polydbg.commands.handles import HandleRow, HandleTotal
 from polydbg.commands.language import Interpreter
@@ -126,12 +126,12 @@ def test_without_handles_or_of_an_unknown_one(on: Run) -> None:
 
 
 def test_rights_without_names_stay_numbers() -> None:
-    assert access_words("File", 0x12019F) == (
-        "ReadControl,Synch",
-        "Read/List,Write/Add,Append/SubDir/CreatePipe,ReadEA,WriteEA,ReadAttr,WriteAttr",
-    )
-    assert access_words("IRTimer", 0x100002) == ("Synch", "0x2")
-    assert access_words("Event", 0) == ("None", "None")
+    standard, specific = access_names("File", 0x12019F)
+    assert standard == ("ReadControl", "Synch")
+    assert specific[:3] == ("Read/List", "Write/Add", "Append/SubDir/CreatePipe")
+    assert specific[3:] == ("ReadEA", "WriteEA", "ReadAttr", "WriteAttr")
+    assert access_names("IRTimer", 0x100002) == (("Synch",), ("0x2",))
+    assert access_names("Event", 0) == ((), ())
 
 
 @pytest.mark.corpus
@@ -141,7 +141,8 @@ def test_handles_of_a_real_dump(data_dir: Path) -> None:
     rows = {i.handle: i for i in items if isinstance(i, HandleRow)}
     assert len(rows) == 43
     assert rows[0x38].name == "\\KnownDlls"
-    assert rows[0x38].access == "None;Query,Traverse"
+    assert rows[0x38].standard_access == ()
+    assert rows[0x38].specific_access == ("Query", "Traverse")
     assert rows[0x4].information == {"event_type": 0, "event_state": 1}
     assert rows[0x2B8].information["thread_id"] == 0x4068
 

@@ -108,7 +108,7 @@ class MadeUpSource:
     def line_at(self, rva: int) -> LineEntry | None:
         return LineEntry("C:\\src\\run.c", 71, 0, 0x1104, 12) if 0x1104 <= rva < 0x1110 else None
 
-    def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
+    def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
         return ()
 
     def inlines_at(self, rva: int) -> Sequence[InlineSite]:

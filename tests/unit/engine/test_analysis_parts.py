@@ -110,9 +110,11 @@ def test_what_pointers_say_of_themselves() -> None:
     assert is_canonical(0xFFFF800000000000, "amd64")
     assert not is_canonical(0x800000000000, "amd64")
     assert is_canonical(0xFFFF0000, "x86")
-    assert is_of_system(0xFFFF800000000000, 8, "linux")
-    assert is_of_system(0xC0000000, 4, "windows")
-    assert not is_of_system(0xC0000000, 4, "linux")
+    assert is_of_system(0xFFFF800000000000, "amd64", "linux")
+    assert not is_of_system(0xB400007123456789, "arm64", "linux")  # a tagged pointer
+    assert is_of_system(0xFFFFFF8000000000, "arm64", "linux")
+    assert is_of_system(0xC0000000, "x86", "windows")
+    assert not is_of_system(0xC0000000, "x86", "linux")
     assert text_in(0x4443424144434241, 8) == "ABCDABCD"
     assert text_in(0x41414100, 4) == ""
     assert text_in(0x0044004300420041, 8) == "ABCD"

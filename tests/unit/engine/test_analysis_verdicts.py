@@ -267,3 +267,237 @@ def test_x86_thrown_type_is_read_by_absolute_addresses(tmp_path: Path) -> None:
     found = analyze(session, session.open_dump(str(path)))
     session.close()
     assert "shop::Broken" in found.verdict.summary
+
+
+def test_a_signal_with_the_program_counter_as_its_address_is_no_fetch(tmp_path: Path) -> None:
+    """lldb stores the program counter with a signal: where that is code, it explains nothing."""
+    regions: list[Step] = [("region", (CODE & ~0xFFF, 0x1000), {"protect": 0x20})]
+    found = analysis(tmp_path, "", exception=11, platform=LINUX, build=regions)
+    assert found.verdict.problem_class == "INVALID_POINTER"
+    assert found.verdict.confidence is Confidence.POSSIBLE
+    found = analysis(tmp_path, LOAD, exception=11, platform=LINUX, build=regions, rax=0)
+    assert found.verdict.problem_class == "NULL_POINTER_READ"
+    assert "only the instruction's own address" in said(found)
+
+
+def test_a_signal_with_the_program_counter_as_its_address_outside_of_code(tmp_path: Path) -> None:
+    regions: list[Step] = [("region", (DATA, 0x1000), {"protect": 4})]
+    found = analysis(tmp_path, "", exception=11, platform=LINUX, rip=DATA + 0x10, build=regions)
+    assert found.verdict.problem_class == "SOFTWARE_NX_FAULT"
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("f4", "PRIVILEGED_INSTRUCTION"),  # hlt
+        ("0f284101", "DATATYPE_MISALIGNMENT"),  # movaps xmm0,[rcx+1]
+        ("c3", "INVALID_POINTER_EXECUTE"),  # ret
+    ],
+)
+def test_general_protection_faults_of_linux(tmp_path: Path, code: str, problem: str) -> None:
+    stack = b"A" * 0x800
+    found = analysis(
+        tmp_path, code, exception=11, flags=0x80, address=0, platform=LINUX, stack=stack, rcx=STACK
+    )
+    assert found.verdict.problem_class == problem
+    assert found.verdict.confidence is Confidence.CERTAIN
+
+
+def test_an_unreported_write_to_read_only_memory(tmp_path: Path) -> None:
+    regions: list[Step] = [
+        ("region", (CODE & ~0xFFF, 0x1000), {"protect": 0x20}),
+        ("region", (DATA, 0x1000), {"protect": 2}),
+    ]
+    found = analysis(tmp_path, STORE, exception=11, platform=LINUX, rax=DATA, build=regions)
+    assert found.verdict.problem_class == "READ_ONLY_WRITE"
+
+
+def test_stack_overflow_into_the_guard_of_a_thread_that_the_system_does_not_know(
+    tmp_path: Path,
+) -> None:
+    regions: list[Step] = [
+        ("region", (STACK - 0x1000, 0x1000), {"protect": 1}),
+        ("region", (STACK, 0x8000), {"protect": 4}),
+    ]
+    sp = STACK - 0x20
+    found = analysis(
+        tmp_path, "50", exception=11, flags=2, address=sp - 8, platform=LINUX, rsp=sp, build=regions
+    )
+    assert found.verdict.problem_class == "STACK_OVERFLOW"
+
+
+def test_a_return_to_null_is_no_call_for_certain(tmp_path: Path) -> None:
+    found = analysis(tmp_path, "", parameters=(8, 0), rip=0)
+    assert found.verdict.problem_class == "NULL_POINTER_EXECUTE"
+    assert found.verdict.confidence is Confidence.LIKELY
+    assert "a return address was overwritten" in said(found)
+
+
+def test_what_lies_where_a_module_was_unloaded_makes_it_less_sure(tmp_path: Path) -> None:
+    gone: list[Step] = [
+        ("unloaded", (0x300000, 0x10000, "gone.dll"), {}),
+        ("region", (0x300000, 0x4000), {"protect": 2}),
+    ]
+    found = analysis(tmp_path, STORE, parameters=(1, 0x301010), rax=0x301000, build=gone)
+    assert found.verdict.problem_class == "UNLOADED_MODULE_WRITE"
+    assert found.verdict.confidence is Confidence.LIKELY
+    assert "other memory lies there now" in said(found)
+
+
+def test_null_that_the_operands_contradict_is_only_likely(tmp_path: Path) -> None:
+    found = analysis(tmp_path, STORE, parameters=(1, 0), rax=DATA)
+    assert found.verdict.problem_class == "NULL_POINTER_WRITE"
+    assert found.verdict.confidence is Confidence.LIKELY
+
+
+def test_a_null_pointer_to_something_large(tmp_path: Path) -> None:
+    regions: list[Step] = [("region", (DATA, 0x1000), {}), ("region", (0x900000, 0x1000), {})]
+    code = "8b8040230100"  # mov eax,dword ptr [rax+12340h]
+    found = analysis(tmp_path, code, parameters=(0, 0x12340), rax=0, build=regions)
+    assert found.verdict.problem_class == "NULL_POINTER_READ"
+    assert found.verdict.confidence is Confidence.LIKELY
+
+
+def test_an_address_in_the_record_that_is_not_canonical_is_not_certain(tmp_path: Path) -> None:
+    found = analysis(tmp_path, LOAD, parameters=(0, 0x00FF000000000000), rax=0x00FF000000000000)
+    assert found.verdict.problem_class == "INVALID_POINTER_READ"
+    assert found.verdict.confidence is Confidence.LIKELY
+
+
+@pytest.mark.parametrize(
+    ("code", "rcx", "problem", "confidence"),
+    [
+        ("ffd1", 0x4141414141414141, "INVALID_POINTER_EXECUTE", Confidence.CERTAIN),  # call rcx
+        (
+            "ffe1",  # jmp rcx
+            0xDDDDDDDDDDDDDDDD,
+            "INVALID_POINTER_EXECUTE_FILL_PATTERN_dddddddd",
+            Confidence.CERTAIN,
+        ),
+        ("0f584101", STACK, "DATATYPE_MISALIGNMENT", Confidence.LIKELY),  # addps xmm0,[rcx+1]
+        ("c5fd6f4110", STACK, "DATATYPE_MISALIGNMENT", Confidence.CERTAIN),  # vmovdqa ymm0,[rcx+16]
+        ("0f284101", 0x4141414141414141, "INVALID_POINTER_READ", Confidence.LIKELY),
+        ("0f284108", 0, "NULL_POINTER_READ", Confidence.CERTAIN),  # movaps xmm0,[rcx+8]
+        ("cd29", 0, "PRIVILEGED_INSTRUCTION", Confidence.LIKELY),  # int 29h
+    ],
+)
+@pytest.mark.parametrize("platform", [LINUX, NT])
+def test_what_the_processor_refuses(
+    tmp_path: Path, code: str, rcx: int, problem: str, confidence: Confidence, platform: int
+) -> None:
+    record: dict[str, Any] = {"parameters": (0, 0xFFFFFFFFFFFFFFFF)}
+    if platform == LINUX:
+        record = {"exception": 11, "flags": 0x80, "address": 0}
+    found = analysis(tmp_path, code, platform=platform, rcx=rcx, **record)
+    assert (found.verdict.problem_class, found.verdict.confidence) == (problem, confidence)
+
+
+def test_data_that_was_executed_is_not_judged_by_its_instruction(tmp_path: Path) -> None:
+    """Bytes of data that would be a privileged instruction were never executed."""
+    regions: list[Step] = [
+        ("region", (DATA, 0x1000), {"protect": 4}),
+        ("memory", (DATA, b"\xf4" * 16), {}),
+    ]
+    found = analysis(
+        tmp_path, "", exception=11, flags=2, platform=LINUX, rip=DATA, address=DATA, build=regions
+    )
+    assert found.verdict.problem_class == "SOFTWARE_NX_FAULT"
+
+
+@pytest.mark.parametrize(
+    ("signal", "flags", "problem", "confidence"),
+    [
+        (7, 1, "DATATYPE_MISALIGNMENT", Confidence.CERTAIN),
+        (7, 2, "IN_PAGE_ERROR", Confidence.POSSIBLE),  # nop accesses no memory
+        (7, 4, "HARDWARE_ERROR", Confidence.CERTAIN),
+        (8, 0xFFFFFFFA, "TERMINATED", Confidence.LIKELY),
+        (5, 0xFFFFFFFA, "TERMINATED", Confidence.LIKELY),
+        (5, 2, "SINGLE_STEP", Confidence.CERTAIN),
+        (5, 1, "BREAKPOINT", Confidence.POSSIBLE),  # no int 3 is there
+        (8, 0, "ARITHMETIC_FAULT", Confidence.POSSIBLE),
+        (15, 0, "TERMINATED", Confidence.CERTAIN),
+    ],
+)
+def test_how_sure_signals_are(
+    tmp_path: Path, signal: int, flags: int, problem: str, confidence: Confidence
+) -> None:
+    found = analysis(tmp_path, "90", exception=signal, flags=flags, address=0, platform=LINUX)
+    assert (found.verdict.problem_class, found.verdict.confidence) == (problem, confidence)
+
+
+def test_a_signal_without_code_may_have_been_sent(tmp_path: Path) -> None:
+    """kill() stores the sender's process and user where a fault has its address."""
+    status: list[Step] = [("stream", (0x47670004, b"Pid:\t4242\n"), {})]
+    own = analysis(tmp_path, "90", exception=11, address=4242, platform=LINUX, build=status)
+    assert own.verdict.problem_class == "TERMINATED"
+    other = analysis(tmp_path, "90", exception=11, address=9999, platform=LINUX, build=status)
+    assert other.verdict.confidence is Confidence.POSSIBLE
+    assert "a process (9999) may have sent the signal" in said(other)
+
+
+def test_a_guard_page_that_is_no_stack(tmp_path: Path) -> None:
+    regions: list[Step] = [("region", (DATA, 0x1000), {"protect": 4})]
+    found = analysis(
+        tmp_path, STORE, exception=0x80000001, parameters=(1, DATA + 0x10), rax=DATA, build=regions
+    )
+    assert found.verdict.problem_class == "GUARD_PAGE"
+
+
+def test_a_program_of_32_bits_may_have_memory_above_3_gigabytes(tmp_path: Path) -> None:
+    context = x86_context(eip=0x401000, esp=STACK, eax=0xC0001000)
+    builder = MinidumpBuilder("x86").system().module(0x400000, 0x10000, "app.exe")
+    builder.thread(7, context, stack=(STACK, bytes(64))).region(0xC0001000, 0x1000, protect=2)
+    builder.memory(0x401000, bytes.fromhex("8908").ljust(16, b"\x90"))  # mov [eax],ecx
+    builder.exception(7, AV, 0x401000, (1, 0xC0001000), context=context)
+    path = tmp_path / "built.dmp"
+    path.write_bytes(builder.build())
+    session = Session()
+    found = analyze(session, session.open_dump(str(path)))
+    session.close()
+    assert found.verdict.problem_class == "READ_ONLY_WRITE"
+
+
+@pytest.mark.parametrize(
+    ("signal", "problem"), [(19, "DUMP_REQUESTED"), (13, "TERMINATED"), (14, "TERMINATED")]
+)
+def test_signals_that_are_no_faults(tmp_path: Path, signal: int, problem: str) -> None:
+    found = analysis(tmp_path, "90", exception=signal, platform=LINUX)
+    assert found.verdict.problem_class == problem
+
+
+@pytest.mark.parametrize(
+    ("exception", "parameters", "confidence"),
+    [
+        (AV, (0, 0), Confidence.POSSIBLE),
+        (0xC00000FD, (1, STACK), Confidence.LIKELY),
+        (0xC0000096, (), Confidence.LIKELY),
+    ],
+)
+def test_faults_that_the_instruction_cannot_make(
+    tmp_path: Path, exception: int, parameters: tuple[int, ...], confidence: Confidence
+) -> None:
+    """RaiseException takes every code; without symbols only the instruction there shows it."""
+    found = analysis(tmp_path, "90", exception=exception, parameters=parameters)
+    assert found.verdict.confidence is confidence
+
+
+@pytest.mark.parametrize("exception", [AV, 0xC00000FD, 0xC0000094, 0xC0000096, 0xC000001D])
+def test_faults_that_software_raised(tmp_path: Path, exception: int) -> None:
+    found = analysis(tmp_path, "90", exception=exception, parameters=(0, 0), flags=0x81)
+    assert found.verdict.problem_class == "APPLICATION_FAULT"
+    assert found.verdict.confidence is Confidence.LIKELY
+    assert "marked as raised by software" in said(found)
+
+
+def test_minus_one_is_no_null_pointer(tmp_path: Path) -> None:
+    all_ones = 0xFFFFFFFFFFFFFFFF
+    found = analysis(tmp_path, LOAD, parameters=(0, all_ones), rax=all_ones)
+    assert found.verdict.problem_class == "INVALID_POINTER_READ"
+    assert "the value -1" in said(found)
+
+
+def test_the_service_interrupt_of_debuggers_is_a_breakpoint(tmp_path: Path) -> None:
+    before: list[Step] = [("memory", (CODE - 0x10, bytes(13) + b"\xcd\x2d\x90"), {})]
+    found = analysis(tmp_path, "90", exception=0x80000003, build=before)
+    assert found.verdict.confidence is Confidence.LIKELY
+    assert "`int 2Dh` before" in said(found)

@@ -325,12 +325,14 @@ def test_files_of_other_systems_are_not_taken_for_pdbs(tmp_path: Path) -> None:
     assert notices == [
         "app: no Breakpad symbol file was found; DWARF symbols are not read by this version"
     ]
-    assert session.files.take_missing() == ""
-    assert outcomes(module) == [Outcome.MISSING, Outcome.NOT_ASKED]
+    assert session.files.take_missing() == "app"
+    assert outcomes(module) == [Outcome.MISSING, Outcome.NOT_READ]
     assert module.symbol_trail is not None
     advice = module.symbol_trail.advice()
-    assert "DWARF" in advice[0]
-    assert "No search path is set: .sympath DIR, where DIR holds app.sym" in advice[1]
+    assert advice == [
+        "No search path is set: .sympath DIR, where DIR holds app.sym. "
+        "Breakpad's dump_syms makes it from app as it was built."
+    ]
 
 
 def test_a_pdb_of_the_right_name_and_unknown_id(open_dump: Open, tmp_path: Path) -> None:
@@ -359,10 +361,16 @@ def test_a_cut_pdb_says_its_sizes(open_dump: Open, tmp_path: Path) -> None:
 
 def test_breakpad_text_in_the_place_of_a_pdb(open_dump: Open, tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
-    text = "MODULE windows x86_64 0123456789ABCDEF0123456789ABCDEF1 practice.pdb\n"
-    (tmp_path / "s" / "practice.pdb").write_text(text)
+    stored = tmp_path / "s" / "practice.pdb"
+    text = "MODULE windows x86_64 %s practice.pdb\nPUBLIC 1000 0 beginning\n"
+    stored.write_text(text % "0123456789ABCDEF0123456789ABCDEF1")
     opened = open_dump(symbols=str(tmp_path / "s"))
     module = load(opened)
-    assert Outcome.OTHER_FORMAT in outcomes(module)
-    assert any("this is a Breakpad symbol file" in notice for notice in opened[2])
+    assert Outcome.WRONG_ID in outcomes(module)
     assert not any("damaged" in notice for notice in opened[2])
+    assert module.pdb_key is not None
+    stored.write_text(text % module.pdb_key.key)
+    module = load(open_dump(symbols=str(tmp_path / "s")))
+    assert module.symbols is not None
+    assert module.symbols.status == "breakpad symbols"
+    assert module.symbols.symbol_named("beginning") is not None

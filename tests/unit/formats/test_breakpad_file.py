@@ -77,7 +77,10 @@ def test_functions_lines_and_names(end: str) -> None:
     ]
     assert file.file_name(3) == "/src/a b.c"
     assert file.file_name(4) == ""
-    assert list(file.rows_of_files(frozenset((3, 4)))) == [(0x1000, 0x10, 7), (0x1010, 0x10, 9)]
+    assert list(file.rows_of_files(frozenset((3, 4)), lambda: None)) == [
+        (0x1000, 0x10, 7),
+        (0x1010, 0x10, 9),
+    ]
     assert file.warnings == ()
 
 
@@ -217,3 +220,30 @@ def test_a_record_over_everything_does_not_make_lookups_endless() -> None:
     index = RecordIndex(rows)
     assert index.containing(16 * 100 + 8) == 0  # within reach
     assert index.containing(16 * 19_999 + 8) is None  # given up
+
+
+def test_numbered_records_are_found_in_any_order() -> None:
+    file = sym("FILE 9 nine.c", "FILE 2 two.c", "FILE 5 five.c", "INLINE_ORIGIN 4 f")
+    assert [file.file_name(n) for n in (2, 5, 9, 3, 1 << 70)] == [
+        "two.c",
+        "five.c",
+        "nine.c",
+        "",
+        "",
+    ]
+    assert file.origin(4) == ("f", None)
+    assert file.origin(5) == ("", None)
+
+
+def test_whole_file_searches_poll_and_lose_nothing_between_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [f"{0x1000 + i:x} 1 {i + 1} 0" for i in range(200)]
+    file = sym("FILE 0 a.c", f"FUNC 1000 {len(rows):x} 0 f", *rows)
+    polls: list[None] = []
+    for piece in (1, 7, 64, 1 << 20):
+        monkeypatch.setattr("polydbg.formats.breakpad.file._PIECE", piece)
+        found = file.rows_of_files(frozenset((0,)), lambda: polls.append(None))
+        assert [line for _, _, line in found] == list(range(1, 201))
+    assert len(polls) > 200
+    assert parse_inline(b"INLINE 0 99999999999 0 0 1000 10") is None

@@ -10,6 +10,7 @@ import pytest
 from polydbg.base.errors import FormatError
 from polydbg.formats.pdb.gsi import hash_name
 from polydbg.formats.pdb.inlines import decode_annotations
+from polydbg.formats.pdb.module import ModuleSymbols
 from polydbg.formats.pdb.msf import MAGIC, Msf, Stream
 from polydbg.formats.pdb.omap import Omap
 from polydbg.formats.pdb.places import Places
@@ -183,3 +184,28 @@ def test_names() -> None:
     assert text(b"caf\xc3\xa9") == text(b"caf\xe9") == "café"
     with pytest.raises(FormatError):
         cstring(b"ab", 3)
+
+
+def test_a_function_without_a_name_ends_no_module() -> None:
+    fields = struct.Struct("<HHIIIIIIIIHB")
+    records = b"\4\0\0\0"
+    for name, offset in ((b"\0", 0x10), (b"second\0\0", 0x40)):
+        size = fields.size + len(name)
+        records += fields.pack(size - 2, 0x1110, 0, 0, 0, 8, 0, 0, 0, offset, 1, 0) + name
+    module = ModuleSymbols(records)
+    unnamed, named = module.code_at(1 << 32 | 0x10), module.code_at(1 << 32 | 0x40)
+    assert unnamed is not None
+    assert unnamed.name == ""
+    assert named is not None
+    assert named.name == "second"
+
+
+def test_more_streams_than_their_numbers_allow() -> None:
+    directory = struct.pack("<I", 0x10001) + bytes(4 * 0x10001)
+    count = -(-len(directory) // 4096)
+    data = bytearray(MAGIC + struct.pack("<IIIIII", 4096, 1, count + 4, len(directory), 0, 3))
+    data = data.ljust(3 * 4096, b"\0")
+    data += struct.pack(f"<{count}I", *range(4, count + 4)).ljust(4096, b"\0")
+    data += directory.ljust(count * 4096, b"\0")
+    with pytest.raises(FormatError, match="streams"):
+        Msf(bytes(data))

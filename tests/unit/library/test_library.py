@@ -173,6 +173,13 @@ def test_a_32_bit_dump(tmp_path: Path) -> None:
         assert next(thread.frames()).pc == 0x1234
 
 
+def test_records_show_themselves_in_one_line(practice: DumpSession) -> None:
+    assert repr(practice.exception) == "<ExceptionInfo 0xc0000005 Access violation at 0x140001567>"
+    shown = repr(next(practice.crash_frames()))
+    assert shown.startswith("<Frame 00 practice!record_sale")
+    assert "registers" not in shown
+
+
 def test_no_threads(tmp_path: Path) -> None:
     with opened(tmp_path, MinidumpBuilder().system()) as session:
         assert session.threads == []

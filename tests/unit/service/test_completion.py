@@ -42,6 +42,10 @@ def test_commands_modules_registers_symbols(session: Session) -> None:
     assert _texts(session, "r @ri") == ["@rip"]
     assert "practice!price_order" in _texts(session, "x practice!PRICE_")
     assert _texts(session, "x nosuch!a") == []
+    assert _texts(session, "~*e !lm") == ["!lmi"]
+    assert _texts(session, "~*e .imgs") == [".imgscan"]
+    assert _texts(session, ".help !ana") == ["!analyze"]
+    assert _texts(session, ".help k") == ["k"]
     assert _texts(session, "x practice!price_line?") == []
 
 

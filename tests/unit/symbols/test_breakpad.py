@@ -177,13 +177,13 @@ def test_files_of_calls_in_the_old_dialect() -> None:
 
 
 def test_addresses_of_lines(app: BreakpadSource) -> None:
-    assert app.rvas_of_line("main.cc", 3) == [0x1000]
-    assert app.rvas_of_line("/src/main.cc", 11) == [0x2010]  # the call in line 20
-    assert app.rvas_of_line("main.cc", 21) == [0x2030]
-    assert app.rvas_of_line("INL.H", 6) == [0x2018]
-    assert app.rvas_of_line("main.cc", 20) == [0x2010]  # inlined there
-    assert app.rvas_of_line("main.cc", 500) == []
-    assert app.rvas_of_line("n.cc", 3) == []
+    assert app.rvas_of_line("main.cc", 3, CancelToken()) == [0x1000]
+    assert app.rvas_of_line("/src/main.cc", 11, CancelToken()) == [0x2010]  # the call in line 20
+    assert app.rvas_of_line("main.cc", 21, CancelToken()) == [0x2030]
+    assert app.rvas_of_line("INL.H", 6, CancelToken()) == [0x2018]
+    assert app.rvas_of_line("main.cc", 20, CancelToken()) == [0x2010]  # inlined there
+    assert app.rvas_of_line("main.cc", 500, CancelToken()) == []
+    assert app.rvas_of_line("n.cc", 3, CancelToken()) == []
 
 
 def test_frames() -> None:

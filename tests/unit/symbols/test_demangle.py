@@ -78,3 +78,28 @@ def test_without_the_library_names_stay_raw(monkeypatch: pytest.MonkeyPatch) -> 
     assert undecorate("?paint@Box@@QEAAXXZ") == "?paint@Box@@QEAAXXZ"
     assert undecorate("_main") == "main"
     undecorate.cache_clear()
+
+
+def _doubling(levels: int) -> str:
+    """Return a name with so many parts that each name the one before them twice."""
+    numbers = [f"S{i - 1:X}_" for i in range(1, min(levels, 16) + 1)]
+    numbers += [f"S{'GHIJKLMNOPQRSTUVWXYZ'[i]}_" for i in range(max(levels - 16, 0))]
+    return "_Z1f1AIiiE" + "".join(f"S_I{number * 2}E" for number in numbers)
+
+
+def test_names_that_double_with_each_part_stay_as_they_are() -> None:
+    assert undecorate(_doubling(5)) == "f"
+    for levels in (20, 30, 36):
+        assert undecorate(_doubling(levels)) == _doubling(levels)[1:]
+
+
+def test_long_names_of_real_programs_are_not_refused() -> None:
+    name = (
+        "_ZN5polly14BlockGeneratorC1ERN4llvm9IRBuilderINS1_14ConstantFolderENS_10IRInserterEEERNS1_"
+        "8LoopInfoERNS1_15ScalarEvolutionERNS1_13DominatorTreeERNS1_8DenseMapIPKNS_13ScopArrayInfoE"
+        "NS1_11AssertingVHINS1_10AllocaInstEEENS1_12DenseMapInfoISG_vEENS1_6detail12DenseMapPairISG_"
+        "SJ_EEEERNS1_9MapVectorIPNS1_11InstructionESt4pairINSH_INS1_5ValueEEENS1_11SmallVectorIST_"
+        "Lj4EEEENSD_IST_jNSK_IST_vEENSN_IST_jEEEENSX_ISU_IST_SZ_ELj0EEEEERNSD_ISW_SW_NSK_ISW_vEENSN_"
+        "ISW_SW_EEEEPNS_14IslExprBuilderEPNS1_10BasicBlockE"
+    )
+    assert undecorate(name) == "polly::BlockGenerator::BlockGenerator"

@@ -83,7 +83,7 @@ def test_what_exports_do_not_know(source: SymbolSource) -> None:
     assert source.status == "export symbols"
     assert source.path == "/x/x.dll"
     assert source.line_at(TEXT_RVA) is None
-    assert list(source.rvas_of_line("x.c", 1)) == []
+    assert list(source.rvas_of_line("x.c", 1, CancelToken())) == []
     assert list(source.inlines_at(TEXT_RVA)) == []
     assert source.signature_of(symbol) is None
     source.close()

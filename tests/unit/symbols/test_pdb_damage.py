@@ -28,7 +28,7 @@ def ask(data: bytes, rvas: tuple[int, ...] = RVAS) -> None:
         lambda: describe(pdb),
         lambda: list(pdb.symbols_matching("*paint*", CancelToken())),
         lambda: pdb.symbol_named("outer"),
-        lambda: pdb.rvas_of_line("a.c", 10),
+        lambda: pdb.rvas_of_line("a.c", 10, CancelToken()),
         lambda: pdb.status,
     ]
     for rva in rvas:

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from polydbg.base.cancel import CancelToken
-from polydbg.base.errors import Cancelled, TargetError
+from polydbg.base.errors import Cancelled, FormatError, TargetError
+from polydbg.formats.archives.opening import expand_first
 from polydbg.targets.open import open_target
 from polydbg.targets.target import Target
 from polydbg.testing.cabinet_builder import cabinet
@@ -263,3 +264,19 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert not list(folder.iterdir())
     target.close()
     assert not list(folder.iterdir())
+
+
+def test_hostile_sizes_in_tar_and_zip_headers(tmp_path: Path) -> None:
+    header = bytearray(tarred({"a.dmp": b""})[-10240:][:512])
+    header[124:136] = b"\x80" + b"\xff" * 11  # in base 256: more than any offset
+    header[148:156] = b"%06o\0 " % (sum(header) - sum(header[148:156]) + 8 * 32)
+    path = tmp_path / "a.tar"
+    path.write_bytes(bytes(header) + bytes(1024))
+    with open(path, "rb") as stream, pytest.raises(FormatError):
+        list(expand_first(stream, path.stat().st_size, 1 << 20))
+    data = bytearray(zipped({"a.dmp": GOOD}))
+    data[-10:-6] = (65 << 20).to_bytes(4, "little")
+    data[:0] = bytes(66 << 20)
+    stream_of = io.BytesIO(b"PK\3\4" + bytes(data))
+    with pytest.raises(FormatError):
+        list(expand_first(stream_of, len(data) + 4, 1 << 20))

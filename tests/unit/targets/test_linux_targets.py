@@ -45,6 +45,26 @@ def test_regions_come_from_the_maps() -> None:
     assert all(region.state == 0x1000 for region in regions)
 
 
+def test_a_module_reaches_as_far_as_its_file_is_mapped() -> None:
+    """lldb says the size of the first segment; an archive's next library is not the same image."""
+    maps = b"""\
+00400000-00401000 r--p 00000000 00:47 861  /work/app
+00401000-00405000 r-xp 00001000 00:47 861  /work/app
+00405000-00406000 rw-p 00004000 00:47 861  /work/app
+00406000-00407000 rw-p 00000000 00:00 0
+00500000-00501000 r--p 00010000 00:47 862  /work/all.apk
+00501000-00502000 r-xp 00040000 00:47 862  /work/all.apk
+00700000-00701000 r-xp 00000000 00:47 863  /work/lib.so
+00701000-00801000 ---p 00001000 00:47 863  /work/lib.so
+"""
+    builder = MinidumpBuilder().system(platform=0x8201).stream(0x47670009, maps)
+    builder.module(0x400000, 0x5E0, "/work/app").module(0x500000, 0x800, "/work/all.apk")
+    builder.module(0x600000, 0x800, "/work/gone.so").module(0x406000, 0x800, "")
+    builder.module(0x700000, 0x1000, "/work/lib.so")
+    ends = [module.end for module in MinidumpTarget(builder.build()).modules()]
+    assert ends == [0x406000, 0x501000, 0x600800, 0x406800, 0x701000]
+
+
 def test_the_process_id_is_in_status() -> None:
     target = MinidumpTarget(linux().build())
     assert target.process_id == 77

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
-
 import msgspec
 
-from polydbg.arch.disassembly import LONGEST_INSTRUCTION
-from polydbg.arch.registers import program_counter, stack_pointer
-from polydbg.base.cancel import CancelToken
-from polydbg.base.text import address_text
-from polydbg.engine.analysis.model import Access, AccessKind, Confidence, Verdict
-from polydbg.engine.analysis.operands import OperandAccess
+from polydbg.arch.registers import stack_pointer
+from polydbg.engine.analysis.location import Located, Scene
+from polydbg.engine.analysis.model import AccessKind, Confidence, Verdict
 from polydbg.engine.analysis.pointers import (
     below_null,
     fill_pattern,
@@ -26,9 +19,6 @@ from polydbg.engine.modules import Module
 from polydbg.engine.session import System
 from polydbg.targets.target import ThreadInfo
 
-if TYPE_CHECKING:  # most faults are explained without the map
-    from polydbg.engine.address_map import AddressMap
-
 _VERBS = {
     AccessKind.READ: "read",
     AccessKind.WRITE: "write",
@@ -36,129 +26,10 @@ _VERBS = {
     AccessKind.UNKNOWN: "access",
 }
 _PAGE = 0x1000
+_LARGE = 0x1000000
+"""How large an object behind a null pointer is thought to be, in bytes."""
 _STACK_REACH = 0x10000
 """How far from the stack pointer one instruction or a probe of a prolog reaches, in bytes."""
-
-
-class Scene:
-    """What is known at the fault. *instruction* is its text, ``""`` when its code is not at hand;
-    *called_from* says how control came to a pc outside all code, ``""`` where nothing does."""
-
-    def __init__(
-        self,
-        system: System,
-        registers: Mapping[str, int],
-        instruction: str,
-        operands: Sequence[OperandAccess],
-        called_from: str = "",
-        cancel: CancelToken | None = None,
-    ) -> None:
-        self.system = system
-        self.registers = registers
-        self.instruction = instruction
-        self.operands = operands
-        self.called_from = called_from
-        self._cancel = cancel
-
-    @cached_property
-    def map(self) -> AddressMap:
-        """Return the map of the process, made when an explanation first needs it."""
-        return self.system.address_map(self._cancel)
-
-    @property
-    def pc(self) -> int:
-        return program_counter(self.registers) or 0
-
-    def address_text(self, address: int) -> str:
-        return address_text(address, self.system.pointer_size)
-
-
-class Located(msgspec.Struct, frozen=True):
-    """An access with its address and the operand that explains it; *is_sure* when the system
-    reports an address that an operand gives as well."""
-
-    access: Access
-    operand: OperandAccess | None
-    is_sure: bool
-    notes: tuple[str, ...] = ()
-
-    @property
-    def address(self) -> int | None:
-        return self.access.address
-
-
-def locate_access(scene: Scene, access: Access) -> Located:
-    """Return *access* with what the operands add: its address, its direction, its register."""
-    if _is_fetch(scene, access):
-        return Located(msgspec.structs.replace(access, kind=AccessKind.EXECUTE), None, True)
-    if access.address is None:
-        return _from_operands(scene, access)
-    kind: AccessKind = access.kind
-    for operand in scene.operands:
-        # The report names the first byte that failed, or the start of what was accessed.
-        if -8 <= access.address - operand.address < max(operand.size, 8):
-            if kind is AccessKind.UNKNOWN:
-                kind = operand.kind
-            found = Access(kind, access.address, True, operand.size)
-            return Located(found, operand, True, _operand_notes(scene, operand))
-    notes: tuple[str, ...] = ()
-    if scene.operands:
-        notes = (
-            f"the operands of `{scene.instruction}` do not give the reported address "
-            f"{scene.address_text(access.address)}",
-        )
-    return Located(access, None, False, notes)
-
-
-def _is_fetch(scene: Scene, access: Access) -> bool:
-    """Tell whether the instruction itself could not be fetched.
-
-    Signals do not say so, and neither does Windows without execution prevention: it reports a read.
-    """
-    if access.kind is AccessKind.EXECUTE:
-        return True
-    if access.kind is AccessKind.WRITE or access.address is None:
-        return False
-    if access.address == scene.pc:
-        return access.kind is AccessKind.UNKNOWN or not scene.map.can_execute(scene.pc)
-    # An instruction may reach into a page that cannot be fetched.
-    reaches = 0 < access.address - scene.pc < LONGEST_INSTRUCTION
-    return reaches and access.address % _PAGE == 0 and not scene.operands
-
-
-def _from_operands(scene: Scene, access: Access) -> Located:
-    """Choose the operand whose access must have failed."""
-    system = scene.system
-    candidates = [o for o in scene.operands if not is_canonical(o.address, system.machine)]
-    where = "non-canonical"
-    if not candidates:
-        candidates = [o for o in scene.operands if is_null(o.address)]
-        where = "null"
-    if not candidates:
-        candidates = [o for o in scene.operands if scene.map.is_mapped(o.address) is False]
-        where = "unmapped"
-    if not candidates:
-        if not scene.instruction and not scene.map.can_execute(scene.pc):
-            found = Access(AccessKind.EXECUTE, scene.pc, False)
-            return Located(found, None, False, ("the code at the fault is not in the dump",))
-        return Located(access, None, False, ("the system does not report the address",))
-    operand = candidates[0]
-    found = Access(operand.kind, operand.address, False, operand.size)
-    notes = (
-        f"the system does not report the address; the {where} operand "
-        f"[{operand.expression}] of the instruction gives it",
-        *_operand_notes(scene, operand),
-    )
-    return Located(found, operand, len(candidates) == 1, notes)
-
-
-def _operand_notes(scene: Scene, operand: OperandAccess) -> tuple[str, ...]:
-    verb = "writes" if operand.kind is AccessKind.WRITE else "reads"
-    at = scene.address_text(operand.address)
-    if not operand.base:
-        return (f"`{scene.instruction}` {verb} {at}",)
-    register = f"{operand.base} = {scene.address_text(operand.base_value)}"
-    return (f"`{scene.instruction}` {verb} [{operand.expression}] = {at}, {register}",)
 
 
 def judge_access(scene: Scene, located: Located) -> Verdict:
@@ -178,11 +49,15 @@ def judge_access(scene: Scene, located: Located) -> Verdict:
         verdict = explain(scene, located, address)
         if verdict is not None:
             return msgspec.structs.replace(verdict, evidence=(*located.notes, *verdict.evidence))
+    allowed = scene.map.can_read(address)
+    words = "the dump does not say what was mapped there"
+    if allowed:
+        words = "by the dump's memory map the access is allowed: mapped since, or not the cause"
     return Verdict(
         f"INVALID_POINTER{suffix}",
         f"an invalid pointer was used to {verb} {scene.address_text(address)}",
-        Confidence.LIKELY if located.is_sure else Confidence.POSSIBLE,
-        (*located.notes, "the dump does not say what was mapped there"),
+        Confidence.LIKELY if located.is_sure and not allowed else Confidence.POSSIBLE,
+        (*located.notes, words),
     )
 
 
@@ -195,8 +70,14 @@ def _null(scene: Scene, located: Located, address: int) -> Verdict | None:
     operand = located.operand
     size = scene.system.pointer_size
     wrapped = below_null(address, size)
+    if wrapped == 1 or (wrapped and operand and operand.base_value == (1 << 8 * size) - 1):
+        return Verdict(
+            f"INVALID_POINTER{_suffix(kind)}",
+            f"the value -1, an error or an invalid handle, was used as a pointer to {verb} memory",
+            Confidence.LIKELY,
+        )
     if not is_null(address) and wrapped is None:
-        return None
+        return _far_from_null(scene, located, address)
     if wrapped is not None:
         summary = f"a null pointer minus {wrapped:#x} was used to {verb} memory"
         sure = Confidence.CERTAIN if operand and operand.base_value == 0 else Confidence.LIKELY
@@ -222,9 +103,26 @@ def _null(scene: Scene, located: Located, address: int) -> Verdict | None:
         sure = Confidence.LIKELY
         if wrapped is not None or not is_null(operand.base_value):
             summary = f"address {scene.address_text(address)}, close to null, was used to {verb}"
-    if not located.access.is_reported and not located.is_sure:
+    contradicted = scene.operands and operand is None
+    if contradicted or (not located.access.is_reported and not located.is_sure):
         sure = Confidence.LIKELY
     return Verdict(f"NULL_POINTER{_suffix(kind)}", summary, sure, notes)
+
+
+def _far_from_null(scene: Scene, located: Located, address: int) -> Verdict | None:
+    """Recognise a null pointer to what is large."""
+    operand = located.operand
+    if operand is None or not operand.base or operand.base_value or address >= _LARGE:
+        return None
+    if scene.map.is_mapped(address) is not False:
+        return None
+    return Verdict(
+        f"NULL_POINTER{_suffix(located.access.kind)}",
+        f"a null pointer was used to {_VERBS[located.access.kind]} memory, {address:#x} bytes into "
+        "what it should point to",
+        Confidence.LIKELY,
+        (f"{operand.base} is null, and nothing is mapped at {scene.address_text(address)}",),
+    )
 
 
 def _filled(scene: Scene, located: Located, address: int) -> Verdict | None:
@@ -251,7 +149,7 @@ def _past_stack(scene: Scene, located: Located, address: int) -> Verdict | None:
     sp = stack_pointer(scene.registers)
     if sp is None or not -_STACK_REACH <= address - sp < _STACK_REACH:
         return None
-    low = _stack_start(scene, sp)
+    low = _end_of_guard(scene, address) or _stack_start(scene, sp)
     if not scene.map.is_past_stack(address) and (low is None or not address < low):
         return None
     if low is not None and sp - low >= _STACK_REACH:
@@ -265,6 +163,17 @@ def _past_stack(scene: Scene, located: Located, address: int) -> Verdict | None:
             f"{scene.address_text(sp)}, below the end of the stack's memory",
         ),
     )
+
+
+def _end_of_guard(scene: Scene, address: int) -> int | None:
+    """Return where the pages end that nobody may touch and above which data begins: the guard of a
+    stack that the system does not know as one. ``None`` where *address* is in no such pages."""
+    if scene.map.can_read(address) is not False:
+        return None
+    region = scene.map.at(address)
+    if region is None or region.is_free or not scene.map.can_write(region.end):
+        return None
+    return region.end
 
 
 def _stack_start(scene: Scene, sp: int) -> int | None:
@@ -300,20 +209,28 @@ def _not_canonical(scene: Scene, located: Located, address: int) -> Verdict | No
         f"a pointer overwritten with text was used to {verb} memory"
         if text
         else f"a wild pointer, no address at all, was used to {verb} memory",
-        Confidence.CERTAIN if located.is_sure and not text else Confidence.LIKELY,
+        # The processor does not report such addresses: one that is in the record came otherwise.
+        Confidence.CERTAIN
+        if located.is_sure and not text and not located.access.is_reported
+        else Confidence.LIKELY,
         tuple(evidence),
     )
 
 
 def _of_system(scene: Scene, located: Located, address: int) -> Verdict | None:
     platform = scene.system.target.system().platform
-    if not is_of_system(address, scene.system.pointer_size, platform):
+    if not is_of_system(address, scene.system.machine, platform):
         return None
+    region = scene.map.at(address)
+    if scene.system.pointer_size == 4 and region is not None and not region.is_free:
+        return None  # a program that may have 4 GB, on a 64-bit system
     verb = _VERBS[located.access.kind]
     return Verdict(
         f"INVALID_POINTER{_suffix(located.access.kind)}",
         f"an address of the system was used to {verb} memory: a number that is no pointer",
-        Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
+        Confidence.CERTAIN
+        if located.is_sure and scene.system.pointer_size == 8
+        else Confidence.LIKELY,
         (f"{scene.address_text(address)} lies in the part of memory that programs never have",),
     )
 
@@ -345,11 +262,12 @@ def _by_map(scene: Scene, located: Located, address: int) -> Verdict | None:
     verb, suffix = _VERBS[located.access.kind], _suffix(located.access.kind)
     at = scene.address_text(address)
     if gone := system.modules.unloaded_at(address):
+        reused = _reused(scene, address)
         return Verdict(
             f"UNLOADED_MODULE{suffix}",
             f"memory of {gone.name} was used to {verb} after the module was unloaded",
-            Confidence.CERTAIN,
-            (f"{at} lies in the unloaded {gone.name}+{address - gone.base:#x}",),
+            Confidence.CERTAIN if located.is_sure and not reused else Confidence.LIKELY,
+            (f"{at} lies in the unloaded {gone.name}+{address - gone.base:#x}", *reused),
         )
     if located.access.kind is not AccessKind.READ and memory_map.can_write(address) is False:
         found = _read_only(scene, located, address)
@@ -380,6 +298,15 @@ def _by_map(scene: Scene, located: Located, address: int) -> Verdict | None:
     return None
 
 
+def _reused(scene: Scene, address: int) -> tuple[str, ...]:
+    """Return evidence that something else lies where a module was unloaded."""
+    module = scene.system.modules.at(address)
+    if module is None and not (scene.map.is_whole and scene.map.is_mapped(address)):
+        return ()
+    what = module.name if module is not None else "other memory"
+    return (f"{what} lies there now: the address may be of that",)
+
+
 def _read_only(scene: Scene, located: Located, address: int) -> Verdict | None:
     """Explain a write to what only can be read."""
     if not scene.map.can_read(address):
@@ -406,18 +333,23 @@ def _judge_execute(scene: Scene, located: Located) -> Verdict:
     if scene.called_from:
         notes = (*notes, scene.called_from)
     if is_null(address):
+        sure = scene.was_called and address == 0
         return Verdict(
             "NULL_POINTER_EXECUTE",
-            "a null function pointer was called",
-            Confidence.CERTAIN if address == 0 else Confidence.LIKELY,
+            "a null function pointer was called"
+            if sure
+            else f"control went to {address:#x}: a null function pointer was called, or a return "
+            "address was overwritten",
+            Confidence.CERTAIN if sure else Confidence.LIKELY,
             notes,
         )
     if gone := system.modules.unloaded_at(address):
+        reused = _reused(scene, address)
         return Verdict(
             "UNLOADED_MODULE_EXECUTE",
             f"code of {gone.name} was called after the module was unloaded",
-            Confidence.CERTAIN,
-            (*notes, f"{at} lies in the unloaded {gone.name}+{address - gone.base:#x}"),
+            Confidence.LIKELY if reused else Confidence.CERTAIN,
+            (*notes, f"{at} lies in the unloaded {gone.name}+{address - gone.base:#x}", *reused),
         )
     if pattern := fill_pattern(address, system.pointer_size):
         return Verdict(
@@ -434,7 +366,9 @@ def _judge_execute(scene: Scene, located: Located) -> Verdict:
         return Verdict(
             "SOFTWARE_NX_FAULT",
             f"the stack of thread {owner.ordinal} was executed",
-            Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
+            Confidence.CERTAIN
+            if located.is_sure and not _is_shared(scene, address)
+            else Confidence.LIKELY,
             (*notes, f"{at} lies in a stack: an overwritten return address or function pointer"),
         )
     if text := text_in(address, system.pointer_size):
@@ -449,6 +383,12 @@ def _judge_execute(scene: Scene, located: Located) -> Verdict:
         Confidence.CERTAIN if located.is_sure else Confidence.LIKELY,
         notes,
     )
+
+
+def _is_shared(scene: Scene, address: int) -> bool:
+    """Tell whether what lies beside a stack may be in the same region: Linux joins mappings."""
+    region = scene.map.at(address)
+    return region is not None and region.file is not None and region.file.path != "[stack]"
 
 
 def _in_module(scene: Scene, module: Module, address: int, notes: tuple[str, ...]) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from polydbg.arch.registers import program_counter
@@ -35,11 +35,12 @@ def analyze(
     session: Session,
     system: System,
     cancel: CancelToken | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
     *,
     hang: bool = False,
 ) -> Analysis:
     """Return what happened in *system*: the verdict on its event; on what its threads wait for
-    where no event is stored, or if *hang* asks for it.
+    where no event is stored, or if *hang* asks for it, which is long where there are many.
 
     :raises Cancelled: the user asked to stop.
     """
@@ -47,7 +48,7 @@ def analyze(
     thread = system.event_thread
     waiting = None
     if hang or event is None or not event.is_stored:
-        waiting = judge_hang(session, system, cancel)
+        waiting = judge_hang(session, system, cancel, progress)
     registers = _registers(system, thread)
     if waiting is not None and waiting.thread is not None:
         thread, registers = waiting.thread, system.thread_registers(waiting.thread)

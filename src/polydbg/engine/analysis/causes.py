@@ -11,19 +11,16 @@ import msgspec
 
 from polydbg.arch.disassembly import Instruction
 from polydbg.arch.disassembly_operands import register_value
-from polydbg.base.error_codes import ntstatus_meaning
-from polydbg.engine.analysis.access import Scene
+from polydbg.engine.analysis.location import Scene
 from polydbg.engine.analysis.model import Confidence, Fault, FaultKind, Recursion, Verdict
-from polydbg.engine.analysis.runtime import EndReason, end_reason
-from polydbg.engine.analysis.thrown import thrown_object
 from polydbg.engine.stack import StackFrame
 from polydbg.targets.crash_report import CrashReport, crash_report
 from polydbg.targets.target import ExceptionRecord
 
 if TYPE_CHECKING:
+    from polydbg.engine.analysis.runtime import EndReason
     from polydbg.formats.minidump.foreign import BreakpadAssertion
 
-_BREAK_INS = ("DbgUiRemoteBreakin", "DbgBreakPoint", "LdrpDoDebuggerBreak", "LdrInitShimEngine")
 _STACK_FAIL_FAST = (0, 2)
 _FAIL_FAST_WORDS = {
     0: "a function found its stack cookie overwritten: a stack buffer overrun",
@@ -38,13 +35,26 @@ _FAIL_FAST_WORDS = {
     35: "an exception came where none may come, in a heap",
     57: "a return address did not match the shadow stack",
 }
-
-
+_PRIVILEGED_NAMES = """
+    hlt cli sti in out ins insb insd outs outsb outsd lgdt lidt lldt ltr lmsw clts invd wbinvd
+    invlpg rdmsr wrmsr rdpmc swapgs sysret sysexit iretq xsetbv
+"""
+PRIVILEGED = frozenset(_PRIVILEGED_NAMES.split())
+"""Instructions of x86 and x64 that only the system may execute, by default."""
+_BREAKPOINTS = ("int", "int3", "int1", "brk", "bkpt", "udf", "hlt", "???")
 _ASSERTIONS = {
     1: ("INVALID_PARAMETER", "a function of the C library got an invalid argument"),
     2: ("PURE_VIRTUAL_CALL", "a pure virtual function was called"),
 }
 _MAX_MESSAGES = 4
+_MANY_FRAMES = 64
+"""A stack that is used up by fewer calls than these has large frames besides."""
+_FAULT_SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS")
+_ANNOTATIONS = (
+    *("exceptionname", "exceptionreason", "abort_message", "abort-message", "assertion"),
+    *("assert", "panic", "fatal", "fatal_message", "lasterror"),
+)
+"""Names under which programs note why they end, in lower case."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -84,8 +94,20 @@ def _reported_assertion(record: BreakpadAssertion) -> Verdict:
 
 
 def _messages(report: CrashReport) -> list[str]:
-    """Return what libraries of macOS left as their last words."""
+    """Return the last words of the program: exceptions and messages that the reporter noted, what
+    libraries of macOS left."""
     texts: list[str] = []
+    info = report.crashpad_info
+    if info is not None:
+        noted = [info.annotations, *(module.simple_annotations for module in info.modules)]
+        objects = [item for module in info.modules for item in module.objects]
+        pairs = [pair for each in noted for pair in each.items()]
+        pairs += [
+            (item.name, item.value.decode("utf-8", "replace")) for item in objects if item.kind == 1
+        ]
+        for name, text in pairs:
+            if name.lower() in _ANNOTATIONS and text and len(texts) < _MAX_MESSAGES:
+                texts.append(f"the crash reporter noted {name}: {text}")
     for record in report.macos_crash_info:
         for text in (record.message, record.message2):
             if text and len(texts) < _MAX_MESSAGES:
@@ -101,7 +123,7 @@ def recursion_verdict(recursion: Recursion, confidence: Confidence) -> Verdict:
         names += f" -> ... ({len(recursion.functions)} functions)"
     return Verdict(
         "STACK_OVERFLOW",
-        f"the stack is used up by endless recursion: {names}",
+        f"the stack is used up by endless or too deep recursion: {names}",
         confidence,
         (
             f"the cycle repeats {at_least}{recursion.repeats} times in the "
@@ -112,6 +134,8 @@ def recursion_verdict(recursion: Recursion, confidence: Confidence) -> Verdict:
 
 def named_reason(frames: Sequence[StackFrame]) -> tuple[EndReason, StackFrame] | None:
     """Return why the program ended itself, by the most telling name on the stack."""
+    from polydbg.engine.analysis.runtime import end_reason
+
     found: tuple[EndReason, StackFrame] | None = None
     for row in frames:
         reason = end_reason(row.place.symbol)
@@ -124,11 +148,17 @@ def named_reason(frames: Sequence[StackFrame]) -> tuple[EndReason, StackFrame] |
 
 def _stack_overflow(case: Case) -> Verdict:
     if case.recursion is not None:
-        return recursion_verdict(case.recursion, Confidence.CERTAIN)
+        # The stack is used up for certain; by which functions only as far as the frames are.
+        doubtful = any(row.trust.is_guess for row in case.frames)
+        doubtful |= case.recursion.frames < _MANY_FRAMES  # what is below may have used more
+        confidence = Confidence.LIKELY if doubtful else Confidence.CERTAIN
+        return recursion_verdict(case.recursion, confidence)
+    text = case.scene.instruction
+    is_access = not text or bool(case.scene.operands) or "[" in text
     return Verdict(
         "STACK_OVERFLOW",
         "the stack is used up",
-        Confidence.CERTAIN,
+        Confidence.CERTAIN if is_access else Confidence.LIKELY,
         ("the frames that were walked show no cycle: a large frame, or a very long one",),
     )
 
@@ -137,19 +167,22 @@ def _divide(case: Case) -> Verdict:
     divisor = _divisor(case)
     text = case.scene.instruction
     said = case.fault.name != "SIGFPE" or case.fault.detail == "FPE_INTDIV"
-    if divisor is None and text and not said:
+    if divisor is None and not said:
+        is_none = f"`{text}` at {case.where} is no division of integers"
         return Verdict(
             "ARITHMETIC_FAULT",
             "an arithmetic operation failed, or a process sent the signal",
             Confidence.POSSIBLE,
-            (f"`{text}` at {case.where} is no division of integers",),
+            (is_none if text else "the record does not say which; the code is not in the dump",),
         )
     if divisor is None:
+        is_x86 = case.scene.system.machine in ("amd64", "x86")  # ARM64 has a trap for it
+        is_other = bool(text) and is_x86 and text.split()[0] not in ("div", "idiv", "aam")
         return Verdict(
             "INTEGER_DIVIDE_BY_ZERO",
             "an integer was divided by zero, or the quotient does not fit",
-            Confidence.LIKELY,
-            (f"`{text}`",) if text else (),
+            Confidence.POSSIBLE if is_other else Confidence.LIKELY,
+            (f"`{text}`" + (" is no division" if is_other else ""),) if text else (),
         )
     name, value = divisor
     if value == 0:
@@ -218,12 +251,14 @@ def _illegal(case: Case) -> Verdict:
     )
 
 
-def _privileged(case: Case) -> Verdict:
+def privileged(case: Case) -> Verdict:
+    """Return the verdict on an instruction that programs may not execute."""
     text = case.scene.instruction
+    is_it = not text or text.split()[0] in PRIVILEGED
     return Verdict(
         "PRIVILEGED_INSTRUCTION",
         "an instruction was executed that only the system may execute",
-        Confidence.CERTAIN,
+        Confidence.CERTAIN if is_it else Confidence.LIKELY,
         (f"`{text}` at {case.where}",) if text else (),
     )
 
@@ -248,13 +283,46 @@ def _breakpoint(case: Case) -> Verdict:
             ("the thread of the event is the debugger's own (DbgUiRemoteBreakin)",),
         )
     text = case.scene.instruction
-    evidence = (f"`{text}` at {case.where}",) if text else (f"at {case.where}",)
+    is_there = text.split()[0] in _BREAKPOINTS if text else True
+    at = "at"
+    if not is_there:  # signals and the debugger's services (int 2Dh) come behind the instruction
+        before = case.scene.system.memory.read_some(max(0, case.scene.pc - 3), 3)
+        found = "int 3" if before[-1:] == b"\xcc" else "int 2Dh" if b"\xcd\x2d" in before else ""
+        if found:
+            text, is_there, at = found, True, "before"
+    evidence = f"`{text}` {at} {case.where}" if text else f"at {case.where}"
+    if not is_there:
+        return Verdict(
+            "BREAKPOINT",
+            "an event for a debugger, without a breakpoint instruction: a process sent it, or a "
+            "breakpoint was removed since",
+            Confidence.POSSIBLE,
+            (evidence,),
+        )
     return Verdict(
         "BREAKPOINT",
         "a breakpoint instruction was reached: an assertion, a debugger's break, or a snapshot "
         "that the program took of itself",
         Confidence.LIKELY,
-        evidence,
+        (evidence,),
+    )
+
+
+def _terminated(case: Case) -> Verdict:
+    evidence = f"{case.fault.name} {case.fault.detail}".strip() + f" at {case.where}"
+    if case.fault.name in _FAULT_SIGNALS:
+        return Verdict(
+            "TERMINATED",
+            "a process sent the signal, or the program to itself (raise): no instruction failed, "
+            "unless a handler sent an earlier fault on",
+            Confidence.LIKELY,
+            (evidence,),
+        )
+    return Verdict(
+        "TERMINATED",
+        "something that was not a fault ended the program, from outside or by its own request",
+        Confidence.CERTAIN,
+        (evidence,),
     )
 
 
@@ -270,8 +338,12 @@ def _abort(case: Case) -> Verdict:
     )
 
 
+def _is_guessed(case: Case, row: StackFrame) -> bool:
+    return any(each.trust.is_guess for each in case.frames[: row.number + 1])
+
+
 def _by_name(case: Case, reason: EndReason, row: StackFrame) -> Verdict:
-    guessed = any(each.trust.is_guess for each in case.frames[: row.number + 1])
+    guessed = _is_guessed(case, row)
     evidence = [f"{row.place.base_text} is on the stack"]
     if guessed:
         evidence.append("the stack down to it is partly a guess")
@@ -289,18 +361,22 @@ def _fail_fast(case: Case) -> Verdict:
     evidence = [f"fail fast code {code:#x}, {name}"] if code is not None else []
     suffix = name if name.startswith("FAST_FAIL_") else ""
     problem = suffix.replace("FAST_FAIL_", "FAIL_FAST_") or "FAIL_FAST"
-    if code == 7 and (reason := named_reason(case.frames)) is not None:
-        words = reason[0].words
+    reason = named_reason(case.frames) if code == 7 else None
+    if reason is not None:
         evidence.append(f"{reason[1].place.base_text} is on the stack")
+    if reason is not None and not _is_guessed(case, reason[1]):
+        words = reason[0].words
     else:
-        words = _FAIL_FAST_WORDS.get(code or 0, "") if code is not None else ""
-        words = words or "the program ended itself (fail fast)"
+        known = "" if code is None else _FAIL_FAST_WORDS.get(code, "")
+        words = known or "the program ended itself (fail fast)"
     if code in _STACK_FAIL_FAST:
         problem = "STACK_BUFFER_OVERRUN"
     return Verdict(problem, words, Confidence.CERTAIN, tuple(evidence))
 
 
 def _cxx(case: Case) -> Verdict:
+    from polydbg.engine.analysis.thrown import thrown_object
+
     thrown = thrown_object(case.scene.system, case.record)
     if thrown is None:
         return Verdict(
@@ -331,7 +407,7 @@ def _fixed(problem: str, words: str, confidence: Confidence = Confidence.CERTAIN
 
 def _other(case: Case) -> Verdict:
     record = case.record
-    names = {row.place.symbol for row in case.frames[:6]}
+    names = {row.place.symbol for row in case.frames[:6] if not row.trust.is_guess}
     evidence = []
     if record.parameters:
         shown = ", ".join(f"{value:#x}" for value in record.parameters)
@@ -343,6 +419,8 @@ def _other(case: Case) -> Verdict:
             Confidence.CERTAIN if "RaiseException" in names else Confidence.LIKELY,
             tuple(evidence),
         )
+    from polydbg.base.error_codes import ntstatus_meaning
+
     meaning = ntstatus_meaning(record.code).name if len(case.fault.name) == 8 else ""
     words = f"the program stopped with {case.fault.name} {case.fault.detail or meaning}".strip()
     return Verdict(
@@ -358,7 +436,7 @@ _JUDGES: dict[FaultKind, _Judge] = {
     FaultKind.STACK_OVERFLOW: _stack_overflow,
     FaultKind.DIVIDE: _divide,
     FaultKind.ILLEGAL: _illegal,
-    FaultKind.PRIVILEGED: _privileged,
+    FaultKind.PRIVILEGED: privileged,
     FaultKind.BREAKPOINT: _breakpoint,
     FaultKind.ABORT: _abort,
     FaultKind.FAIL_FAST: _fail_fast,
@@ -384,7 +462,8 @@ _JUDGES: dict[FaultKind, _Judge] = {
     FaultKind.BAD_SYSTEM_CALL: _fixed(
         "BAD_SYSTEM_CALL", "a system call was refused, by a filter or because there is none"
     ),
-    FaultKind.TERMINATED: _fixed("TERMINATED", "a signal from outside ended the program"),
+    FaultKind.TERMINATED: _terminated,
+    FaultKind.HARDWARE: _fixed("HARDWARE_ERROR", "the hardware reports damaged memory"),
     FaultKind.RESOURCE: _fixed("RESOURCE_LIMIT", "a limit of the system was exceeded"),
     FaultKind.REQUESTED: _fixed("DUMP_REQUESTED", "the dump was asked for: no crash"),
 }

@@ -55,13 +55,32 @@ _SIGNALS = {
     "SIGFPE": FaultKind.DIVIDE,
     "SIGSEGV": FaultKind.ACCESS,
     "SIGSYS": FaultKind.BAD_SYSTEM_CALL,
-    **dict.fromkeys(("SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGTERM"), FaultKind.TERMINATED),
+    **dict.fromkeys(
+        (
+            *("SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGTERM", "SIGPIPE", "SIGALRM"),
+            *("SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGPROF"),
+        ),
+        FaultKind.TERMINATED,
+    ),
+    **dict.fromkeys(("SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU"), FaultKind.REQUESTED),
     **dict.fromkeys(("SIGXCPU", "SIGXFSZ"), FaultKind.RESOURCE),
 }
 _SI_KERNEL = 0x80
 _SI_USER, _SI_TKILL, _SI_QUEUE = 0, -6, -1
 _FPE_INTDIV, _FPE_INTOVF = 1, 2
 _ILL_PRVOPC, _ILL_PRVREG = 5, 6
+_TRAP_TRACE, _TRAP_HWBKPT = 2, 4
+_BUS_KINDS = {
+    1: FaultKind.MISALIGNED,  # BUS_ADRALN
+    2: FaultKind.IN_PAGE,  # BUS_ADRERR
+    4: FaultKind.HARDWARE,  # BUS_MCEERR_AR
+    5: FaultKind.HARDWARE,  # BUS_MCEERR_AO
+}
+_INSTRUCTION_FAULTS = (
+    *(FaultKind.ACCESS, FaultKind.ILLEGAL, FaultKind.DIVIDE, FaultKind.BREAKPOINT),
+    FaultKind.BAD_SYSTEM_CALL,
+)
+"""What the signals mean unless a process sent them."""
 _MACH_KINDS = {
     1: FaultKind.ACCESS,
     2: FaultKind.ILLEGAL,
@@ -118,14 +137,18 @@ def _signal(record: ExceptionRecord, name: str, words: ExceptionWords) -> Fault:
         return Fault(FaultKind.REQUESTED, name, detail)
     kind = _SIGNALS.get(name, FaultKind.OTHER)
     code = record.flags - (1 << 32) if record.flags >> 31 else record.flags
-    if code in (_SI_TKILL, _SI_QUEUE) and kind in (FaultKind.ACCESS, FaultKind.ILLEGAL):
-        kind = FaultKind.TERMINATED  # sent by a process, no fault of an instruction
+    if code in (_SI_TKILL, _SI_QUEUE) and kind in _INSTRUCTION_FAULTS:
+        return Fault(FaultKind.TERMINATED, name, detail)  # sent, no fault of an instruction
+    if name == "SIGBUS":
+        kind = _BUS_KINDS.get(code, kind)
+    if name == "SIGTRAP" and code in (_TRAP_TRACE, _TRAP_HWBKPT):
+        kind = FaultKind.SINGLE_STEP
     if kind is FaultKind.DIVIDE and code not in (_SI_USER, _FPE_INTDIV):
         kind = FaultKind.OVERFLOW if code == _FPE_INTOVF else FaultKind.FLOATING_POINT
     if kind is FaultKind.ILLEGAL and code in (_ILL_PRVOPC, _ILL_PRVREG):
         kind = FaultKind.PRIVILEGED
     access = None
-    if kind is FaultKind.ACCESS:
+    if kind in (FaultKind.ACCESS, FaultKind.IN_PAGE):
         # Old writers leave code and address 0 where they could not tell.
         unknown = record.address == 0 and code in (_SI_KERNEL, _SI_USER)
         access = Access(AccessKind.UNKNOWN, None if unknown else record.address, not unknown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -83,9 +83,14 @@ class Hang(msgspec.Struct, frozen=True):
     waits: tuple[ThreadWait, ...]
 
 
-def judge_hang(session: Session, system: System, cancel: CancelToken | None) -> Hang:
+def judge_hang(
+    session: Session,
+    system: System,
+    cancel: CancelToken | None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Hang:
     """Return what the threads wait for, and the deadlock or the long-held lock among them."""
-    report = lock_report(system, cancel or CancelToken())
+    report = lock_report(system, cancel or CancelToken(), progress)
     waits = tuple(_waits(session, system, report, cancel))
     if report.cycles:
         return Hang(_deadlock(system, report.cycles[0]), report.cycles[0][0].thread, waits)
@@ -141,7 +146,9 @@ def _waits(
             owner = f", held by thread {lock.owner.ordinal}" if lock.owner else ""
             what = f"the critical section {place}{owner}"
         own = (row.place.text for row in rows if _is_own(system, row))
-        yield ThreadWait(thread, what, next(own, ""))
+        # Without a name, code of the system may be the call that waits.
+        is_known = bool(what or (rows and (rows[0].place.symbol or _is_own(system, rows[0]))))
+        yield ThreadWait(thread, what, is_known, next(own, ""))
 
 
 def what_it_waits_for(rows: list[StackFrame]) -> str:

@@ -47,6 +47,7 @@ class FaultKind(enum.Enum):
     BAD_SYSTEM_CALL = "system call"
     TERMINATED = "terminated"
     RESOURCE = "resource limit"
+    HARDWARE = "hardware error"
     REQUESTED = "requested dump"
     NONE = "no event"
     OTHER = "other"
@@ -114,11 +115,13 @@ class Recursion(msgspec.Struct, frozen=True):
 
 
 class ThreadWait(msgspec.Struct, frozen=True):
-    """What a thread does: *waits_for* is ``""`` where it runs, *where* the innermost place in the
-    program's own code, ``""`` where none was seen."""
+    """What a thread does: *waits_for* is ``""`` where it runs, or where no name tells (then
+    *is_known* is false), *where* the innermost place in the program's own code, ``""`` where none
+    was seen."""
 
     thread: ThreadInfo
     waits_for: str
+    is_known: bool
     where: str
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from polydbg.arch.disassembly import Instruction
-from polydbg.arch.disassembly_operands import register_value
+from polydbg.arch.disassembly_operands import POINTER_SIZES, register_value
 from polydbg.arch.registers import stack_pointer
 from polydbg.engine.analysis.model import AccessKind
 
@@ -20,19 +20,6 @@ _MEMORY = re.compile(
     r"(?:(byte|word|dword|fword|qword|mmword|tbyte|oword|xmmword|ymmword|zmmword)"
     r" ptr )?(?:[c-gs]s:)?\[([^\]]*)\]"
 )
-_SIZES = {
-    "byte": 1,
-    "word": 2,
-    "dword": 4,
-    "fword": 6,
-    "qword": 8,
-    "mmword": 8,
-    "tbyte": 10,
-    "oword": 16,
-    "xmmword": 16,
-    "ymmword": 32,
-    "zmmword": 64,
-}
 _TERM = re.compile(r"([+-]?)\s*([^+\-\s]+)")
 _SYMBOLIC = re.compile(r".*\(([0-9a-f`]+)\)$")
 _READS_FIRST = """
@@ -104,7 +91,7 @@ def _x86(
     if name in _STRINGS:
         letter = "r" if arch == "amd64" else "e"
         sized = _MEMORY.search(instruction.operands)
-        width = _SIZES.get(sized.group(1) or "", 1) if sized else 1
+        width = POINTER_SIZES.get(sized.group(1) or "", 1) if sized else 1
         for kind, register in _STRINGS[name]:
             register = letter + register
             if (value := registers.get(register)) is not None:
@@ -121,7 +108,7 @@ def _x86(
         kind = AccessKind.READ
         if is_first and name not in _READS_FIRST_NAMES:
             kind = AccessKind.WRITE
-        bytes_ = _SIZES.get(match.group(1) or "", 0)
+        bytes_ = POINTER_SIZES.get(match.group(1) or "", 0)
         yield OperandAccess(kind, address, bytes_, match.group(2), base, value)
     yield from _stack_access(name, registers, size)
 

@@ -103,8 +103,11 @@ def text_in(value: int, size: int) -> str:
     return ""
 
 
-def is_of_system(address: int, size: int, platform: str) -> bool:
-    """Tell whether *address* lies where programs have nothing: in the kernel's part."""
-    if size == 8:
+def is_of_system(address: int, machine: str, platform: str) -> bool:
+    """Tell whether *address* lies where programs have nothing: in the kernel's part. On ARM64 bit
+    55 tells; the byte above may be a tag of the program's own (top byte ignore)."""
+    if machine == "arm64":
+        return bool(address >> 55 & 1)
+    if "64" in machine:
         return address >> 63 == 1
     return platform == "windows" and address >= 0xC0000000

@@ -12,8 +12,7 @@ import msgspec
 
 from polydbg.engine.modules import Module
 
-_SYSTEM = re.compile(
-    r"""(?ix) ^(?:
+_SYSTEM = r"""(?ix) ^(?:
       ntdll | wow64\w* | kernel32 | kernelbase | win32u | user32 | gdi32(?:full)? | combase |
       ole32 | rpcrt4 | sechost | advapi32 | ws2_32 | mswsock | ucrtbased? |
       msvc(?:rt|p\d+\w*|r\d+d?) |
@@ -26,7 +25,6 @@ _SYSTEM = re.compile(
       libc\+\+(?:abi)?\.(?:1\.)?dylib | libdispatch\.dylib | corefoundation | foundation | appkit |
       hitoolbox | libxpc\.dylib
     )(?:\.dll|\.exe)?$"""
-)
 _RUNTIMES: Final = {
     "coreclr": ".NET",
     "clr": ".NET Framework",
@@ -94,6 +92,11 @@ def _patterns() -> tuple[tuple[re.Pattern[str], EndReason], ...]:
 
 
 @cache
+def _system() -> re.Pattern[str]:
+    return re.compile(_SYSTEM)
+
+
+@cache
 def _helpers() -> re.Pattern[str]:
     return re.compile(f"(?:{_HELPERS})$")
 
@@ -105,7 +108,7 @@ def file_name(module: Module) -> str:
 
 def is_system(module: Module) -> bool:
     """Tell whether *module* is part of the system or a run-time library, by its file name."""
-    return _SYSTEM.match(file_name(module)) is not None
+    return _system().match(file_name(module)) is not None
 
 
 def managed_runtime(modules: list[Module]) -> str:

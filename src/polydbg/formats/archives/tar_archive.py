@@ -33,7 +33,7 @@ def is_tar(head: bytes) -> bool:
 class TarArchive:
     """A tar file of *size* bytes.
 
-    :raises FormatError: a damaged header before any member was found.
+    :raises FormatError: a damaged header.
     """
 
     def __init__(self, stream: SeekableStream, size: int) -> None:
@@ -44,9 +44,11 @@ class TarArchive:
     def _read(self, size: int) -> None:
         at, long_name, long_size = 0, "", None
         for _ in range(_MAX_HEADERS):
+            if at + _BLOCK > size or len(self.members) >= MAX_MEMBERS:
+                return
             self._stream.seek(at)
             header = self._stream.read(_BLOCK)
-            if len(header) < _BLOCK or not any(header) or len(self.members) >= MAX_MEMBERS:
+            if not any(header):
                 return
             if not is_tar(header) or _number(header[148:156]) != _checksum(header):
                 raise FormatError("damaged header of a tar file", offset=at)

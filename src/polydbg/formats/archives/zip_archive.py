@@ -32,6 +32,7 @@ _END64 = struct.Struct("<4sQHHIIQQQQ")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _MAX_COMMENT = 0xFFFF
+_MAX_DIRECTORY = 64 << 20
 _IN_64 = 0xFFFFFFFF
 _ENCRYPTED, _UTF8 = 0x0001, 0x0800
 _ZIP64_EXTRA = 0x0001
@@ -81,8 +82,10 @@ class ZipArchive:
         if count == 0xFFFF or length == _IN_64 or start == _IN_64:
             end, count, length, start = self._end64(end, count, length, start)
         shift = end - length - start
-        if shift < 0 or length > self._size:
+        if shift < 0:
             raise FormatError("the directory of the zip file lies outside of it", offset=end)
+        if length > _MAX_DIRECTORY:
+            raise FormatError(f"the zip file has a directory of {length} bytes")
         if count > MAX_MEMBERS:
             raise FormatError(f"the zip file has {count} members, more than {MAX_MEMBERS}")
         return start + shift, length, count, shift

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import msgspec
@@ -47,6 +47,7 @@ _OLD_ORIGIN_NAME = re.compile(rb"INLINE_ORIGIN [0-9]+ +(-?[0-9]{1,10}) +(%s)" % 
 _INIT_RULES = re.compile(rb"STACK CFI INIT %s +%s +([^\r\n]*)\r?\n?" % (_HEX, _HEX))
 _DELTA = re.compile(rb"STACK CFI (%s) +([^\r\n]*)\r?\n?" % _HEX)
 _LINE = re.compile(rb"[^\r\n]{0,65536}")
+_NEWLINE = re.compile(rb"\n")
 _INLINE_LINE = re.compile(rb"\nINLINE [^\r\n]{1,65536}")
 _CODE_ID = re.compile(rb"INFO +CODE_ID +([0-9A-Fa-f]{1,64})")
 _BODY_END = re.compile(rb"\n(?:FUNC|PUBLIC|STACK|FILE|INFO|MODULE|INLINE_ORIGIN) ")
@@ -59,8 +60,11 @@ _HIDDEN = frozenset((0xFEEFEE, 0xF00F00))
 _MAX_INFO_LINES = 64
 _MAX_PIECES = 256
 _MAX_BODY = 2 << 20
-_MAX_DELTAS = 100_000
+_MAX_DELTAS = 20_000
 _MAX_FILES_OF_A_NAME = 256
+_PIECE = 1 << 20  # bytes that are searched between two polls: 25 ms at the slowest
+
+Poll = Callable[[], None]
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -142,15 +146,31 @@ class BreakpadFile:
     def _numbered(self, kind: bytes, number: int) -> int | None:
         """Return where the record *number* of *kind* (``FILE``, ``INLINE_ORIGIN``) is.
 
-        Writers number them upwards, so that a few are read on the way; should the file not, the
-        record is searched for.
+        Writers number them upwards, so that a few are read on the way; should the file not, all
+        are read once.
         """
         offsets = self._files if kind == b"FILE" else self._origins
         index = bisect_left(offsets, number, key=self._number_at)
         if index < len(offsets) and self._number_at(offsets[index]) == number:
             return offsets[index] + 1
-        found = re.search(rb"\n%s %d " % (kind, number), self._data)
-        return found.start() + 1 if found is not None else None
+        if number >> 64:
+            return None
+        ordered = self._files_in_order if kind == b"FILE" else self._origins_in_order
+        rank = next(ordered.starting_at(number), None)
+        return ordered.offsets[rank] if rank is not None else None
+
+    @cached_property
+    def _files_in_order(self) -> RecordIndex:
+        return self._in_order(self._files)
+
+    @cached_property
+    def _origins_in_order(self) -> RecordIndex:
+        return self._in_order(self._origins)
+
+    def _in_order(self, offsets: array[int]) -> RecordIndex:
+        """Return the records at *offsets* by their numbers."""
+        numbers = ((self._number_at(offset), offset) for offset in offsets)
+        return RecordIndex((number, 0, offset + 1) for number, offset in numbers if number >= 0)
 
     def _number_at(self, offset: int) -> int:
         match = _NUMBER.match(self._data, offset)
@@ -188,11 +208,25 @@ class BreakpadFile:
                 return text(match[1]).rstrip()
         return ""
 
-    def offsets_naming(self, kind: bytes, literal: bytes) -> Iterator[int]:
-        """Yield where records of *kind* (``FUNC``, ``PUBLIC``) have *literal*, in any case."""
+    def offsets_naming(self, kind: bytes, literal: bytes, poll: Poll) -> Iterator[int]:
+        """Yield where records of *kind* (``FUNC``, ``PUBLIC``) have *literal*, in any case.
+
+        *poll* is called every few milliseconds, as in all searches of the whole file.
+        """
         pattern = rb"\n%s [^\n]*?%s" % (kind, re.escape(literal))
-        for match in re.compile(pattern, re.IGNORECASE).finditer(self._data):
+        for match in self._matches(re.compile(pattern, re.IGNORECASE), poll):
             yield match.start() + 1
+
+    def _matches(self, pattern: re.Pattern[bytes], poll: Poll) -> Iterator[re.Match[bytes]]:
+        """Yield the matches of *pattern*, which stays within a line and the end of the one before,
+        searching piece by piece."""
+        begin, size = 0, len(self._data)
+        while begin < size:
+            poll()
+            newline = _NEWLINE.search(self._data, begin + _PIECE)
+            end = newline.start() if newline is not None else size
+            yield from pattern.finditer(self._data, begin, end)
+            begin = end
 
     @cached_property
     def has_linker_names(self) -> bool:
@@ -206,10 +240,10 @@ class BreakpadFile:
         match = _FILE_NAME.match(self._data, offset) if offset is not None else None
         return text(match[1]).rstrip() if match is not None else ""
 
-    def files_named(self, literal: bytes) -> Iterator[tuple[int, str]]:
+    def files_named(self, literal: bytes, poll: Poll) -> Iterator[tuple[int, str]]:
         """Yield the numbers and paths of files whose path has *literal*, whatever its case."""
         pattern = rb"\nFILE ([0-9]{1,10}) +([^\r\n]*?%s[^\r\n]*)" % re.escape(literal)
-        for match in re.compile(pattern, re.IGNORECASE).finditer(self._data):
+        for match in self._matches(re.compile(pattern, re.IGNORECASE), poll):
             yield int(match[1]), text(match[2]).rstrip()
 
     def origin(self, number: int) -> tuple[str, int | None]:
@@ -265,7 +299,7 @@ class BreakpadFile:
         return Body(_visible(rows), tuple(inlines))
 
     def rows_of_files(
-        self, numbers: frozenset[int], line: int | None = None
+        self, numbers: frozenset[int], poll: Poll, line: int | None = None
     ) -> Iterator[tuple[int, int, int]]:
         """Yield (start, size, line) of the line records of the files *numbers*: those of *line*,
         which is found faster, or all of them."""
@@ -274,19 +308,20 @@ class BreakpadFile:
         wanted = b"" if line is None else b"%d " % line
         # The end of a record is searched for: few others end so.
         pattern = rb" %s(?:%s)(?=[\r\n]|\Z)" % (wanted, _choice(numbers))
-        for match in re.finditer(pattern, self._data):
+        for match in self._matches(re.compile(pattern), poll):
             record = bytes(self._data[max(0, match.start() - _ROW_HEAD_SIZE) : match.end()])
             row = _LAST_ROW.search(record)
             if row is not None:
                 yield int(row[1], 16), int(row[2], 16), int(row[3])
 
-    def calls_of_files(self, numbers: frozenset[int]) -> Iterator[tuple[int, int]]:
+    def calls_of_files(self, numbers: frozenset[int], poll: Poll) -> Iterator[tuple[int, int]]:
         """Yield (start, line) of inlined calls from the files *numbers*; the old dialect does not
         say them."""
         if self._is_old_dialect or not numbers:
             return
         pattern = rb"\nINLINE [0-9]+ ([0-9]{1,10}) (?:%s) [0-9]+ (%s) %s"
-        for match in re.finditer(pattern % (_choice(numbers), _HEX, _HEX), self._data):
+        whole = re.compile(pattern % (_choice(numbers), _HEX, _HEX))
+        for match in self._matches(whole, poll):
             yield int(match[2], 16), int(match[1])
 
     # -- frames --------------------------------------------------------------------------------

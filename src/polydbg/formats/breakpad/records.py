@@ -113,7 +113,7 @@ def parse_inline(line: bytes) -> Inline | None:
         code = [int(word, 16) for word in words[ranges_at:]]
     except ValueError:
         return None
-    if min(numbers) < 0 or min(code) < 0 or max(code) >> 64:
+    if min(numbers) < 0 or max(numbers) >> 32 or min(code) < 0 or max(code) >> 64:
         return None
     ranges = tuple(zip(code[::2], code[1::2], strict=True))
     return Inline(numbers[0], numbers[1], numbers[2] if has_file else None, numbers[-1], ranges)

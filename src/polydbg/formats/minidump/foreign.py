@@ -6,7 +6,7 @@ Facts: Breakpad's minidump_format.h, Crashpad's minidump_extensions.h, Mozilla's
 from __future__ import annotations
 
 import struct
-import uuid
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,6 +23,9 @@ MACOS_RECORDS = 20
 ANNOTATION_STRING = 1
 MAX_LINKER_VERSION = 0xFF
 """Of ``r_debug``; 1 and 2 are known, and 0 before the dynamic linker has run."""
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 class BreakpadInfo(msgspec.Struct, frozen=True):
@@ -63,8 +66,8 @@ class CrashpadInfo(msgspec.Struct, frozen=True):
     """*address_mask* is for pointer authentication; 0 in files that do not have it."""
 
     version: int
-    report_id: uuid.UUID
-    client_id: uuid.UUID
+    report_id: UUID
+    client_id: UUID
     annotations: dict[str, str]
     modules: tuple[CrashpadModule, ...]
     address_mask: int
@@ -122,6 +125,8 @@ def parse_crashpad_info(view: View, stream: Stream) -> CrashpadInfo:
 
     :raises FormatError: below 0x34 bytes.
     """
+    from uuid import UUID  # it imports much that few dumps need
+
     data = _need(view, stream, 0x34)
     reader = _Crashpad(view)
     version = int.from_bytes(data[:4], "little")
@@ -130,8 +135,8 @@ def parse_crashpad_info(view: View, stream: Stream) -> CrashpadInfo:
     mask = view.clipped(stream.rva + 0x38, 8) if stream.size >= 0x40 else b""
     return CrashpadInfo(
         version,
-        uuid.UUID(bytes_le=data[4:0x14]),
-        uuid.UUID(bytes_le=data[0x14:0x24]),
+        UUID(bytes_le=data[4:0x14]),
+        UUID(bytes_le=data[0x14:0x24]),
         reader.dictionary(simple),
         reader.modules(modules),
         int.from_bytes(mask, "little"),

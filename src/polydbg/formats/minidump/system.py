@@ -421,7 +421,7 @@ _COUNTERS_1 = (
     "peak_pagefile_usage",
     "private_usage",
 )
-_COUNTERS_2 = (
+VM_COUNTERS = (
     *_COUNTERS_1[:8],
     "peak_virtual_size",
     "virtual_size",
@@ -434,6 +434,7 @@ _COUNTERS_2 = (
     "job_private_commit_limit",
     "job_total_commit_limit",
 )
+"""The counters of revision 2 in their order: 13 of the process, then those of its job."""
 _COUNTER_FLAGS = {8: 0x2, 9: 0x2, 10: 0x4, 11: 0x8, 12: 0x8} | dict.fromkeys(range(13, 18), 0x10)
 
 
@@ -453,7 +454,7 @@ def parse_vm_counters(view: View, stream: Stream) -> ProcessVmCounters:
     values = struct.unpack_from(f"<{count}Q", data, 8)
     counters = {
         name: value
-        for index, (name, value) in enumerate(zip(_COUNTERS_2, values))
+        for index, (name, value) in enumerate(zip(VM_COUNTERS, values))
         if not (need := _COUNTER_FLAGS.get(index, 0)) or flags & need
     }
     return ProcessVmCounters(revision, flags, faults, counters)

@@ -7,7 +7,7 @@ import struct
 import msgspec
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.pdb.msf import Msf, Stream
+from polydbg.formats.pdb.msf import MAX_STREAMS, Msf, Stream
 from polydbg.formats.pdb.reading import cstring, text, u32, unpack
 
 _HEADER = struct.Struct("<III16s")
@@ -16,6 +16,7 @@ _NAMES_SIGNATURE = 0xEFFEEFFE
 _VERSION_VC70 = 20000404
 _MAX_FEATURES = 64
 _MAX_NAME = 1 << 16
+_MAX_STREAM_NAME = 1 << 10
 
 
 class PdbInfo(msgspec.Struct, frozen=True):
@@ -51,11 +52,12 @@ def _named_streams(data: bytes, offset: int) -> tuple[dict[str, int], int]:
     offset += 8  # the capacity follows
     _, offset = _bit_words(data, offset)  # present
     _, offset = _bit_words(data, offset)  # deleted
-    if count * 8 > len(data) - offset:
+    if count > MAX_STREAMS or count * 8 > len(data) - offset:
         raise FormatError("the PDB's map of named streams ends early", offset=offset)
     streams = {}
     for position in range(offset, offset + count * 8, 8):
-        name = text(cstring(names, u32(data, position)))
+        at = u32(data, position)
+        name = text(cstring(names, at, at + _MAX_STREAM_NAME))
         streams[name] = u32(data, position + 4)
     return streams, offset + count * 8
 

@@ -161,7 +161,7 @@ class ModuleSymbols:
             if length < 2 or after > end:
                 break
             if kind in PROCEDURES:
-                if length < _PROCEDURE.size:
+                if length + 2 < _PROCEDURE.size:
                     break
                 close, offset, section = place(data, position)
                 code.append(section << 64 | offset << 32 | position)

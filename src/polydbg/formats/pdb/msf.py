@@ -19,6 +19,7 @@ MAGIC = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0"
 _MAGIC_OLD = b"Microsoft C/C++ program database"  # 2.00, then JG
 _SUPERBLOCK = struct.Struct("<IIIIII")
 _ABSENT = 0xFFFFFFFF
+MAX_STREAMS = 1 << 16  # their numbers have 16 bits
 _BLOCK_SIZES = frozenset(512 << n for n in range(8))  # 512 bytes to 64 kB (/PDBPAGESIZE)
 
 
@@ -136,8 +137,7 @@ def refuse_other_formats(head: bytes) -> None:
         )
     if head.startswith(b"MODULE "):
         raise FormatError(
-            "this is a Breakpad symbol file (text, MODULE ...), not a PDB; it is read where its "
-            "name ends in .sym instead of .pdb",
+            "this is a Breakpad symbol file (text, MODULE ...), not a PDB",
             identifier="pdb.breakpad",
         )
     kind = identify(head)
@@ -181,6 +181,8 @@ class Msf:
         self.block_size = block_size
         directory = self._read_directory(directory_size, map_block)
         count = directory[0] if directory else 0
+        if count > MAX_STREAMS:
+            raise FormatError(f"the PDB claims {count} streams, more than {MAX_STREAMS}")
         if count + 1 > len(directory):
             raise FormatError("the stream directory ends within its sizes")
         self._directory = directory

@@ -204,10 +204,12 @@ class TypeStream:
         *literal* is in lower case; *poll* is called every few milliseconds.
         """
         windows = self._windows()
+        done = 0  # windows of a damaged table may overlap: each record is read once
         for number, (index, offset) in enumerate(windows):
             end = windows[number + 1][1] if number + 1 < len(windows) else self._size
-            if not 0 <= offset < end <= self._size:
+            if not done <= offset < end <= self._size:
                 continue
+            done = end
             if number % 64 == 0:
                 poll()
             chunk = self._stream.read(self._base + offset, end - offset)

@@ -25,8 +25,6 @@ MAX_FUNCTIONS: Final = 0x800000
 ALWAYS: Final = 14
 """The condition of an epilog that is always executed."""
 
-ARM_MACHINES: Final = ("arm64", "arm")
-
 _ROW = struct.Struct("<II")
 _BLOCK_ROWS = 32
 _PACKED, _PACKED_FRAGMENT = 1, 2

@@ -43,6 +43,7 @@ class Outcome(enum.Enum):
     OTHER_FORMAT = "another kind of file"
     UNSUPPORTED = "not supported"
     NOT_ASKED = "not asked"
+    NOT_READ = "not read"  # added by callers: a kind of symbols that this version leaves alone
     UNSAFE_NAME = "unsafe name refused"
     COPIED = "copied"
     NOT_COPIED = "not copied"
@@ -186,13 +187,16 @@ class Trail:
         command = ".exepath" if wanted.kind is FileKind.IMAGE else ".sympath"
         folder = base_name(wanted.name)
         name = wanted.kind.file_name(folder)
+        made = ""
+        if wanted.kind is FileKind.BREAKPAD:
+            made = f" Breakpad's dump_syms makes it from {folder} as it was built."
         if not self.elements:
-            return f"No search path is set: {command} DIR, where DIR holds {name}."
+            return f"No search path is set: {command} DIR, where DIR holds {name}.{made}"
         in_store = f", or STORE/{folder}/{wanted.key}/{name}" if wanted.key else ""
         of_build = f" ({wanted.id_words})" if wanted.key or wanted.id_text else ""
         return (
             f"Put {name}{of_build} into a directory of the search path{in_store}, "
-            f"or add its directory: {command}+ DIR."
+            f"or add its directory: {command}+ DIR.{made}"
         )
 
 
