@@ -159,5 +159,33 @@ def stack_pointer(registers: Mapping[str, int]) -> int | None:
     return _first(registers, STACK_POINTERS)
 
 
+_THREAD_POINTERS = {
+    "amd64": "fs_base",
+    "x86": "gs_base",
+    "arm64": "tpidr",
+    "arm": "tpidruro",
+    "riscv64": "tp",
+    "riscv32": "tp",
+    "loongarch64": "tp",
+    "ppc64": "r13",
+    "ppc": "r2",
+    "s390": "acr0",
+    "sparc64": "g7",
+    "sparc": "g7",
+    "alpha": "unique",
+}
+
+
+def thread_pointer(registers: Mapping[str, int], arch: str) -> int | None:
+    """Return where a thread's own data is, by the rules of ELF's thread-local storage on *arch*;
+    ``None`` where the register is not known or was never set."""
+    if arch == "s390x":  # two access registers have a half each
+        high, low = registers.get("acr0"), registers.get("acr1")
+        found = None if high is None or low is None else high << 32 | low
+    else:
+        found = registers.get(_THREAD_POINTERS.get(arch, ""))
+    return found or None
+
+
 def _first(registers: Mapping[str, int], names: tuple[str, ...]) -> int | None:
     return next((registers[name] for name in names if name in registers), None)

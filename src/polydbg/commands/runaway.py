@@ -12,6 +12,7 @@ from polydbg.commands.output import Heading, Hex, Item, ShownItem
 from polydbg.commands.registry import command
 from polydbg.commands.times import UNIX_EPOCH_TICKS, duration_text
 from polydbg.engine.session import System
+from polydbg.engine.windows_process import is_windows
 from polydbg.targets.target import TICKS_PER_SECOND, ThreadTimes
 
 _KINDS = ((1, "user", " User Mode Time"), (2, "kernel", " Kernel Mode Time"))
@@ -45,13 +46,22 @@ def runaway(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise CommandError(
             "Thread times not available",
             identifier="target.no-thread-times",
-            hint="the dump has no thread information (MiniDumpWithThreadInfo); .time shows what is"
-            " known of the process",
+            hint=_absence(system),
         )
     for bit, kind, heading in (*_KINDS, _ELAPSED):
-        if flags & bit:
+        rows = list(_rows(system, kind)) if flags & bit else []
+        if rows or flags & bit & 3:
             yield Heading(value=f"{heading}\n  Thread       Time")
-            yield from _rows(system, kind)
+            yield from rows
+
+
+def _absence(system: System) -> str:
+    """Return why there are no times, and what else to ask."""
+    if is_windows(system):
+        missing = "the dump has no thread information (MiniDumpWithThreadInfo)"
+    else:
+        missing = "the dump does not say them, or no thread ran long enough to be counted"
+    return f"{missing}; .time shows what is known of the process"
 
 
 def _rows(system: System, kind: str) -> Iterator[ThreadTimeRow]:

@@ -349,6 +349,7 @@ def thread_times(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         yield Text(value="Thread times not available")
         return
     times = thread.times
-    yield Text(value=f"Created: {filetime_text(times.create_time)}")
+    if times.create_time:
+        yield Text(value=f"Created: {filetime_text(times.create_time)}")
     yield Text(value=f"Kernel:  {duration_text(times.kernel_time)}")
     yield Text(value=f"User:    {duration_text(times.user_time)}")

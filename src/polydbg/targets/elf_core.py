@@ -11,7 +11,7 @@ from functools import cached_property
 
 import msgspec
 
-from polydbg.arch.registers import program_counter, stack_pointer
+from polydbg.arch.registers import program_counter, stack_pointer, thread_pointer
 from polydbg.base.errors import FormatError, TargetError
 from polydbg.base.identifiers import DebugId
 from polydbg.base.warnings import Warning
@@ -47,6 +47,7 @@ from polydbg.targets.target import (
     ModuleInfo,
     SystemInfo,
     ThreadInfo,
+    ThreadTimes,
     UnloadedModuleInfo,
 )
 
@@ -54,6 +55,7 @@ _AT_RANDOM = 25
 _VSYSCALL = 0xFFFFFFFFFF600000
 _MAX_NOTES = 512 << 20
 _MAX_NAMED = 8
+_POINTER_SETS = frozenset({"general", "tls", "segment-bases"})
 _PROCESSOR_NUMBERS = {"x86": 0, "arm": 5, "amd64": 9, "arm64": 12}
 _PLATFORM_NUMBERS = {"linux": 0x8201}
 _UNKNOWN_NUMBER = 0xFFFF
@@ -196,18 +198,47 @@ class ElfCoreTarget:
         if not name and process is not None and process.id == thread.id:
             name = process.name  # Linux names the process by its first thread
         # There may be many threads: their vectors are left alone until somebody asks.
-        general = msgspec.structs.replace(thread, sets={"general": thread.sets.get("general", b"")})
-        pointer = stack_pointer(thread_registers(general, self.header, self.platform, {}))
+        few = {each: data for each, data in thread.sets.items() if each in _POINTER_SETS}
+        general = msgspec.structs.replace(thread, sets=few)
+        registers = thread_registers(general, self.header, self.platform, {})
+        pointer = stack_pointer(registers)
         stack = None if pointer is None else next(self.memory.ranges(pointer), None)
-        if stack is None or pointer is None or not stack.start <= pointer < stack.end:
-            return ThreadInfo(ordinal=ordinal, id=thread.id, name=name or None)
+        if stack is not None and (pointer is None or not stack.start <= pointer < stack.end):
+            stack = None
         return ThreadInfo(
             ordinal=ordinal,
             id=thread.id,
+            teb=thread_pointer(registers, self.arch),
             name=name or None,
-            stack_base=stack.start,
-            stack_size=stack.size,
+            times=self._times[ordinal] if self._times else None,
+            stack_base=stack.start if stack is not None else None,
+            stack_size=stack.size if stack is not None else None,
         )
+
+    @cached_property
+    def _times(self) -> tuple[ThreadTimes | None, ...]:
+        """The processor times of the threads, nothing where none ran for a microsecond: gdb's
+        ``gcore`` writes no times.
+
+        Of the first thread Linux gives those of the whole process: the other threads' are taken
+        away, what threads used that had ended stays.
+        """
+        found = [each.times for each in self.notes.threads]
+        known = [each for each in found if each is not None]
+        if not any(user or kernel for user, kernel in known):
+            return ()
+        process = self.process_id
+        rest = [0, 0]
+        for thread, times in zip(self.notes.threads, found, strict=True):
+            if times is not None and thread.id != process:
+                rest = [rest[0] + times[0], rest[1] + times[1]]
+        rows = []
+        for thread, times in zip(self.notes.threads, found, strict=True):
+            if times is not None and thread.id == process:
+                times = max(times[0] - rest[0], 0), max(times[1] - rest[1], 0)
+            ticks = None if times is None else ThreadTimes(0, 0, 10 * times[1], 10 * times[0])
+            rows.append(ticks)
+        return tuple(rows)
 
     def registers(self, thread: ThreadInfo) -> Mapping[str, int]:
         return self._registers_of(thread.ordinal)
@@ -327,6 +358,10 @@ class ElfCoreTarget:
 
     @cached_property
     def _system(self) -> SystemInfo:
+        kernel = user = None
+        if self._times:
+            kernel = sum(each.times.kernel_time for each in self.threads() if each.times)
+            user = sum(each.times.user_time for each in self.threads() if each.times)
         return SystemInfo(
             arch=self.arch,
             platform=self.platform,
@@ -341,6 +376,8 @@ class ElfCoreTarget:
             build=0,
             service_pack="",
             suite_mask=0,
+            process_kernel_time=kernel,
+            process_user_time=user,
         )
 
     def system(self) -> SystemInfo:

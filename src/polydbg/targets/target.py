@@ -26,7 +26,10 @@ BREAKPOINT_CODE = 0x80000003
 
 
 class ThreadTimes(msgspec.Struct, frozen=True):
-    """Creation and exit (FILETIME, exit 0 while alive), CPU times in 100 ns ticks."""
+    """Creation and exit (FILETIME, exit 0 while alive), CPU times in 100 ns ticks.
+
+    *create_time* is 0 where the target does not say.
+    """
 
     create_time: int
     exit_time: int
@@ -35,7 +38,10 @@ class ThreadTimes(msgspec.Struct, frozen=True):
 
 
 class ThreadInfo(msgspec.Struct, frozen=True):
-    """One thread. *ordinal* is its number in ``~``, *id* the system's; the rest where known."""
+    """One thread. *ordinal* is its number in ``~``, *id* the system's; the rest where known.
+
+    *teb* is the address of Windows' thread block, elsewhere the thread pointer.
+    """
 
     ordinal: int
     id: int

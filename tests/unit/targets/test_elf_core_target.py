@@ -257,3 +257,40 @@ def test_notes_with_either_alignment_and_zeros_between(align: int) -> None:
     builder = ElfCoreBuilder(note_align=align)
     builder.thread(1, 6, *registers()).thread(2, 0, *registers())
     assert [thread.id for thread in opened(builder).threads()] == [1, 2]
+
+
+def with_times(ident: int, user: int, kernel: int) -> tuple[str, int, bytes]:
+    """Return ``NT_PRSTATUS`` of a 64-bit thread that ran for so many microseconds."""
+    numbers = struct.pack("<3IHH2Q4I", 11, 0, 0, 11, 0, 0, 0, ident, 0, 0, 0)
+    times = struct.pack("<4Q", *divmod(user, 1_000_000), *divmod(kernel, 1_000_000))
+    return "CORE", 1, numbers + times + bytes(32) + struct.pack("<27Q", *[0] * 21, 0x7000, *[0] * 5)
+
+
+def test_times_of_threads_and_of_the_process() -> None:
+    builder = ElfCoreBuilder()
+    builder.note("CORE", 3, bytes(0x18) + struct.pack("<I", 7) + bytes(0x80))
+    # Linux gives the first thread the time of all of them.
+    builder.note(*with_times(7, 5_000_000, 300)).note(*with_times(8, 1_500_000, 100))
+    target = opened(builder)
+    times = [thread.times for thread in target.threads()]
+    assert [each and (each.user_time, each.kernel_time) for each in times] == [
+        (35_000_000, 2000),
+        (15_000_000, 1000),
+    ]
+    assert target.system().process_user_time == 50_000_000
+    assert target.system().process_kernel_time == 3000
+
+
+def test_no_times_where_none_was_written() -> None:
+    builder = ElfCoreBuilder().note(*with_times(7, 0, 0)).note(*with_times(8, 0, 0))
+    target = opened(builder)
+    assert [thread.times for thread in target.threads()] == [None, None]
+    assert target.system().process_user_time is None
+
+
+def test_thread_pointers() -> None:
+    target = opened(ElfCoreBuilder().note(*with_times(7, 0, 0)))
+    assert [thread.teb for thread in target.threads()] == [0x7000]
+    builder = ElfCoreBuilder(machine=183).thread(7, 11, *[0] * 34)
+    builder.note("LINUX", 0x401, struct.pack("<2Q", 0x7F1240, 0))
+    assert [thread.teb for thread in opened(builder).threads()] == [0x7F1240]

@@ -48,6 +48,8 @@ _SETS = {
 _EM_M68K = 4
 _MAX_FILES = 1 << 20
 _MAX_PATH = 4096
+_MICROSECONDS = 1_000_000
+_MAX_SECONDS = 1 << 32
 _OTHER_OWNERS = frozenset({"GNU", "GDB", "LLDB"})
 
 _SIGCHLD_CODES = range(1, 7)
@@ -136,7 +138,22 @@ def _thread(group: Sequence[Note], header: ElfHeader) -> CoreThread | None:
         signal=int.from_bytes(status[0x0C:0x0E], order),
         sets=sets,
         signal_info=signal_info,
+        times=_times(status, at + 0x10, header),
     )
+
+
+def _times(status: bytes, at: int, header: ElfHeader) -> tuple[int, int] | None:
+    """Return user and kernel time in microseconds: two ``timeval`` (seconds, microseconds)."""
+    word, order = header.word, header.order
+    if len(status) < at + 4 * word:
+        return None
+    parts = [
+        int.from_bytes(status[place : place + word], order)
+        for place in range(at, at + 4 * word, word)
+    ]
+    if parts[1] >= _MICROSECONDS or parts[3] >= _MICROSECONDS or max(parts) > _MAX_SECONDS:
+        return None
+    return parts[0] * _MICROSECONDS + parts[1], parts[2] * _MICROSECONDS + parts[3]
 
 
 def parse_signal_info(data: bytes, header: ElfHeader) -> SignalInfo | None:

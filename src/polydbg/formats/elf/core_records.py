@@ -23,13 +23,16 @@ class SignalInfo(msgspec.Struct, frozen=True):
 class CoreThread(msgspec.Struct, frozen=True):
     """A thread: its system's *id*, the *signal* it was stopped by (0 none), and its sets of
     registers by name as the system stores them: ``general``, ``float``, ``xstate``, ``xfp``,
-    ``vfp``, ``tls``, ``sve``, ``pac``, ``altivec``, ``vsx``, ``access``."""
+    ``vfp``, ``tls``, ``sve``, ``pac``, ``altivec``, ``vsx``, ``access``. *times* are the
+    microseconds that it ran in user and in kernel mode: on Linux those of the process's first
+    thread are those of the whole process, of threads that ended too."""
 
     id: int
     signal: int
     sets: Mapping[str, bytes]
     name: str = ""
     signal_info: SignalInfo | None = None
+    times: tuple[int, int] | None = None
 
 
 class CoreProcess(msgspec.Struct, frozen=True):
