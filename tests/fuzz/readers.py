@@ -212,7 +212,7 @@ def read_pe(data: bytes) -> None:
     attempt(image.debug_entries, image.codeview, image.export_table, image.export_addresses)
     attempt(image.exports, image.version, image.sections, lambda: image.debug_id)
     for rva in (*PROBES, image.entry_point):
-        attempt(lambda rva=rva: image.read_relocated(rva, 64, 0x10000))
+        attempt(lambda rva=rva: image.read_as_loaded(rva, 64, 0x10000))
         attempt(lambda rva=rva: _unwind(image, rva))
 
 
@@ -478,7 +478,7 @@ def read_dwarf(data: bytes) -> None:
             lambda rva=rva: source.inlines_at(rva),  # type: ignore[misc]
         )
     attempt(lambda: _read_dwarf_names(source), lambda: source.symbol_named("ns::run"))
-    attempt(lambda: source.rvas_of_line("a.cc", 13))
+    attempt(lambda: source.rvas_of_line("a.cc", 13, CancelToken()))
 
 
 def _read_dwarf_names(source: DwarfSource) -> None:

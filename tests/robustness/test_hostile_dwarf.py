@@ -58,7 +58,7 @@ def _ask(data: bytes, rvas: list[int]) -> None:
     try:
         for symbol in source.symbols_matching("*", CancelToken()):
             source.signature_of(symbol)
-        source.rvas_of_line("cargo.c", 20)
+        source.rvas_of_line("cargo.c", 20, CancelToken())
     except DebuggerError:
         pass
 

@@ -84,7 +84,7 @@ def function_entry(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     system = ctx.system
     address = ctx.evaluate("@$ip") if cursor.at_end else ctx.expression(cursor)
     module = system.modules.at(address)
-    image = system.modules.image(module) if module else None
+    image = system.modules.pe_image(module) if module else None
     missing = CommandError(
         f"No function entry for {address_text(address, system.pointer_size)}",
         identifier="unwind.no-entry",

@@ -147,7 +147,7 @@ def _read_module(ctx: CommandContext, cursor: Cursor) -> Module:
 
 def _lmi_fields(system: System, module: Module) -> Iterator[tuple[str, str]]:
     info = module.info
-    image = system.modules.image(module)
+    image = system.modules.pe_image(module)
     width = 16 if system.pointer_size == 8 else 8
     yield "Module", module.name
     yield "Base Address", f"{module.base:0{width}x}"

@@ -221,7 +221,7 @@ def stamp_words(system: System, module: Module) -> str:
     stamp = module.info.timestamp
     if stamp == 0:
         return "unavailable (00000000)"
-    if is_reproducible(system.modules.image(module)):
+    if is_reproducible(system.modules.pe_image(module)):
         return f"{stamp:08X} (This is a reproducible build file hash, not a timestamp)"
     if stamp >= 1 << 31:
         return f"***** Invalid ({stamp:08X})"

@@ -41,10 +41,6 @@ _READABLE = 0x2 | 0x4 | 0x8 | 0x20 | 0x40 | 0x80
 _WRITABLE = 0x4 | 0x8 | 0x40 | 0x80
 _EXECUTABLE = 0x10 | 0x20 | 0x40 | 0x80
 
-_SECTION_EXECUTE = 0x20000000
-_SECTION_READ = 0x40000000
-_SECTION_WRITE = 0x80000000
-
 T = TypeVar("T")
 
 _POLL_EVERY = 0x1000
@@ -158,15 +154,15 @@ class AddressMap:
 
     def can_read(self, address: int) -> bool | None:
         """Tell whether *address* could be read, ``None`` when it is not known."""
-        return self._can(address, _READABLE, _SECTION_READ)
+        return self._can(address, _READABLE, "r")
 
     def can_write(self, address: int) -> bool | None:
         """Tell whether *address* could be written (copy-on-write counts), ``None``: not known."""
-        return self._can(address, _WRITABLE, _SECTION_WRITE)
+        return self._can(address, _WRITABLE, "w")
 
     def can_execute(self, address: int) -> bool | None:
         """Tell whether *address* holds code that may run, ``None`` when it is not known."""
-        return self._can(address, _EXECUTABLE, _SECTION_EXECUTE)
+        return self._can(address, _EXECUTABLE, "x")
 
     def is_mapped(self, address: int) -> bool | None:
         """Tell whether memory was committed at *address*, ``None`` when it is not known."""
@@ -196,27 +192,25 @@ class AddressMap:
             span is not None and span.committed_from is not None and address < span.committed_from
         )
 
-    def _can(self, address: int, bits: int, section_bit: int) -> bool | None:
+    def _can(self, address: int, bits: int, letter: str) -> bool | None:
         region = self.at(address)
         if region is None:
             return None
         answer = _allows(region, bits)
         if answer is None and region.module is not None:
-            return self._section_allows(region.module, address, section_bit)
+            return self._image_allows(region.module, address, letter)
         return answer
 
-    def _section_allows(self, module: Module, address: int, bit: int) -> bool | None:
-        """Return what the image's section table says: the first protection of these pages."""
+    def _image_allows(self, module: Module, address: int, letter: str) -> bool | None:
+        """Return what the image says: the first protection of these pages."""
         image = self._system.modules.image(module)
         if image is None:
             return None
         try:
-            section = image.section_at(address - module.base)
+            allowed = image.permissions_at(address - module.base)
         except DebuggerError:
             return None
-        if section is None:  # the headers are mapped read-only
-            return bit == _SECTION_READ
-        return bool(section.characteristics & bit)
+        return None if allowed is None else letter in allowed
 
     def _whole(self) -> Iterator[Region]:
         """Yield the system's regions, cut where their usage changes."""

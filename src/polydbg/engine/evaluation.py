@@ -119,7 +119,7 @@ class Evaluator:
         modules = self._session.current.modules
         module = modules.at(base)
         image = modules.image(module) if module and module.base == base else None
-        return base + image.entry_point if image else None
+        return base + image.entry_point if image and image.entry_point is not None else None
 
 
 def register_value(registers: Mapping[str, int], name: str) -> int | None:
@@ -179,7 +179,7 @@ def _event_ip(system: System, session: Session) -> int | None:
 def _entry(system: System, session: Session) -> int | None:
     for module in system.modules.modules:
         if module.info.file_name.lower().endswith(".exe"):
-            image = system.modules.image(module)
+            image = system.modules.pe_image(module)
             return module.base + image.entry_point if image else None
     return None
 

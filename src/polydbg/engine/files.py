@@ -26,7 +26,7 @@ from polydbg.engine.breakpad_files import add_second_search, breakpad_wanted, op
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
 from polydbg.engine.settings import LOAD_ANYTHING, Settings
 from polydbg.engine.source_view import SourceView
-from polydbg.images.image import CodeViewRecord
+from polydbg.images.image import CodeViewRecord, Image
 from polydbg.images.pe import PeImage
 from polydbg.symbols.exports import ExportSource
 from polydbg.symbols.pdb import PdbSource, open_pdb
@@ -45,6 +45,7 @@ from polydbg.symbols.store import (
 from polydbg.targets.target import ModuleInfo
 
 if TYPE_CHECKING:
+    from polydbg.engine.elf_files import ElfFiles
     from polydbg.symbols.breakpad import BreakpadSource
 
 _EXACT_SYMBOLS = 0x400  # SYMOPT_EXACT_SYMBOLS: whatever else says so, nothing of another build
@@ -52,7 +53,6 @@ _IMAGE_DEBUG_STRIPPED = 0x200
 _LACKING = frozenset(
     (
         "image.not-found",
-        "symbols.dwarf",
         "symbols.exports-only",
         "symbols.none",
         "symbols.unverified",
@@ -115,13 +115,13 @@ class FileFinder:
 
         :raises Cancelled: the user asked to stop; the module stays deferred.
         """
-        image = modules.image(module)
+        image = modules.pe_image(module)
         record = _record(module.info, image)
         trail = Trail()
         module.pdb_key = record.debug_id
         module.symbol_trail = trail
         if not module.info.is_pe:
-            self._load_foreign(module, record, dump_path, trail)
+            self._load_foreign(module, modules, record, dump_path, trail)
             self._trace(module)
             return
         source, module.mismatched = self._open_any(module, record, image, dump_path, trail)
@@ -141,10 +141,18 @@ class FileFinder:
             self._without_pdb(module, image, trail)
         self._trace(module)
 
-    def _load_foreign(self, module: Module, record: _Record, dump_path: str, trail: Trail) -> None:
-        """Fill the symbols of an ELF or Mach-O module: Breakpad's, else none."""
+    def _load_foreign(
+        self, module: Module, modules: ModuleMap, record: _Record, dump_path: str, trail: Trail
+    ) -> None:
+        """Fill the symbols of an ELF or Mach-O module: DWARF, else Breakpad's, else those of its
+        symbol tables, else none."""
         name = sanitise_line(module.info.file_name)
-        source, module.mismatched = self._open_breakpad(module, record, dump_path, trail)
+        elf = self._elf_files(dump_path) if module.info.image_format == "elf" else None
+        source: SymbolSource | None = elf.open_dwarf(module, modules, trail) if elf else None
+        if source is None:
+            source, module.mismatched = self._open_breakpad(module, record, dump_path, trail)
+        if source is None and elf is not None:
+            source = elf.open_table(module, modules)
         if source is not None:
             module.symbols = source
             module.state = SymbolState.LOADED
@@ -152,9 +160,12 @@ class FileFinder:
             return
         module.state = SymbolState.NONE
         self._missing = self._missing or module.name
-        detail = "DWARF symbols are not read by this version"
-        trail.add(f"symbols in {module.info.file_name}", Outcome.NOT_READ, detail)
-        self.notify("symbols.dwarf", f"{name}: no Breakpad symbol file was found; {detail}")
+        self.notify("symbols.none", f"{name}: neither DWARF nor symbol tables were found")
+
+    def _elf_files(self, dump_path: str) -> ElfFiles:
+        from polydbg.engine.elf_files import ElfFiles
+
+        return ElfFiles(self._settings, _dump_folder(dump_path), self.cancel)
 
     def take_missing(self) -> str:
         """Return the name of the first module whose files were not found since the last call,
@@ -368,13 +379,13 @@ class FileFinder:
 
     # -- images ------------------------------------------------------------------------------
 
-    def find_image(self, module: Module, dump_path: str) -> PeImage | None:
-        """Return the image file of *module*, checked by timestamp and size, or ``None``."""
+    def find_image(self, module: Module, dump_path: str) -> Image | None:
+        """Return the image file of *module*, checked by its ids, or ``None``."""
         info = module.info
         trail = module.image_trail = Trail()
-        extra: list[str | Path] = [*_dump_folder(dump_path)]
-        if info.is_pe:
-            extra.append(info.image_path)
+        if info.image_format == "elf":
+            return self._elf_files(dump_path).find_image(module, trail)
+        extra: list[str | Path] = [*_dump_folder(dump_path), info.image_path]
         wanted = Wanted(
             kind=FileKind.IMAGE,
             name=info.file_name,

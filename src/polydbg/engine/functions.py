@@ -26,7 +26,7 @@ def unwind_row(modules: ModuleMap, module: Module, rva: int) -> RuntimeFunction 
 
     ``None`` for leaf functions, other processors, and where the table cannot be read.
     """
-    image = modules.image(module)
+    image = modules.pe_image(module)
     if image is None or image.machine != "amd64":
         return None
     try:

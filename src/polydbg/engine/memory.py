@@ -7,15 +7,14 @@ in for absent pages; writable data never does, since the file knows only its fir
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.modules import ModuleMap
+from polydbg.images.image import Image
 from polydbg.memory.overlay import Overlay
 from polydbg.memory.space import AddressSpace, read_exactly
 
-_WRITABLE = 0x80000000
-_DISCARDABLE = 0x02000000
 _PAGE = 0x1000
 _CHUNK = 1 << 17
 
@@ -94,11 +93,7 @@ class SystemMemory:
             image = self.modules.file_image(module) if self.modules else None
             if image is None:
                 continue
-            sections = image.sections()
-            kept = [s for s in sections if not s.characteristics & (_WRITABLE | _DISCARDABLE)]
-            parts = [(s.rva, s.rva + s.size) for s in kept]
-            parts.append((0, min((s.rva for s in sections), default=0)))  # the headers
-            for first, last in parts:
+            for first, last in _constant_parts(image):
                 low, high = max(module.base + first, start), min(module.base + last, module.end)
                 if low < min(high, end):
                     pieces.append((low, min(high, end)))
@@ -112,18 +107,17 @@ class SystemMemory:
         if image is None:
             return b""
         rva = address - module.base
-        for section in image.sections():
-            if section.rva <= rva < section.rva + section.size:
-                if section.characteristics & (_WRITABLE | _DISCARDABLE):
+        for first, end in _constant_parts(image):
+            if first <= rva < end:
+                try:
+                    return image.read_as_loaded(rva, min(size, end - rva), module.base)
+                except DebuggerError:
                     return b""
-                end = section.rva + section.size
-                break
-        else:
-            # Between sections and past them nothing is mapped; below the first lie the headers.
-            end = min((s.rva for s in image.sections()), default=0)
-            if rva >= end:
-                return b""
-        try:
-            return image.read_relocated(rva, min(size, end - rva), module.base)
-        except DebuggerError:
-            return b""
+        return b""
+
+
+def _constant_parts(image: Image) -> Sequence[tuple[int, int]]:
+    try:
+        return image.constant_parts()
+    except DebuggerError:
+        return ()

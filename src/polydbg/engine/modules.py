@@ -7,17 +7,22 @@ import itertools
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from polydbg.base.errors import DebuggerError
 from polydbg.base.identifiers import DebugId
 from polydbg.base.text import address_text, sanitise_line
+from polydbg.images.image import Image
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import AddressSpace
 from polydbg.symbols.source import LineEntry, Symbol, SymbolSource
 from polydbg.symbols.store.trail import Trail
 from polydbg.targets.target import ModuleInfo, UnloadedModuleInfo
+
+if TYPE_CHECKING:
+    from polydbg.images.elf import ElfImage
 
 
 class SymbolState(Enum):
@@ -39,9 +44,10 @@ class Module(msgspec.Struct, eq=False):
     mismatched: bool = False
     image_file: Path | None = None
     pdb_key: DebugId | None = None
-    _image: PeImage | None = None
+    debug_file: ElfImage | None = None
+    _image: Image | None = None
     _image_tried: bool = False
-    _file_image: PeImage | None = None
+    _file_image: Image | None = None
     _file_tried: bool = False
 
     @property
@@ -134,7 +140,7 @@ class ModuleLoader(msgspec.Struct, eq=False):
     """How a module's files are found; given by the session, which owns the paths."""
 
     load_symbols: Callable[[Module], None]
-    find_image: Callable[[Module], PeImage | None]
+    find_image: Callable[[Module], Image | None]
     unwind_data_missing: Callable[[Module], None] = lambda module: None
 
 
@@ -215,20 +221,45 @@ class ModuleMap(msgspec.Struct, eq=False):
             self.loader.load_symbols(module)
         return module.symbols
 
-    def image(self, module: Module) -> PeImage | None:
+    def image(self, module: Module) -> Image | None:
         """Return the module's image: the matching file if there is one, else the copy in memory."""
         if not module._image_tried:
             module._image_tried = True
             module._image = self.file_image(module)
             if module._image is None:
                 try:
-                    module._image = PeImage.from_memory(self.memory, module.base)
+                    module._image = self._loaded_image(module)
                 except DebuggerError:
                     module._image = None
         return module._image
 
-    def file_image(self, module: Module) -> PeImage | None:
-        """Return the module's image file, checked by timestamp and size, or ``None``."""
+    def _loaded_image(self, module: Module) -> Image | None:
+        """Return the image as memory holds it. :raises DebuggerError: it does not."""
+        if module.info.is_pe:
+            return PeImage.from_memory(self.memory, module.base)
+        if module.info.image_format == "elf":
+            from polydbg.images.elf import ElfImage
+
+            name = module.info.file_name
+            return ElfImage.from_memory(self.memory, module.base, module.info.size or None, name)
+        return None
+
+    def pe_image(self, module: Module) -> PeImage | None:
+        """Return the module's image as :meth:`image` does, ``None`` for other formats."""
+        image = self.image(module)
+        return image if isinstance(image, PeImage) else None
+
+    def elf_image(self, module: Module) -> ElfImage | None:
+        """Return the module's image as :meth:`image` does, ``None`` for other formats."""
+        if module.info.image_format != "elf":
+            return None
+        from polydbg.images.elf import ElfImage
+
+        image = self.image(module)
+        return image if isinstance(image, ElfImage) else None
+
+    def file_image(self, module: Module) -> Image | None:
+        """Return the module's image file, checked by its ids, or ``None``."""
         if not module._file_tried:
             module._file_tried = True
             module._file_image = self.loader.find_image(module)

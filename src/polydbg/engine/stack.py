@@ -14,7 +14,7 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.engine.modules import FrameName, Module, ModuleMap, Place
-from polydbg.images.pe import PeImage
+from polydbg.images.image import Image
 from polydbg.memory.space import AddressSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite, SymbolSource
@@ -77,7 +77,7 @@ class _UnwindView:
         crashpad = report.crashpad_info if report is not None else None
         return crashpad.address_mask if crashpad is not None else 0
 
-    def image_at(self, address: int) -> tuple[int, PeImage] | None:
+    def image_at(self, address: int) -> tuple[int, Image] | None:
         module = self._modules.at(address)
         if module is None:
             return None

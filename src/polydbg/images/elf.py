@@ -77,14 +77,14 @@ class ElfImage:
         where there is one, *base* the address of RVA 0 where the image is read from memory."""
         self.header = parsed
         self.segments = segments
-        self.space = space
+        self._space = space
         self._file_space = file_space
         self._buffer = buffer
         self.name = name
         self.path = path
         self.base = base
         self.image_base = elf_spaces.image_base(segments)
-        self.size_of_image = elf_spaces.image_size(segments)
+        self._size_of_image = elf_spaces.image_size(segments)
         self.dynamic = DynamicTable(self)
 
     @classmethod
@@ -157,6 +157,11 @@ class ElfImage:
         return self.header.machine_name
 
     @property
+    def size_of_image(self) -> int:
+        """Return the bytes from its first page to the end of its last."""
+        return self._size_of_image
+
+    @property
     def buffer(self) -> Buffer | None:
         """Return the whole file, ``None`` for an image from memory."""
         return self._buffer
@@ -227,12 +232,39 @@ class ElfImage:
 
     # -- bytes -----------------------------------------------------------------------------
 
+    @property
+    def space(self) -> AddressSpace:
+        """Return the image as an address space of RVAs."""
+        return self._space
+
     def read(self, rva: int, size: int) -> bytes:
         """Return exactly *size* bytes at *rva*.
 
         :raises MemoryReadError: its address is the first missing RVA.
         """
         return self.space.read(rva, size)
+
+    def permissions_at(self, rva: int) -> str | None:
+        """Return ``r-x`` or the like by the segment's flags."""
+        segment = self.segment_at(rva)
+        return None if segment is None else segment.permissions
+
+    def constant_parts(self) -> Sequence[tuple[int, int]]:
+        """Return the segments that are not writable; none where the loader patches them too."""
+        if self.dynamic.value(elf.DT_TEXTREL) is not None:
+            return ()
+        flags = self.dynamic.value(elf.DT_FLAGS) or 0
+        if flags & elf.DF_TEXTREL:
+            return ()
+        return [
+            (each.vaddr - self.image_base, each.vaddr - self.image_base + each.memory_size)
+            for each in elf_spaces.loaded(self.segments)
+            if not each.flags & elf.PF_W
+        ]
+
+    def read_as_loaded(self, rva: int, size: int, base: int) -> bytes:
+        """Return at most *size* bytes at *rva*: what is not writable is as in the file."""
+        return self.space.read_some(rva, size)
 
     def rva_of_pointer(self, value: int) -> int:
         """Return the RVA for an address that the image holds: one of the loaded image where the

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _HEADER_ROOM = 0x10000000
 _CACHE_LIMIT = 20_000
+_DISCARDABLE, _EXECUTE, _READ, _WRITE = 0x02000000, 0x20000000, 0x40000000, 0x80000000
 
 
 class PeImage:
@@ -173,7 +174,7 @@ class PeImage:
         """
         return self._space.read(rva, size)
 
-    def read_relocated(self, rva: int, size: int, base: int) -> bytes:
+    def read_as_loaded(self, rva: int, size: int, base: int) -> bytes:
         """Return at most *size* bytes at *rva* as the loader makes them for an image at *base*.
 
         Only as many as lie in the image; imports are not bound, so import tables differ.
@@ -223,6 +224,28 @@ class PeImage:
         """Return whether *rva* lies in a section with code."""
         section = self.section_at(rva)
         return section is not None and section.is_executable
+
+    def permissions_at(self, rva: int) -> str | None:
+        """Return ``r-x`` or the like by the section's flags; headers are mapped read-only."""
+        section = self.section_at(rva)
+        if section is None:
+            is_header = 0 <= rva < min((item.rva for item in self.header.sections), default=0)
+            return "r--" if is_header else None
+        return "".join(
+            letter if section.characteristics & bit else "-"
+            for bit, letter in ((_READ, "r"), (_WRITE, "w"), (_EXECUTE, "x"))
+        )
+
+    def constant_parts(self) -> Sequence[tuple[int, int]]:
+        """Return the headers and the sections that are neither writable nor discarded."""
+        items = self.header.sections
+        parts = [(0, min((item.rva for item in items), default=0))]
+        parts += [
+            (item.rva, item.rva + item.memory_size)
+            for item in items
+            if not item.characteristics & (_WRITE | _DISCARDABLE)
+        ]
+        return parts
 
     def _long_name(self, name: str) -> str:
         # "/123": offset in the string table behind the COFF symbols (binutils, LLD for DWARF).

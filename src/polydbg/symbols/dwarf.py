@@ -243,8 +243,8 @@ class DwarfSource:
         except FormatError:
             return ""
 
-    def rvas_of_line(self, path: str, line: int) -> Sequence[int]:
-        return rvas_of_line(self.units, self._base, path, line)
+    def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
+        return rvas_of_line(self.units, self._base, path, line, cancel)
 
     # -- frames --------------------------------------------------------------------------------
 

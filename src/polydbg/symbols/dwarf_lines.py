@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.line import IS_STMT, LineTable
 from polydbg.formats.pdb.sources import last_component, path_matches
 from polydbg.symbols.dwarf_units import CodeUnit, CodeUnits
 
 
-def rvas_of_line(units: CodeUnits, base: int, path: str, line: int) -> Sequence[int]:
+def rvas_of_line(
+    units: CodeUnits, base: int, path: str, line: int, cancel: CancelToken
+) -> Sequence[int]:
     """Return the RVAs where the code of *line* begins, else of the next line that has code.
 
     Line tables list code inlined from a line under that line, wherever it was inlined.
     """
     best, found = 0, set[int]()
     for unit in units.all():
+        cancel.check()
         try:
             files = _files(unit, path)
             table = unit.lines if files else None

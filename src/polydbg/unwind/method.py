@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from polydbg.base.errors import DebuggerError
-from polydbg.images.pe import PeImage
+from polydbg.images.image import Image
 from polydbg.memory.space import AddressSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.unwind.frames import FrameTrust
@@ -32,7 +32,7 @@ class UnwindContext(Protocol):
         others may be a pointer authentication code (ARM64)."""
         ...
 
-    def image_at(self, address: int) -> tuple[int, PeImage] | None:
+    def image_at(self, address: int) -> tuple[int, Image] | None:
         """Return base and image of the module at *address*, ``None`` when there is none, or
         neither its file nor its headers are at hand."""
         ...

@@ -26,6 +26,8 @@ class PeAmd64:
         if found is None:
             return None
         base, image = found
+        if not isinstance(image, PeImage):
+            return None
         if image.machine == "x86":
             # Its stack has words of 4 bytes: what the other methods would find is nonsense.
             raise NotUnwoundError(

@@ -31,7 +31,11 @@ class PeArm:
         if found is None:
             return None
         base, image = found
-        if image.machine != self._machine or not image.has_unwind_table:
+        if (
+            not isinstance(image, PeImage)
+            or image.machine != self._machine
+            or not image.has_unwind_table
+        ):
             return None
         rva = callee.pc - base
         if callee.is_return_address:

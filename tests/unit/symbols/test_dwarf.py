@@ -68,9 +68,13 @@ def test_lines(source: DwarfSource) -> None:
     assert place(0x105F) == ("/src/a.cc", 20)
     assert place(0x1060) is place(0x2000) is place(0x800) is None
     assert place(0x3001) == ("/src/a.cc", 12)
-    assert list(source.rvas_of_line("a.cc", 13)) == [0x1040 - BASE]
-    assert list(source.rvas_of_line("b.h", 2)) == [0x1014 - BASE]
-    assert list(source.rvas_of_line("a.cc", 21)) == list(source.rvas_of_line("c.cc", 1)) == []
+    assert list(source.rvas_of_line("a.cc", 13, CancelToken())) == [0x1040 - BASE]
+    assert list(source.rvas_of_line("b.h", 2, CancelToken())) == [0x1014 - BASE]
+    assert (
+        list(source.rvas_of_line("a.cc", 21, CancelToken()))
+        == list(source.rvas_of_line("c.cc", 1, CancelToken()))
+        == []
+    )
 
 
 def test_inlined_calls(source: DwarfSource) -> None:
@@ -143,7 +147,7 @@ def ask_everything(source: DwarfSource) -> None:
     try:
         for symbol in source.symbols_matching("*", CancelToken()):
             source.signature_of(symbol)
-        source.rvas_of_line("a.cc", 10)
+        source.rvas_of_line("a.cc", 10, CancelToken())
         source.symbol_named("nothing")
     except DebuggerError:
         pass

@@ -157,7 +157,7 @@ def test_what_symbol_tables_do_not_know(plain: SymbolSource) -> None:
     symbol = plain.symbol_named("helper")
     assert symbol is not None
     assert plain.line_at(0) is None
-    assert list(plain.rvas_of_line("x.c", 1)) == []
+    assert list(plain.rvas_of_line("x.c", 1, CancelToken())) == []
     assert list(plain.inlines_at(0)) == []
     assert plain.signature_of(symbol) is None
     assert plain.cfi_at(0) is None

@@ -153,5 +153,5 @@ def _managed(system: System, frames: Sequence[StackFrame]) -> tuple[str, int]:
 def _has_il(system: System, row: StackFrame) -> bool:
     """Tell whether the frame's module is a managed image (it has a CLI header)."""
     module = system.modules.at(row.frame.lookup_pc)
-    image = system.modules.image(module) if module is not None else None
+    image = system.modules.pe_image(module) if module is not None else None
     return image is not None and image.is_managed

@@ -82,6 +82,12 @@ class ProgramHeader(msgspec.Struct, frozen=True):
         return bool(self.flags & elf.PF_W)
 
     @property
+    def permissions(self) -> str:
+        """Return ``r-x`` or the like."""
+        bits = ((elf.PF_R, "r"), (elf.PF_W, "w"), (elf.PF_X, "x"))
+        return "".join(letter if self.flags & bit else "-" for bit, letter in bits)
+
+    @property
     def end(self) -> int:
         """Return the virtual address behind its last byte."""
         return self.vaddr + self.memory_size

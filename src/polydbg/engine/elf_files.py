@@ -1,0 +1,164 @@
+"""Finds the files of ELF modules: the image, its separate debug file, and what they say.
+
+Where the dump yields a module's build id, only files of that id are used. A separate debug file is
+found by the build id in ``.build-id`` trees (``.build-id/ab/cdef.debug``), or by the name and
+checksum that ``.gnu_debuglink`` records, beside the image, in ``.debug`` there, and under
+``/usr/lib/debug``, as gdb looks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import DebuggerError
+from polydbg.engine.modules import Module, ModuleMap
+from polydbg.engine.settings import Settings
+from polydbg.images.elf import ElfImage
+from polydbg.symbols.dwarf_files import elf_dwarf
+from polydbg.symbols.elf import ElfSource
+from polydbg.symbols.source import SymbolSource
+from polydbg.symbols.store import (
+    FileKind,
+    IdCheck,
+    Outcome,
+    SymbolPath,
+    Trail,
+    Wanted,
+    locate,
+)
+from polydbg.symbols.store.hostpath import host_path
+from polydbg.symbols.store.path import is_url
+from polydbg.targets.target import ModuleInfo
+
+_DEBUG_ROOT = Path("/usr/lib/debug")
+
+
+class ElfFiles:
+    """The search for the files of ELF modules along the paths in *settings*, then in *folders*
+    (of the dump)."""
+
+    def __init__(self, settings: Settings, folders: Sequence[Path], cancel: CancelToken) -> None:
+        self._settings = settings
+        self._folders = folders
+        self._cancel = cancel
+
+    # -- images ------------------------------------------------------------------------------
+
+    def find_image(self, module: Module, trail: Trail) -> ElfImage | None:
+        """Return the image file of *module*, ``None`` where none of the right id is found."""
+        info = module.info
+        images, symbols = self._settings.image_path, self._settings.symbol_path
+        elements = tuple(dict.fromkeys(images.elements + symbols.elements))
+        build_id = info.build_id.hex()
+        wanted = Wanted(
+            kind=FileKind.IMAGE,
+            name=info.file_name,
+            key=f"elf-buildid-{build_id}" if build_id else None,
+            id_text=f"build id {build_id}" if build_id else "",
+            extra_paths=(*self._folders, info.image_path),
+        )
+        path = SymbolPath(images.text, elements, symbols.directories)
+        located = locate(
+            wanted, path, lambda candidate: _check(candidate, info), trail, cancel=self._cancel
+        )
+        if located is None:
+            return None
+        try:
+            image = ElfImage.from_file(located.path)
+        except DebuggerError as error:
+            # It was whole a moment ago: replaced while we looked.
+            trail.add(located.path, Outcome.DAMAGED, error.message)
+            return None
+        module.image_file = located.path
+        return image
+
+    # -- symbols -----------------------------------------------------------------------------
+
+    def open_dwarf(self, module: Module, modules: ModuleMap, trail: Trail) -> SymbolSource | None:
+        """Return the DWARF of *module*, in its image or its separate debug file, which the module
+        keeps; ``None`` where there is none."""
+        image = modules.elf_image(module)
+        module.debug_file = self._debug_file(module, image, trail)
+        files = [file for file in (image, module.debug_file) if file is not None]
+        if not files:
+            return None
+        try:
+            table = ElfSource(files[0], module.debug_file)
+            return elf_dwarf(files[0], module.debug_file, table=table, folders=self._folders)
+        except DebuggerError as error:
+            trail.add(files[-1].path or files[-1].name, Outcome.DAMAGED, error.message)
+            return None
+
+    def open_table(self, module: Module, modules: ModuleMap) -> SymbolSource | None:
+        """Return the symbol tables of *module*, ``None`` where there are none."""
+        image = modules.elf_image(module) or module.debug_file
+        if image is None:
+            return None
+        try:
+            source = ElfSource(image, module.debug_file)
+        except DebuggerError:
+            return None
+        return None if source.status == "no symbols" else source
+
+    def _debug_file(self, module: Module, image: ElfImage | None, trail: Trail) -> ElfImage | None:
+        build_id = module.info.build_id.hex() or (image.build_id if image is not None else None)
+        if image is not None and image.path and image.debug_sections().get(".debug_info").size:
+            return None
+        for place in self._debug_places(module, image, build_id):
+            if not place.is_file():
+                trail.add(place, Outcome.MISSING)
+                continue
+            try:
+                found = ElfImage.from_file(place)
+            except DebuggerError as error:
+                trail.add(place, Outcome.DAMAGED, error.message)
+                continue
+            if found.build_id == build_id:
+                trail.add(place, Outcome.FOUND, found_id=build_id or "")
+                return found
+            detail = f"wanted build id {build_id}"
+            trail.add(place, Outcome.WRONG_ID, detail, found.build_id or "")
+            found.close()
+        return None
+
+    def _debug_places(
+        self, module: Module, image: ElfImage | None, build_id: str | None
+    ) -> Iterator[Path]:
+        roots = [*self._directories(), *self._folders, _DEBUG_ROOT]
+        if build_id:
+            for root in roots:
+                yield root / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"
+        try:
+            link = image.debug_link() if image is not None else None
+        except DebuggerError:
+            link = None
+        if link is None or "/" in link.name:
+            return
+        if module.image_file is not None:
+            folder = module.image_file.parent
+            yield folder / link.name
+            yield folder / ".debug" / link.name
+            yield _DEBUG_ROOT / folder.absolute().relative_to(folder.absolute().anchor) / link.name
+        for root in roots:
+            yield root / link.name
+
+    def _directories(self) -> Iterator[Path]:
+        for element in self._settings.symbol_path.elements:
+            for text in element.stores:
+                root = host_path(text) if text and not is_url(text) else None
+                if root is not None:
+                    yield root
+
+
+def _check(path: Path, info: ModuleInfo) -> IdCheck:
+    """Compare an image file's build id with the module's."""
+    image = ElfImage.from_file(path)
+    try:
+        found = image.build_id or ""
+        if info.build_id:
+            return IdCheck(found == info.build_id.hex(), found)
+        return IdCheck(image.size_of_image >= info.size > 0, found)
+    finally:
+        image.close()
