@@ -43,7 +43,6 @@ class Outcome(enum.Enum):
     OTHER_FORMAT = "another kind of file"
     UNSUPPORTED = "not supported"
     NOT_ASKED = "not asked"
-    NOT_READ = "not read"  # added by callers: a kind of symbols that this version leaves alone
     UNSAFE_NAME = "unsafe name refused"
     COPIED = "copied"
     NOT_COPIED = "not copied"
