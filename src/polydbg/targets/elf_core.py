@@ -35,6 +35,7 @@ from polydbg.targets.elf_core_modules import (
     MappedFiles,
 )
 from polydbg.targets.elf_core_process import StartStrings
+from polydbg.targets.linker_list import Namespace
 from polydbg.targets.linux_regions import core_mappings, linux_regions
 from polydbg.targets.minidump import unique_name
 from polydbg.targets.process_files import ProcessFiles
@@ -291,9 +292,9 @@ class ElfCoreTarget:
         return self._modules
 
     @cached_property
-    def _modules(self) -> tuple[ModuleInfo, ...]:
+    def _objects(self) -> LoadedObjects:
         process = self.notes.process
-        objects = LoadedObjects(
+        return LoadedObjects(
             self.memory,
             self.header,
             self._auxiliary,
@@ -301,9 +302,17 @@ class ElfCoreTarget:
             self.segments,
             system=self.platform,
             name=process.name if process is not None else "",
-        ).find()
+        )
+
+    @cached_property
+    def _modules(self) -> tuple[ModuleInfo, ...]:
         taken: set[str] = set()
-        return tuple(self._module(each, taken) for each in objects)
+        return tuple(self._module(each, taken) for each in self._objects.find())
+
+    @property
+    def linker_list(self) -> tuple[Namespace, ...]:
+        """Return the dynamic linker's lists of objects, one for each namespace."""
+        return self._objects.linker_list
 
     def _module(self, found: LoadedObject, taken: set[str]) -> ModuleInfo:
         debug_id = DebugId.from_guid_bytes(found.build_id[:16].ljust(16, b"\0"), 0)

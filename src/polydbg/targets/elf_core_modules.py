@@ -21,14 +21,13 @@ from polydbg.formats.elf.header import ElfHeader, ProgramHeader, parse_segments
 from polydbg.images.elf import ElfImage
 from polydbg.images.elf_spaces import image_base, image_size
 from polydbg.memory.space import AddressSpace
+from polydbg.targets.linker_list import LinkMap, Namespace, read_linker_list
 
 AT_PHDR, AT_PHENT, AT_PHNUM, AT_BASE, AT_ENTRY = 3, 4, 5, 7, 9
 AT_EXECFN, AT_SYSINFO_EHDR = 31, 33
 _AT_EXECPATH, _AT_SUN_EXECNAME = 15, 2014  # of FreeBSD, of NetBSD
 _DT_MIPS_RLD_MAP, _DT_MIPS_RLD_MAP_REL = 0x70000016, 0x70000035
 
-_MAX_OBJECTS = 1 << 14
-_MAX_NAMESPACES = 64
 _MAX_PATH = 4096
 _MAX_DYNAMIC = 1 << 20
 _MAX_HEADERS = 1 << 16
@@ -48,12 +47,6 @@ class LoadedObject(msgspec.Struct, frozen=True):
     base: int
     size: int
     build_id: bytes = b""
-
-
-class _LinkMap(msgspec.Struct, frozen=True):
-    bias: int
-    name: str
-    dynamic: int
 
 
 class MappedFiles:
@@ -133,8 +126,9 @@ class LoadedObjects:
         """Return the objects: the program, the linker's list in its order, mapped images that are
         not in it, the kernel's image. An object is listed once."""
         self._add_program()
-        for entry in self._link_maps():
-            self._add_link(entry)
+        for namespace in self.linker_list:
+            for entry in namespace.objects:
+                self._add_link(entry)
         vdso = self._auxiliary.get(AT_SYSINFO_EHDR, 0) if self._system == "linux" else 0
         for whole in self._files.wholes():
             if not self._is_known(whole.start) and self._is_image(whole):
@@ -243,29 +237,12 @@ class LoadedObjects:
                     return self._number(self._wrapped(at + 2 * word * index + value)) or 0
         return 0
 
-    def _link_maps(self) -> Iterator[_LinkMap]:
-        """Yield the entries of every namespace: five words each, chained by the fourth."""
-        word = self._header.word
-        debug = self._debug_address()
-        seen: set[int] = set()
-        for _ in range(_MAX_NAMESPACES):
-            if not debug or debug in seen:
-                return
-            seen.add(debug)
-            version = int.from_bytes(self._memory.read_some(debug, 4), self._header.order)
-            at = self._number(debug + word)
-            while at and at not in seen and len(seen) < _MAX_OBJECTS:
-                seen.add(at)
-                bias, name, dynamic, following = (
-                    self._number(at + index * word) for index in range(4)
-                )
-                if bias is None or name is None or dynamic is None:
-                    break
-                yield _LinkMap(bias, self._text(name), dynamic)
-                at = following
-            debug = (self._number(debug + 5 * word) or 0) if version >= 2 else 0
+    @cached_property
+    def linker_list(self) -> tuple[Namespace, ...]:
+        """Return the linker's lists, one for each namespace."""
+        return read_linker_list(self._memory, self._header, self._debug_address())
 
-    def _add_link(self, entry: _LinkMap) -> None:
+    def _add_link(self, entry: LinkMap) -> None:
         if self._is_known(entry.dynamic):
             return
         whole = self._files.whole(entry.dynamic)
@@ -277,7 +254,7 @@ class LoadedObjects:
             path = whole.path
         self._add(base, path)
 
-    def _base_of(self, entry: _LinkMap) -> int | None:
+    def _base_of(self, entry: LinkMap) -> int | None:
         """Return where an object begins whose file no note names: at its bias, unless it was linked
         for an address; then below its dynamic table, as far as one looks."""
         vdso = self._auxiliary.get(AT_SYSINFO_EHDR, 0)
