@@ -8,10 +8,8 @@ even when we are killed. Names of members are only ever shown and compared.
 from __future__ import annotations
 
 import errno
-import mmap
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError, TargetError
@@ -26,8 +24,9 @@ from polydbg.formats.archives.archive import (
     Member,
 )
 from polydbg.formats.archives.opening import HEAD_SIZE, open_archive
+from polydbg.formats.archives.streams import BufferStream
 from polydbg.formats.identify import FileClass, identify
-from polydbg.memory.space import Buffer
+from polydbg.memory.temporary import unpacked
 from polydbg.targets.dump_file import DumpFile, shown_path
 
 MAX_DEPTH = 3
@@ -53,29 +52,6 @@ _PACKED_NAMES = (".gz", ".xz", ".bz2", ".zst", ".zip", ".cab", ".tar")
 _NAMES_SHOWN = 8
 
 
-class _BufferStream:
-    """A buffer as a binary stream that polls for cancellation and says how far reading got."""
-
-    def __init__(self, buffer: Buffer, watch: Callable[[int, int], None]) -> None:
-        self._buffer = buffer
-        self._watch = watch
-        self._at = 0
-        self.size = len(buffer)
-
-    def read(self, size: int, /) -> bytes:
-        self._watch(self._at, self.size)
-        data = bytes(self._buffer[self._at : self._at + max(size, 0)])
-        self._at += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        self._at = offset + (self._at if whence == 1 else 0)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-
 class _Unpacker:
     """Goes down from the file to the dump, one archive at a time."""
 
@@ -92,7 +68,7 @@ class _Unpacker:
     def run(self) -> DumpFile:
         for depth in range(MAX_DEPTH + 1):
             file = self.file
-            stream = _BufferStream(file.buffer, self._watch)
+            stream = BufferStream(file.buffer, self._watch)
             with _errors(file.shown):
                 archive = open_archive(stream, stream.size, _plain_name(file.member or file.path))
             if archive is None:
@@ -119,7 +95,7 @@ class _Unpacker:
             if member.offset is not None and member.size is not None:
                 view = memoryview(file.buffer)[member.offset : member.offset + member.size]
                 return DumpFile(file.path, view, path, release=file.close)
-            buffer = _unpacked(archive.expand(member, self._budget))
+            buffer = unpacked(archive.expand(member, self._budget))
         file.close()
         return DumpFile(file.path, buffer, path)
 
@@ -200,22 +176,6 @@ def unpack(
     except BaseException:
         unpacker.file.close()
         raise
-
-
-def _unpacked(blocks: Iterator[bytes]) -> Buffer:
-    """Write *blocks* to a nameless temporary file and return it mapped."""
-    with tempfile.TemporaryFile(prefix="polydbg-") as stream:
-        for block in blocks:
-            if block.count(0) == len(block):
-                stream.seek(len(block), os.SEEK_CUR)  # a hole in the file
-            else:
-                stream.write(block)
-        size = stream.tell()
-        stream.truncate(size)
-        stream.flush()
-        if not size:
-            return b""
-        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _located(archive: Archive, member: Member) -> Member:

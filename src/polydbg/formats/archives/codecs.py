@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from polydbg.base.errors import FormatError
+from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.formats.archives.archive import (
     BLOCK,
     Budget,
@@ -56,6 +56,12 @@ class _Inflater:
         import zlib
 
         self._decoder = zlib.decompressobj(window_bits)
+
+    def copy(self) -> _Inflater:
+        """Return a decoder that stands at the same place."""
+        twin = _Inflater.__new__(_Inflater)
+        twin._decoder, twin._was_full = self._decoder.copy(), self._was_full
+        return twin
 
     @property
     def eof(self) -> bool:
@@ -132,58 +138,91 @@ DECODERS: dict[str, Callable[[], _Decoder]] = {
 def expand(source: Iterator[bytes], codec: str, budget: Budget) -> Iterator[bytes]:
     """Yield what the streams in *source* expand to; *codec* is a key of :data:`DECODERS`.
 
-    What stands behind the last stream and begins no further one is ignored.
-
     :raises FormatError: damaged, cut short, or past the budget.
     :raises CompressionError: there is no decoder on this system.
     """
-    try:
-        for block in _streams(source, codec):
-            budget.take(len(block))
-            yield block
-    except (FormatError, OSError, EOFError, ValueError, MemoryError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"damaged {codec} stream: {error}") from error
-    except Exception as error:
-        # zlib.error, LZMAError and ZstdError have no common base.
-        if type(error).__module__.split(".")[0] not in ("zlib", "_lzma", "lzma", *_ZSTD_MODULES):
-            raise
-        raise FormatError(f"damaged {codec} stream: {error}") from error
+    expansion = Expansion(lambda: next(source, b""), codec)
+    while block := expansion.block():
+        budget.take(len(block))
+        yield block
 
 
 _ZSTD_MODULES = ("backports", "compression", "_zstd")
 
 
-def _streams(source: Iterator[bytes], codec: str) -> Iterator[bytes]:
-    magics = [magic for magic, name in MAGICS.items() if name == codec]
-    decoder = DECODERS[codec]()
-    is_between = False
-    for data in source:
+class Expansion:
+    """One pass over compressed streams that follow one another; *read* gives the next packed bytes,
+    ``b""`` at their end.
+
+    What stands behind the last stream and begins no further one is ignored.
+    """
+
+    def __init__(self, read: Callable[[], bytes], codec: str) -> None:
+        self._read = read
+        self._codec = codec
+        self._magics = [magic for magic, name in MAGICS.items() if name == codec]
+        self._decoder: _Decoder | None = DECODERS[codec]()  # none between two streams
+        self._input = b""
+
+    def block(self) -> bytes:
+        """Return the next expanded bytes, at most :data:`BLOCK`; ``b""`` at the end.
+
+        :raises FormatError: damaged or cut short.
+        :raises CompressionError: there is no decoder on this system.
+        """
+        try:
+            return self._next()
+        except (OSError, EOFError, ValueError, MemoryError) as error:
+            raise FormatError(f"damaged {self._codec} stream: {error}") from error
+        except DebuggerError:
+            raise
+        except Exception as error:
+            # zlib.error, LZMAError and ZstdError have no common base.
+            module = type(error).__module__.split(".")[0]
+            if module not in ("zlib", "_lzma", "lzma", *_ZSTD_MODULES):
+                raise
+            raise FormatError(f"damaged {self._codec} stream: {error}") from error
+
+    def copy(self) -> Expansion | None:
+        """Return another pass that stands at the same place, ``None`` where the decoder cannot be
+        copied. Both read on from where their reader stands."""
+        if self._decoder is not None and not isinstance(self._decoder, _Inflater):
+            return None
+        twin = Expansion(self._read, self._codec)
+        twin._decoder = self._decoder.copy() if self._decoder is not None else None
+        twin._input = self._input
+        return twin
+
+    def _next(self) -> bytes:
         while True:
-            if is_between:
-                data = data.lstrip(b"\0")
-                if not data:
-                    break
-                if not any(data.startswith(m) or m.startswith(data) for m in magics):
-                    return
-                decoder, is_between = DECODERS[codec](), False
-            yield from _drain(decoder, data)
-            if not decoder.eof:
-                break
-            data, is_between = decoder.unused_data, True
-    if not is_between:
-        raise FormatError(f"the {codec} stream ends too early")
+            if self._decoder is None and not self._begins_another():
+                return b""
+            decoder = self._decoder
+            assert decoder is not None
+            if decoder.eof:
+                self._input, self._decoder = decoder.unused_data, None
+                continue
+            if not self._input and decoder.needs_input:
+                self._input = self._read()
+                if not self._input:
+                    raise FormatError(f"the {self._codec} stream ends too early")
+            data, self._input = self._input, b""
+            if block := decoder.decompress(data, BLOCK):
+                return block
+
+    def _begins_another(self) -> bool:
+        """Go on to the next stream, over zeros that pad; tell whether there is one."""
+        self._input = self._input.lstrip(b"\0")
+        while len(self._input) < _LONGEST_MAGIC and (more := self._read()):
+            self._input = (self._input + more).lstrip(b"\0")
+        if not any(self._input.startswith(magic) for magic in self._magics):
+            self._input = b""
+            return False
+        self._decoder = DECODERS[self._codec]()
+        return True
 
 
-def _drain(decoder: _Decoder, data: bytes) -> Iterator[bytes]:
-    """Yield all that *decoder* makes of *data*."""
-    while True:
-        if block := decoder.decompress(data, BLOCK):
-            yield block
-        data = b""
-        if decoder.eof or decoder.needs_input:
-            return
+_LONGEST_MAGIC = max(map(len, MAGICS))
 
 
 class CompressedFile:

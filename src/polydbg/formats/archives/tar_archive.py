@@ -1,13 +1,15 @@
 """Tar archives: POSIX ustar, GNU long names and pax paths; members lie in them as they are.
 
-Source: the pax utility of POSIX.1-2017 and the tar manual of GNU. Links, devices and sparse files
-are left out.
+Source: the pax utility of POSIX.1-2017 and the tar manual of GNU.
 """
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterator
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.archives.archive import (
@@ -30,8 +32,84 @@ def is_tar(head: bytes) -> bool:
     return head[_MAGIC_AT : _MAGIC_AT + 5] == b"ustar"
 
 
+class EntryKind(enum.Enum):
+    """What an entry makes."""
+
+    FILE = "file"
+    HARD_LINK = "hard link"
+    LINK = "symbolic link"
+    FOLDER = "folder"
+    OTHER = "other"  # a device, a pipe, a sparse file
+
+
+_KINDS = {
+    b"\0": EntryKind.FILE,
+    b"0": EntryKind.FILE,
+    b"7": EntryKind.FILE,  # contiguous
+    b"1": EntryKind.HARD_LINK,
+    b"2": EntryKind.LINK,
+    b"5": EntryKind.FOLDER,
+}
+_HEADER_ONLY = b"123456"  # no data whatever their size says
+
+
+class TarEntry(msgspec.Struct, frozen=True):
+    """An entry: its *name* as stored, what a link leads to, its bytes' place in the tar file."""
+
+    kind: EntryKind
+    name: str
+    link: str
+    offset: int
+    size: int
+
+
+class _Long(msgspec.Struct):
+    """What entries before an entry say about it."""
+
+    name: str = ""
+    link: str = ""
+    size: int | None = None
+
+
+def entries(
+    stream: SeekableStream, size: int | None, most: int = _MAX_HEADERS
+) -> Iterator[TarEntry]:
+    """Yield the entries of a tar file of *size* bytes, ``None`` when that is not known yet.
+
+    At most *most* headers are read. A file that is cut short ends the list; so does an empty one.
+    The stream may be moved between two entries.
+
+    :raises FormatError: a damaged header.
+    """
+    at, long = 0, _Long()
+    for _ in range(most):
+        if size is not None and at + _BLOCK > size:
+            return
+        stream.seek(at)
+        header = stream.read(_BLOCK)
+        if len(header) < _BLOCK or not any(header):
+            return
+        if not is_tar(header) or _number(header[148:156]) != _checksum(header):
+            raise FormatError("damaged header of a tar file", offset=at)
+        kind, length = header[156:157], _number(header[124:136])
+        at += _BLOCK
+        if kind in b"LKx":
+            _read_long(long, kind, stream.read(min(length, _MAX_LONG)))
+        else:
+            if kind in _HEADER_ONLY:
+                length = 0
+            elif long.size is not None:
+                length = long.size
+            if kind != b"g" and (size is None or at + length <= size):
+                name = long.name or _name(header)
+                link = long.link or member_name(header[157:257], is_utf8=False)
+                yield TarEntry(_KINDS.get(kind, EntryKind.OTHER), name, link, at, length)
+            long = _Long()
+        at += (length + _BLOCK - 1) // _BLOCK * _BLOCK
+
+
 class TarArchive:
-    """A tar file of *size* bytes.
+    """A tar file of *size* bytes: its files; links, devices and sparse files are left out.
 
     :raises FormatError: a damaged header.
     """
@@ -39,34 +117,12 @@ class TarArchive:
     def __init__(self, stream: SeekableStream, size: int) -> None:
         self._stream = stream
         self.members: list[Member] = []
-        self._read(size)
-
-    def _read(self, size: int) -> None:
-        at, long_name, long_size = 0, "", None
-        for _ in range(_MAX_HEADERS):
-            if at + _BLOCK > size or len(self.members) >= MAX_MEMBERS:
-                return
-            self._stream.seek(at)
-            header = self._stream.read(_BLOCK)
-            if not any(header):
-                return
-            if not is_tar(header) or _number(header[148:156]) != _checksum(header):
-                raise FormatError("damaged header of a tar file", offset=at)
-            kind, length = header[156:157], _number(header[124:136])
-            data = at + _BLOCK
-            if kind in (b"L", b"x"):
-                text = self._stream.read(min(length, _MAX_LONG))
-                if kind == b"L":
-                    long_name = member_name(text, is_utf8=False)
-                else:
-                    long_name, long_size = _pax(text, long_name, long_size)
-            else:
-                length = long_size if long_size is not None else length
-                if kind in (b"\0", b"0", b"7") and data + length <= size:
-                    name = long_name or _name(header)
-                    self.members.append(Member(len(self.members), name, length, data))
-                long_name, long_size = "", None
-            at = data + (length + _BLOCK - 1) // _BLOCK * _BLOCK
+        for entry in entries(stream, size):
+            if entry.kind is EntryKind.FILE:
+                number = len(self.members)
+                self.members.append(Member(number, entry.name, entry.size, entry.offset))
+                if number + 1 >= MAX_MEMBERS:
+                    return
 
     def expand(self, member: Member, budget: Budget) -> Iterator[bytes]:
         assert member.offset is not None
@@ -95,15 +151,22 @@ def _name(header: bytes) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def _pax(text: bytes, name: str, size: int | None) -> tuple[str, int | None]:
-    """Return the name and size that pax records (``LENGTH KEY=VALUE`` lines) give."""
+def _read_long(long: _Long, kind: bytes, text: bytes) -> None:
+    """Keep what a GNU entry (``L``, ``K``) or pax records (``LENGTH KEY=VALUE`` lines) say."""
+    if kind == b"L":
+        long.name = member_name(text, is_utf8=False)
+        return
+    if kind == b"K":
+        long.link = member_name(text, is_utf8=False)
+        return
     at = 0
     while found := re.match(rb"(\d{1,9}) ([^=\n]{1,100})=", text[at : at + 128]):
         length = int(found[1])
         value = text[at + found.end() : at + length - 1]
         if found[2] == b"path":
-            name = member_name(value, is_utf8=True)
+            long.name = member_name(value, is_utf8=True)
+        elif found[2] == b"linkpath":
+            long.link = member_name(value, is_utf8=True)
         elif found[2] == b"size" and value.isdigit() and len(value) < 20:
-            size = int(value)
+            long.size = int(value)
         at += max(length, found.end())
-    return name, size

@@ -6,6 +6,7 @@ take many times the room of the file's own; only what a reader of dumps needs is
 
 from __future__ import annotations
 
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -36,13 +37,15 @@ _MAX_DIRECTORY = 64 << 20
 _IN_64 = 0xFFFFFFFF
 _ENCRYPTED, _UTF8 = 0x0001, 0x0800
 _ZIP64_EXTRA = 0x0001
+_UNIX = 3  # the system that wrote a record
 
 _METHODS = {8: "deflate", 12: "bzip2", 93: "zstd", 95: "xz"}
 _UNKNOWN = {1: "Shrink", 6: "Implode", 9: "Deflate64", 14: "LZMA", 98: "PPMd", 99: "AES"}
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """A record of the central directory; *header* is where the local header stands."""
+    """A record of the central directory; *header* is where the local header stands, *mode* the
+    file's mode where a Unix wrote it, else 0."""
 
     method: int
     flags: int
@@ -50,6 +53,7 @@ class _Entry(msgspec.Struct, frozen=True):
     packed: int
     size: int
     header: int
+    mode: int
 
 
 class ZipArchive:
@@ -116,7 +120,7 @@ class ZipArchive:
                 raise FormatError("damaged directory of the zip file")
             flags, method, crc, packed, size = (fields[i] for i in (3, 4, 7, 8, 9))
             name_size, extra_size, comment_size = fields[10:13]
-            header = fields[16]
+            header, is_unix = fields[16], fields[1] >> 8 == _UNIX
             at += _CENTRAL.size
             raw = data[at : at + name_size]
             extra = data[at + name_size : at + name_size + extra_size]
@@ -124,7 +128,8 @@ class ZipArchive:
             size, packed, header = _wide(extra, size, packed, header)
             if raw.endswith((b"/", b"\\")):
                 continue
-            self._entries.append(_Entry(method, flags, crc, packed, size, header + shift))
+            mode = fields[15] >> 16 if is_unix else 0
+            self._entries.append(_Entry(method, flags, crc, packed, size, header + shift, mode))
             name = member_name(raw, is_utf8=bool(flags & _UTF8))
             self.members.append(Member(len(self.members), name, size))
 
@@ -137,6 +142,10 @@ class ZipArchive:
         source = chunks(self._stream, entry.packed)
         blocks = codecs.expand(source, codec, budget) if codec else _counted(source, budget)
         return _checked(blocks, entry)
+
+    def is_link(self, member: Member) -> bool:
+        """Tell whether *member* is a symbolic link, whose bytes are where it leads."""
+        return stat.S_ISLNK(self._entries[member.index].mode)
 
     def located(self, member: Member) -> Member:
         """Return *member* with its offset when it is stored as it is.
