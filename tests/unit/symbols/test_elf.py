@@ -13,7 +13,7 @@ from polydbg.base.errors import Cancelled
 from polydbg.images.elf import ElfImage
 from polydbg.symbols.demangle import undecorate_elf
 from polydbg.symbols.elf import ElfSource
-from polydbg.symbols.elf_names import offsets_with, word_of
+from polydbg.symbols.table_names import offsets_with, word_of
 from polydbg.symbols.source import Symbol, SymbolKind, SymbolSource
 from polydbg.testing import elf_builder
 from polydbg.testing.elf_builder import ElfBuilder
@@ -294,7 +294,7 @@ def test_words_in_names_that_share_their_ends() -> None:
     image = ElfImage.from_buffer(builder().symbol("prefix_Word_x", TEXT, 8).build(), "x")
     table = image.symbols
     assert table is not None
-    found = offsets_with(table, b"WORD", CancelToken())
+    found = offsets_with(table.strings, b"WORD", CancelToken())
     assert found is not None
     assert sorted(found) == list(range(1, 1 + len("prefix_") + 1))
 

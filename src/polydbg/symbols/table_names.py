@@ -1,4 +1,4 @@
-"""Finds symbols of an ELF symbol table by name without reading every name.
+"""Finds symbols of a symbol table by name without reading every name.
 
 A search takes the longest word of the pattern that must stand in the linker's name as it is
 (identifiers do, in C++ and Rust too; built-in types and operators do not), finds it in the string
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.wildcards import literals_of
-from polydbg.formats.elf.symbol_table import SymbolTable
+from polydbg.formats.dwarf.reading import Section
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 #: What demanglers write of their own accord: codes stand for these in linker names.
@@ -48,10 +48,10 @@ def _words(run: str) -> Iterator[str]:
             yield match[0]
 
 
-def offsets_with(table: SymbolTable, word: bytes, cancel: CancelToken) -> set[int] | None:
-    """Return the offsets in the string table at which a name with *word* may begin, in any case;
-    ``None`` where there are too many to list."""
-    buffer, start, end = table.strings.extent
+def offsets_with(strings: Section, word: bytes, cancel: CancelToken) -> set[int] | None:
+    """Return the offsets in *strings*, a string table, at which a name with *word* may begin, in
+    any case; ``None`` where there are too many to list."""
+    buffer, start, end = strings.extent
     found: set[int] = set()
     word = word.lower()
     for window in range(start, end, _WINDOW):
@@ -70,9 +70,9 @@ def offsets_with(table: SymbolTable, word: bytes, cancel: CancelToken) -> set[in
     return found
 
 
-def offsets_of(table: SymbolTable, name: bytes) -> set[int]:
-    """Return the offsets in the string table at which *name* stands, up to a NUL."""
-    buffer, start, end = table.strings.extent
+def offsets_of(strings: Section, name: bytes) -> set[int]:
+    """Return the offsets in *strings*, a string table, at which *name* stands, up to a NUL."""
+    buffer, start, end = strings.extent
     found: set[int] = set()
     wanted = name + b"\0"
     place = buffer.find(wanted, start, end) if name else -1  # type: ignore[union-attr]
