@@ -22,6 +22,7 @@ from polydbg.symbols.store.trail import Trail
 from polydbg.targets.target import ModuleInfo, UnloadedModuleInfo
 
 if TYPE_CHECKING:
+    from polydbg.images.call_frames import CallFrames
     from polydbg.images.elf import ElfImage
 
 
@@ -49,6 +50,8 @@ class Module(msgspec.Struct, eq=False):
     _image_tried: bool = False
     _file_image: Image | None = None
     _file_tried: bool = False
+    _call_frames: CallFrames | None = None
+    _call_frames_tried: bool = False
 
     @property
     def name(self) -> str:
@@ -257,6 +260,22 @@ class ModuleMap(msgspec.Struct, eq=False):
 
         image = self.image(module)
         return image if isinstance(image, ElfImage) else None
+
+    def call_frames(self, module: Module) -> CallFrames | None:
+        """Return the module's DWARF call frame tables, ``None`` where it has none."""
+        if not module._call_frames_tried:
+            module._call_frames_tried = True
+            from polydbg.images.call_frames import call_frames_of
+
+            image: ElfImage | PeImage | None = self.pe_image(module) or self.elf_image(module)
+            if image is None:
+                return None
+
+            try:
+                module._call_frames = call_frames_of(image, module.debug_file)
+            except DebuggerError:
+                module._call_frames = None
+        return module._call_frames
 
     def file_image(self, module: Module) -> Image | None:
         """Return the module's image file, checked by its ids, or ``None``."""

@@ -25,6 +25,7 @@ from polydbg.unwind.walker import walk
 
 if TYPE_CHECKING:
     from polydbg.engine.session import System
+    from polydbg.images.call_frames import CallFrames
 
 
 _PE_HEADERS = 0x1000
@@ -118,6 +119,11 @@ class _UnwindView:
     def is_data(self, address: int) -> bool:
         found = _answer(self._modules, address, lambda source, rva: source.symbol_at(rva))
         return found is not None and not found[1].is_code
+
+    def call_frames_at(self, address: int) -> tuple[int, CallFrames] | None:
+        module = self._modules.at(address)
+        frames = self._modules.call_frames(module) if module is not None else None
+        return (module.base, frames) if module is not None and frames is not None else None
 
     def cfi_at(self, address: int) -> CfiRules | None:
         found = _answer(self._modules, address, lambda source, rva: source.cfi_at(rva))
