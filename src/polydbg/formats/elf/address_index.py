@@ -1,17 +1,16 @@
 """Symbols by address: sorted columns over one symbol table, 12 bytes for each that counts.
 
-The table is sorted in chunks, so that sorting needs little memory however long the table is; a
-look-up bisects each. Made when the first question by address comes.
+Made when the first question by address comes.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from itertools import compress
 from operator import and_
 
+from polydbg.formats.address_runs import AddressRuns
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf.symbol_table import Columns, SymbolTable
 
@@ -20,7 +19,7 @@ _NAMING_TYPES = (elf.STT_NOTYPE, elf.STT_OBJECT, elf.STT_FUNC, elf.STT_COMMON, e
 _IS_NAMING = bytes((info & 15) in _NAMING_TYPES for info in range(256))
 
 
-class AddressIndex:
+class AddressIndex(AddressRuns):
     """The symbols of a table that name an address, by address.
 
     *is_section* tells by number which sections count: those that are loaded. *thumb* is set for
@@ -30,40 +29,7 @@ class AddressIndex:
     def __init__(
         self, table: SymbolTable, is_section: Callable[[int], bool], *, thumb: bool = False
     ) -> None:
-        self._runs: list[tuple[array[int], array[int]]] = []
-        for columns in table.chunks():
-            run = _sorted_run(columns, is_section, thumb)
-            if run[0]:
-                self._runs.append(run)
-
-    def __len__(self) -> int:
-        return sum(len(values) for values, _ in self._runs)
-
-    def at(self, address: int) -> list[int]:
-        """Return the indexes of the symbols exactly at *address*, in the order of the table."""
-        found: list[int] = []
-        for values, indexes in self._runs:
-            start = bisect_left(values, address)
-            found += indexes[start : bisect_right(values, address, start)]
-        return found
-
-    def at_or_below(self, address: int) -> int | None:
-        """Return the highest address of a symbol that is not above *address*."""
-        best = None
-        for values, _ in self._runs:
-            place = bisect_right(values, address)
-            if place and (best is None or values[place - 1] > best):
-                best = values[place - 1]
-        return best
-
-    def above(self, address: int) -> int | None:
-        """Return the lowest address of a symbol above *address*."""
-        best = None
-        for values, _ in self._runs:
-            place = bisect_right(values, address)
-            if place < len(values) and (best is None or values[place] < best):
-                best = values[place]
-        return best
+        super().__init__(_sorted_run(columns, is_section, thumb) for columns in table.chunks())
 
 
 def naming_places(columns: Columns, is_section: Callable[[int], bool]) -> list[int]:

@@ -110,12 +110,8 @@ def contents(data: Buffer, header: ElfHeader, section: SectionHeader) -> Section
         raise FormatError(f"section {section.name} is cut short", offset=section.offset)
     if section.flags & elf.SHF_COMPRESSED:
         return _expand_standard(data, header, section)
-    if section.name.startswith(".zdebug_"):
-        head = bytes(data[section.offset : section.offset + 12])
-        if section.size >= 12 and head[:4] == _ZLIB_MAGIC:
-            size = int.from_bytes(head[4:], "big")
-            return _expanded(data, header, section, 12, size, "zlib")
-    return Section(data, section.offset, section.size, big=header.is_big)
+    found = Section(data, section.offset, section.size, big=header.is_big)
+    return expanded_gnu(found, section.name) if section.name.startswith(".zdebug_") else found
 
 
 def _expand_standard(data: Buffer, header: ElfHeader, section: SectionHeader) -> Section:
@@ -137,23 +133,43 @@ def _expanded(
     data: Buffer, header: ElfHeader, section: SectionHeader, skip: int, size: int, codec: str
 ) -> Section:
     """Expand what follows *skip* bytes of the section to exactly *size* bytes."""
+    whole = Section(data, section.offset, section.size, big=header.is_big)
+    return expanded(whole, skip, size, codec, section.name)
+
+
+def expanded_gnu(section: Section, name: str) -> Section:
+    """Return the contents of a section in the manner of ``.zdebug_*``, which is called *name*; as
+    it is if it does not begin so.
+
+    :raises FormatError: it cannot be expanded.
+    """
+    head = section.rest(0, 12)
+    if section.size < 12 or head[:4] != _ZLIB_MAGIC:
+        return section
+    return expanded(section, 12, int.from_bytes(head[4:], "big"), "zlib", name)
+
+
+def expanded(section: Section, skip: int, size: int, codec: str, name: str) -> Section:
+    """Return what the bytes from *skip* on of a section called *name* expand to: *size* bytes.
+
+    :raises FormatError: to more or fewer, or not at all.
+    """
     from polydbg.formats.archives.archive import Budget
     from polydbg.formats.archives.codecs import expand
 
     budget = Budget(section.size, _MAX_EXPANDED)
     budget.expect(size)
-    start, end = section.offset + skip, section.offset + section.size
+    data, start, end = section.extent
     result = bytearray()
-    for block in expand(_blocks(data, start, end), codec, budget):
+    for block in expand(_blocks(data, start + skip, end), codec, budget):
         result += block
         if len(result) > size:
             break
     if len(result) != size:
         raise FormatError(
-            f"section {section.name} does not expand to the {size} bytes it promises",
-            offset=section.offset,
+            f"section {name} does not expand to the {size} bytes it promises", offset=start
         )
-    return Section(bytes(result), big=header.is_big)
+    return Section(bytes(result), big=section.order == "big")
 
 
 def _blocks(data: Buffer, start: int, end: int) -> Iterator[bytes]:

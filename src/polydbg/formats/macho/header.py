@@ -15,9 +15,13 @@ from polydbg.base.errors import FormatError
 from polydbg.memory.space import AddressSpace
 
 MAGIC_64, MAGIC_32 = 0xFEEDFACF, 0xFEEDFACE
-MH_EXECUTE, MH_CORE, MH_DYLIB, MH_DYLINKER = 2, 4, 6, 7
-LC_SEGMENT, LC_THREAD, LC_ID_DYLIB, LC_ID_DYLINKER = 0x1, 0x4, 0xD, 0xF
-LC_SEGMENT_64, LC_UUID, LC_NOTE = 0x19, 0x1B, 0x31
+MH_EXECUTE, MH_CORE, MH_DYLIB, MH_DYLINKER, MH_DSYM = 2, 4, 6, 7, 10
+LC_SEGMENT, LC_SYMTAB, LC_THREAD, LC_DYSYMTAB = 0x1, 0x2, 0x4, 0xB
+LC_ID_DYLIB, LC_ID_DYLINKER, LC_SEGMENT_64, LC_UUID = 0xD, 0xF, 0x19, 0x1B
+LC_ENCRYPTION_INFO, LC_FUNCTION_STARTS, LC_ENCRYPTION_INFO_64 = 0x21, 0x26, 0x2C
+LC_MAIN, LC_NOTE = 0x80000028, 0x31
+S_ZEROFILL, S_GB_ZEROFILL, S_SYMBOL_STUBS, S_THREAD_LOCAL_ZEROFILL = 0x1, 0xC, 0x8, 0x12
+S_ATTR_PURE_INSTRUCTIONS, S_ATTR_SOME_INSTRUCTIONS = 0x80000000, 0x400
 
 _PROCESSORS = {
     7: "x86",
@@ -30,11 +34,12 @@ _PROCESSORS = {
 }
 _MAX_COMMANDS = 1 << 20
 _MAX_COMMAND_BYTES = 256 << 20
-_SECTION_SIZES = {True: 80, False: 68}
+_SECTION_LAYOUTS = {True: struct.Struct("<16s16sQQ7I4x"), False: struct.Struct("<16s16sII7I")}
+_ZEROFILL = (S_ZEROFILL, S_GB_ZEROFILL, S_THREAD_LOCAL_ZEROFILL)
 
 
 class MachHeader(msgspec.Struct, frozen=True):
-    """The header: *arch* is ``amd64``, ``x86``, ``arm64``, ``arm``, ... or ``cpu-XX``."""
+    """The header: *arch* is what :func:`processor` says."""
 
     is_64: bool
     arch: str
@@ -69,11 +74,44 @@ class MachSegment(msgspec.Struct, frozen=True):
         return self.address + self.size
 
 
+class MachSection(msgspec.Struct, frozen=True):
+    """A section: *address* as linked, *size* in bytes, *offset* in the file; of
+    ``S_SYMBOL_STUBS`` *indirect* is the first of its numbers in the table of indirect symbols,
+    *stub_size* the bytes of a stub."""
+
+    name: str
+    segment: str
+    address: int
+    size: int
+    offset: int
+    flags: int
+    indirect: int
+    stub_size: int
+
+    @property
+    def end(self) -> int:
+        return self.address + self.size
+
+    @property
+    def is_code(self) -> bool:
+        return bool(self.flags & (S_ATTR_PURE_INSTRUCTIONS | S_ATTR_SOME_INSTRUCTIONS))
+
+    @property
+    def has_bytes(self) -> bool:
+        """Tell whether the file has its contents."""
+        return self.flags & 0xFF not in _ZEROFILL and self.offset > 0
+
+
 class Command(msgspec.Struct, frozen=True):
     """A load command with its head of 8 bytes."""
 
     kind: int
     data: bytes
+
+
+def processor(cpu: int) -> str:
+    """Return ``amd64``, ``x86``, ``arm64``, ``arm``, ... or ``cpu-XX`` for a type of processor."""
+    return _PROCESSORS.get(cpu, f"cpu-{cpu:X}")
 
 
 def parse_header(space: AddressSpace, at: int = 0) -> MachHeader:
@@ -89,7 +127,7 @@ def parse_header(space: AddressSpace, at: int = 0) -> MachHeader:
         raise FormatError("the Mach-O header is cut short", offset=at)
     _, cpu, _, kind, count, size = struct.unpack_from("<6I", raw)
     is_64 = magic == MAGIC_64
-    return MachHeader(is_64, _PROCESSORS.get(cpu, f"cpu-{cpu:X}"), kind, count, size)
+    return MachHeader(is_64, processor(cpu), kind, count, size)
 
 
 def load_commands(space: AddressSpace, header: MachHeader, at: int = 0) -> Iterator[Command]:
@@ -120,18 +158,24 @@ def parse_segment(command: Command) -> MachSegment | None:
     )
 
 
+def parse_sections(segment: MachSegment, *, is_64: bool) -> Iterator[MachSection]:
+    """Yield the sections of *segment*: as many as its command holds."""
+    start = 72 if is_64 else 56
+    layout = _SECTION_LAYOUTS[is_64]
+    for index in range(segment.section_count):
+        at = start + index * layout.size
+        if at + layout.size > len(segment.raw):
+            return
+        name, owner, address, size, offset, _, _, _, flags, first, second = layout.unpack_from(
+            segment.raw, at
+        )
+        yield MachSection(_name(name), _name(owner), address, size, offset, flags, first, second)
+
+
 def section_address(segment: MachSegment, name: str, *, is_64: bool) -> int | None:
     """Return the address, as linked, of the section called *name*."""
-    start = 72 if is_64 else 56
-    step = _SECTION_SIZES[is_64]
-    for index in range(segment.section_count):
-        at = start + index * step
-        if at + step > len(segment.raw):
-            return None
-        if _name(segment.raw[at : at + 16]) == name:
-            word = 8 if is_64 else 4
-            return int.from_bytes(segment.raw[at + 32 : at + 32 + word], "little")
-    return None
+    found = parse_sections(segment, is_64=is_64)
+    return next((each.address for each in found if each.name == name), None)
 
 
 def command_text(command: Command) -> str:
