@@ -22,7 +22,9 @@ from polydbg.images.spaces import LoadedImageSpace
 from polydbg.memory.space import AddressSpace, Buffer, BufferSpace
 
 if TYPE_CHECKING:
+    from polydbg.formats.elf.debug_links import DebugLink
     from polydbg.formats.pe.arm_unwind import ArmUnwindInfo
+    from polydbg.formats.pe.coff_symbols import CoffSymbolTable
 
 _HEADER_ROOM = 0x10000000
 _CACHE_LIMIT = 20_000
@@ -248,15 +250,39 @@ class PeImage:
         return parts
 
     def _long_name(self, name: str) -> str:
-        # "/123": offset in the string table behind the COFF symbols (binutils, LLD for DWARF).
-        if self._buffer is None or not name.startswith("/") or not name[1:].isdecimal():
-            return name
+        """Return the name in the string table behind the COFF symbols that ``/123`` stands for."""
         parsed = self.header
-        if not parsed.symbol_table_offset:
+        if self._buffer is None or not name.startswith("/"):
             return name
-        start = parsed.symbol_table_offset + parsed.symbol_count * 18 + int(name[1:])
-        raw = bytes(self._buffer[start : start + 256]).split(b"\0", 1)[0]
-        return raw.decode("utf-8", "replace") or name
+        from polydbg.formats.pe.coff_symbols import long_section_name, strings_behind
+
+        strings = strings_behind(self._buffer, parsed.symbol_table_offset, parsed.symbol_count)
+        return long_section_name(name, strings)
+
+    def coff_symbols(self) -> CoffSymbolTable | None:
+        """Return the COFF symbol table of the file, ``None`` where there is none and for an image
+        from memory."""
+        from polydbg.formats.pe.coff_symbols import CoffSymbolTable
+
+        parsed = self.header
+        if self._buffer is None or not parsed.symbol_table_offset or not parsed.symbol_count:
+            return None
+        return CoffSymbolTable(self._buffer, parsed.symbol_table_offset, parsed.symbol_count)
+
+    def debug_link(self) -> DebugLink | None:
+        """Return the name and the checksum of the separate debug file (``.gnu_debuglink``),
+        ``None`` where there is none and for an image from memory, where long names are not.
+
+        :raises FormatError: it is cut short.
+        """
+        from polydbg.formats.dwarf import reading
+        from polydbg.formats.elf.debug_links import parse_debug_link
+
+        for section in self.sections():
+            if section.name == ".gnu_debuglink" and self._buffer is not None:
+                found = reading.Section(self._buffer, section.file_offset, section.file_size)
+                return parse_debug_link(found, "little")
+        return None
 
     # -- debug directory -------------------------------------------------------------------
 

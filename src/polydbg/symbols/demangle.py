@@ -182,7 +182,7 @@ def undecorate_type(name: str) -> str:
     return _spell(_KEYWORD.sub("", text.removesuffix(" `RTTI Type Descriptor Name'")))
 
 
-# Names of ELF files
+# Names of ELF files, and those that the same compilers write into PE files
 
 _CLONE = re.compile(
     r"(?:\.(?:cold|part|isra|constprop|lto_priv|llvm|localalias|clone|__uniq|warm|\d+))+$"
@@ -249,6 +249,20 @@ def undecorate_elf(name: str) -> str:
     if text.endswith(_ENDS):
         text = _without_parameters(text)
     return thunk + _closed_apart(text[_name_start(text) :])
+
+
+@functools.lru_cache(maxsize=8192)
+def undecorate_coff(name: str, *, is_x86: bool) -> str:
+    """Return the name the debugger shows for a name of the symbol table of a PE file.
+
+    Compilers for x86 add to names of C (and of C++, in the Itanium scheme) what
+    :func:`undecorate` takes off; on other processors names begin with underscores of their own.
+    """
+    if name.startswith("?"):
+        return undecorate(name)
+    # A dot in front is the compiler's or linker's own: `.refptr.name`.
+    plain = _undecorate_c(name) if is_x86 and not name.startswith(".") else name
+    return undecorate_elf(plain) or name
 
 
 def _closed_apart(text: str) -> str:
