@@ -24,10 +24,11 @@ _MAX_PARAMETERS = 15
 
 
 class ExceptionItem(ShownItem, frozen=True):
-    """An exception record. *name* is ``""`` for a code without a name; *flags_name* is that of
-    ``si_code`` or of the kernel's code, which signals and Mach exceptions have as their flags."""
+    """An exception record. *address* is ``null`` where the dump has none. *name* is ``""`` for a
+    code without a name; *flags_name* is that of ``si_code`` or of the kernel's code, which signals
+    and Mach exceptions have as their flags."""
 
-    address: Hex
+    address: Hex | None
     symbol: str
     code: Hex
     name: str
@@ -55,18 +56,20 @@ def event_words(system: System) -> str | None:
 def exception_item(system: System, record: ExceptionRecord) -> ExceptionItem:
     """Return the item and the text of ``.exr`` for *record*."""
     wide = 2 * system.pointer_size
-    place = innermost_place(system, record.address)
-    symbol = ""
-    if place.module or place.unloaded:
-        symbol = place.base_text
-        if place.displacement:
-            symbol += f"+0x{place.displacement:0{wide}x}"
+    at, symbol = "<unavailable>", ""
+    if record.address is not None:
+        at = f"{record.address:0{wide}x}"
+        place = innermost_place(system, record.address)
+        if place.module or place.unloaded:
+            symbol = place.base_text
+            if place.displacement:
+                symbol += f"+0x{place.displacement:0{wide}x}"
     words = describe_exception(record, system.target.system(), system.pointer_size)
     where = f" ({symbol})" if symbol else ""
     name = f" ({words.name})" if words.name else ""
     flags_name = f" ({words.flags_name})" if words.flags_name else ""
     lines = [
-        f"ExceptionAddress: {record.address:0{wide}x}{where}",
+        f"ExceptionAddress: {at}{where}",
         f"   ExceptionCode: {record.code:08x}{name}",
         f"  ExceptionFlags: {record.flags:08x}{flags_name}",
         f"NumberParameters: {len(record.parameters)}",

@@ -77,12 +77,12 @@ class ExceptionInfo(msgspec.Struct, frozen=True):
     *name* is ``Access violation``, ``SIGSEGV``, ...; *meaning* what an access violation tried,
     ``""`` for other exceptions. *thread_id* is the system's id of the thread. *registers* are those
     of the moment, which a thread's own may not be (it may have gone on to write the dump); empty
-    where the dump has none.
+    where the dump has none. *address* is ``None`` where the dump has none.
     """
 
     code: int
     name: str
-    address: int
+    address: int | None
     flags: int
     parameters: tuple[int, ...]
     meaning: str
@@ -90,7 +90,8 @@ class ExceptionInfo(msgspec.Struct, frozen=True):
     registers: Mapping[str, int]
 
     def __repr__(self) -> str:
-        return f"<ExceptionInfo {self.code:#x} {self.name} at {self.address:#x}>"
+        at = f" at {self.address:#x}" if self.address is not None else ""
+        return f"<ExceptionInfo {self.code:#x} {self.name}{at}>"
 
 
 class ThreadWait(msgspec.Struct, frozen=True):

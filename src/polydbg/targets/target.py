@@ -9,7 +9,7 @@ sizes in bytes, durations and CPU times in 100 ns ticks, wall-clock times in 100
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -135,12 +135,13 @@ class UnloadedModuleInfo(msgspec.Struct, frozen=True):
 
 
 class ExceptionRecord(msgspec.Struct, frozen=True):
-    """``EXCEPTION_RECORD``: *record* is the address of a nested record or 0."""
+    """``EXCEPTION_RECORD``: *record* is the address of a nested record or 0. *address* is ``None``
+    for a signal that has none, and where the dump does not store it."""
 
     code: int
     flags: int
     record: int
-    address: int
+    address: int | None
     parameters: tuple[int, ...]
 
 
@@ -323,3 +324,16 @@ class Target(Protocol):
     def close(self) -> None:
         """Give up files and mappings. No method may be called afterwards."""
         ...
+
+
+@runtime_checkable
+class HasByteOrder(Protocol):
+    """What a target has that may be of a processor that is not little-endian."""
+
+    @property
+    def byte_order(self) -> Literal["little", "big"]: ...
+
+
+def byte_order(target: Target) -> Literal["little", "big"]:
+    """Return how numbers of several bytes lie in the target's memory."""
+    return target.byte_order if isinstance(target, HasByteOrder) else "little"

@@ -15,7 +15,7 @@ def words(
     platform: str,
     code: int,
     flags: int = 0,
-    address: int = 0x1000,
+    address: int | None = 0x1000,
     parameters: tuple[int, ...] = (),
     arch: str = "amd64",
 ) -> tuple[str, str]:
@@ -71,6 +71,50 @@ def test_senders_of_signals() -> None:
 def test_mips_numbers_its_signals_in_its_own_way() -> None:
     assert words("linux", 10, 1, arch="mips")[0].startswith("SIGBUS (BUS_ADRALN)")
     assert words("linux", 10, 1)[0] == "SIGUSR1"
+    assert words("linux", 10, 1, arch="sparc64")[0].startswith("SIGBUS (BUS_ADRALN)")
+    assert words("linux", 12, arch="parisc")[0] == "SIGXCPU"
+
+
+def test_a_process_that_sends_the_signal_of_a_fault_is_named() -> None:
+    title, meaning = words("linux", 11, 0, None, (0x55, 7))
+    assert (title, meaning) == ("SIGSEGV (SI_USER)", "Sent by process 55, user 0n7")
+    assert words("linux", 8, 0xFFFFFFFF, None, (0x55, 7, 1))[1] == "Sent by process 55, user 0n7"
+
+
+def test_no_address_is_made_up_where_none_is_stored() -> None:
+    assert words("linux", 11, 0, None) == (
+        "SIGSEGV",
+        "No si_code is stored, or a process sent the signal (SI_USER)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("platform", "code", "flags", "title"),
+    [
+        ("freebsd", 10, 2, "SIGBUS (BUS_ADRERR) at 00000000`00001000"),
+        ("freebsd", 8, 1, "SIGFPE (FPE_INTOVF) at 00000000`00001000"),
+        ("freebsd", 8, 2, "SIGFPE (FPE_INTDIV) at 00000000`00001000"),
+        ("freebsd", 11, 100, "SIGSEGV (SEGV_PKUERR) at 00000000`00001000"),
+        ("freebsd", 5, 0x10007, "SIGTRAP (SI_LWP)"),
+        ("freebsd", 30, 0x10001, "SIGUSR1 (SI_USER)"),
+        ("freebsd", 67, 0, "SIGRT_2"),
+        ("netbsd", 8, 1, "SIGFPE (FPE_INTDIV) at 00000000`00001000"),
+        ("netbsd", 12, 0, "SIGSYS at 00000000`00001000"),
+        ("netbsd", 32, 0, "SIGPWR"),
+        ("openbsd", 6, 0xFFFFFFFF, "SIGABRT (SI_LWP)"),
+        ("openbsd", 29, 0, "SIGINFO"),
+    ],
+)
+def test_the_bsds_have_numbers_of_their_own(
+    platform: str, code: int, flags: int, title: str
+) -> None:
+    assert words(platform, code, flags)[0] == title
+
+
+def test_freebsd_names_the_sender() -> None:
+    found = words("freebsd", 11, 0x10001, None, (0x55, 7))
+    assert found == ("SIGSEGV (SI_USER)", "Sent by process 55, user 0n7")
+    assert words("freebsd", 11, 0, None, (0, 0)) == ("SIGSEGV (SI_NOINFO)", "")
 
 
 @pytest.mark.parametrize(

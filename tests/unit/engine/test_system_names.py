@@ -39,6 +39,7 @@ from polydbg.targets.target import SystemInfo
         ("macos", (11, 6, 7), "20G630", "", "macOS 11.6.7 (20G630)"),
         ("ios", (16, 2, 0), "22C65", "", "iOS 16.2 (22C65)"),
         ("fuchsia", (0, 0, 0), "", "", "Fuchsia"),
+        ("openbsd", (0, 0, 0), "", "", "OpenBSD"),
         ("unknown", (1, 0, 0), "", "", "Unknown system 1.0.0"),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_signal_that_was_sent_has_a_sender_and_no_address() -> None:
     builder = ElfCoreBuilder().thread(7, 6, *registers()).signal_info(6, -6, 77, 1000)
     event = opened(builder).event()
     assert event is not None
-    assert (event.exception.flags, event.exception.address) == (0xFFFFFFFA, 0)
+    assert (event.exception.flags, event.exception.address) == (0xFFFFFFFA, None)
     assert event.exception.parameters == (77, 1000)
 
 

@@ -65,16 +65,26 @@ _SIGNALS = {
     **dict.fromkeys(("SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU"), FaultKind.REQUESTED),
     **dict.fromkeys(("SIGXCPU", "SIGXFSZ"), FaultKind.RESOURCE),
 }
-_SI_KERNEL = 0x80
-_SI_USER, _SI_TKILL, _SI_QUEUE = 0, -6, -1
-_FPE_INTDIV, _FPE_INTOVF = 1, 2
-_ILL_PRVOPC, _ILL_PRVREG = 5, 6
-_TRAP_TRACE, _TRAP_HWBKPT = 2, 4
-_BUS_KINDS = {
-    1: FaultKind.MISALIGNED,  # BUS_ADRALN
-    2: FaultKind.IN_PAGE,  # BUS_ADRERR
-    4: FaultKind.HARDWARE,  # BUS_MCEERR_AR
-    5: FaultKind.HARDWARE,  # BUS_MCEERR_AO
+_SENT = ("SI_USER", "SI_TKILL", "SI_QUEUE", "SI_LWP", "SI_MESGQ", "SI_TIMER")
+_CODE_KINDS = {
+    "BUS_ADRALN": FaultKind.MISALIGNED,
+    "BUS_ADRERR": FaultKind.IN_PAGE,
+    "BUS_OOMERR": FaultKind.IN_PAGE,
+    "BUS_MCEERR_AR": FaultKind.HARDWARE,
+    "BUS_MCEERR_AO": FaultKind.HARDWARE,
+    "TRAP_TRACE": FaultKind.SINGLE_STEP,
+    "TRAP_HWBKPT": FaultKind.SINGLE_STEP,
+    "TRAP_DBREG": FaultKind.SINGLE_STEP,
+    "FPE_INTOVF": FaultKind.OVERFLOW,
+    "ILL_PRVOPC": FaultKind.PRIVILEGED,
+    "ILL_PRVREG": FaultKind.PRIVILEGED,
+    **dict.fromkeys(
+        (
+            *("FPE_FLTDIV", "FPE_FLTOVF", "FPE_FLTUND", "FPE_FLTRES", "FPE_FLTINV", "FPE_FLTSUB"),
+            *("FPE_FLTUNK", "FPE_CONDTRAP", "FPE_FLTIDO"),
+        ),
+        FaultKind.FLOATING_POINT,
+    ),
 }
 _INSTRUCTION_FAULTS = (
     *(FaultKind.ACCESS, FaultKind.ILLEGAL, FaultKind.DIVIDE, FaultKind.BREAKPOINT),
@@ -136,22 +146,15 @@ def _signal(record: ExceptionRecord, name: str, words: ExceptionWords) -> Fault:
     if not words.is_crash:
         return Fault(FaultKind.REQUESTED, name, detail)
     kind = _SIGNALS.get(name, FaultKind.OTHER)
-    code = record.flags - (1 << 32) if record.flags >> 31 else record.flags
-    if code in (_SI_TKILL, _SI_QUEUE) and kind in _INSTRUCTION_FAULTS:
+    if detail in _SENT and kind in _INSTRUCTION_FAULTS:
         return Fault(FaultKind.TERMINATED, name, detail)  # sent, no fault of an instruction
-    if name == "SIGBUS":
-        kind = _BUS_KINDS.get(code, kind)
-    if name == "SIGTRAP" and code in (_TRAP_TRACE, _TRAP_HWBKPT):
-        kind = FaultKind.SINGLE_STEP
-    if kind is FaultKind.DIVIDE and code not in (_SI_USER, _FPE_INTDIV):
-        kind = FaultKind.OVERFLOW if code == _FPE_INTOVF else FaultKind.FLOATING_POINT
-    if kind is FaultKind.ILLEGAL and code in (_ILL_PRVOPC, _ILL_PRVREG):
-        kind = FaultKind.PRIVILEGED
+    kind = _CODE_KINDS.get(detail, kind)
     access = None
     if kind in (FaultKind.ACCESS, FaultKind.IN_PAGE):
-        # Old writers leave code and address 0 where they could not tell.
-        unknown = record.address == 0 and code in (_SI_KERNEL, _SI_USER)
-        access = Access(AccessKind.UNKNOWN, None if unknown else record.address, not unknown)
+        address = words.address
+        if not address and not record.flags:  # so leave old writers it where they could not tell
+            address = None
+        access = Access(AccessKind.UNKNOWN, address, address is not None)
     return Fault(kind, name, detail, access)
 
 

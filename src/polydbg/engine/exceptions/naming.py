@@ -1,7 +1,8 @@
 """What stopped the program, named in the terms of the system that it ran on.
 
-Windows exceptions, signals of Linux and Android, Mach exceptions of macOS and iOS, Fuchsia's
-exceptions: each keeps its own number and name. Systems without a table here show numbers alone.
+Windows exceptions, signals of Linux, Android and the BSDs, Mach exceptions of macOS and iOS,
+Fuchsia's exceptions: each keeps its own number and name. Systems without a table here show numbers
+alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import msgspec
 
 from polydbg.base.text import address_text
 from polydbg.engine.exceptions import mach, signals, windows
+from polydbg.engine.exceptions.signal_tables import SignalTables, signal_tables
 from polydbg.engine.session import System
 from polydbg.targets.target import DumpEvent, ExceptionRecord, SystemInfo
 
@@ -46,7 +48,8 @@ class ExceptionWords(msgspec.Struct, frozen=True):
     the name of ``si_code`` or of the kernel's code, ``""`` on Windows; *title* the words of an
     event line; *meaning* what ``.exr`` says below the parameters. *address* is what the system
     reports as the address of the fault, where it reports one (never on Windows, whose parameters
-    hold it). *is_crash* is false for dumps that were asked for.
+    hold it). *is_crash* is false for dumps that were asked for; *sender* is the process that sent a
+    signal, ``None`` where none did or nothing names it.
     """
 
     kind: ExceptionKind
@@ -56,6 +59,7 @@ class ExceptionWords(msgspec.Struct, frozen=True):
     meaning: str = ""
     address: int | None = None
     is_crash: bool = True
+    sender: signals.Sender | None = None
 
 
 def exception_kind(info: SystemInfo) -> ExceptionKind:
@@ -66,6 +70,9 @@ def exception_kind(info: SystemInfo) -> ExceptionKind:
         "unknown": ExceptionKind.WINDOWS,
         "linux": ExceptionKind.SIGNAL,
         "android": ExceptionKind.SIGNAL,
+        "freebsd": ExceptionKind.SIGNAL,
+        "netbsd": ExceptionKind.SIGNAL,
+        "openbsd": ExceptionKind.SIGNAL,
         "macos": ExceptionKind.MACH,
         "ios": ExceptionKind.MACH,
         "fuchsia": ExceptionKind.FUCHSIA,
@@ -88,12 +95,11 @@ def describe_exception(
             is_crash=False,
         )
     if kind is ExceptionKind.SIGNAL:
-        return _signal(record, info.arch, pointer_size)
+        return _signal(record, signal_tables(info.platform, info.arch), pointer_size)
     if kind is ExceptionKind.MACH:
         return _mach(record, info.arch, pointer_size)
     name = _FUCHSIA.get(record.code, "") if kind is ExceptionKind.FUCHSIA else ""
-    title = f"{name or f'exception code {record.code:08x}'} at "
-    title += address_text(record.address, pointer_size)
+    title = _title(name or f"exception code {record.code:08x}", "", record.address, pointer_size)
     return ExceptionWords(kind, name, "", title, address=record.address)
 
 
@@ -127,20 +133,23 @@ def _windows(record: ExceptionRecord, pointer_size: int) -> ExceptionWords:
     )
 
 
-def _signal(record: ExceptionRecord, arch: str, pointer_size: int) -> ExceptionWords:
+def _signal(record: ExceptionRecord, tables: SignalTables, pointer_size: int) -> ExceptionWords:
     if not record.code:
         title = "no signal (code 00000000)"
         return ExceptionWords(ExceptionKind.SIGNAL, "", "", title, is_crash=False)
-    name = signals.signal_name(record.code, arch) or ""
-    flags_name = "" if signals.has_no_code(record) else signals.code_name(name, record.flags)
-    address = signals.fault_address(name, record)
+    name = signals.signal_name(record.code, tables) or ""
+    flags_name = ""
+    if not signals.has_no_code(record):
+        flags_name = signals.code_name(name, record.flags, tables)
+    address = signals.fault_address(name, record, tables)
     return ExceptionWords(
         ExceptionKind.SIGNAL,
         name,
         flags_name,
         _title(name or f"signal 0n{record.code}", flags_name, address, pointer_size),
-        signals.meaning_text(name, record, pointer_size),
+        signals.meaning_text(name, record, pointer_size, tables),
         address,
+        sender=signals.sender(name, record, pointer_size, tables),
     )
 
 

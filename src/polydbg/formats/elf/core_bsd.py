@@ -121,7 +121,7 @@ def _freebsd_signal(data: bytes, header: ElfHeader) -> SignalInfo | None:
     code = number(start + 8, signed=True)
     pair = (number(start + 12), number(start + 16))
     if code in _FREEBSD_SENT or code <= 0:
-        return SignalInfo(number(start), code, 0, pair)
+        return SignalInfo(number(start), code, None, pair)
     return SignalInfo(number(start), code, number(start + 24, word))
 
 

@@ -176,9 +176,9 @@ def parse_signal_info(data: bytes, header: ElfHeader) -> SignalInfo | None:
         return SignalInfo(signal, code)
     if code in _SENT_CODES:
         value = (number(start + 8, header.word),) if code in (-1, -3) else ()
-        return SignalInfo(signal, code, 0, pair + value)
+        return SignalInfo(signal, code, None, pair + value)
     if signal == (_MIPS_SIGCHLD if is_mips else _SIGCHLD) and code in _SIGCHLD_CODES:
-        return SignalInfo(signal, code, 0, pair)
+        return SignalInfo(signal, code, None, pair)
     address = number(start, header.word)
     if signal == (_MIPS_SIGSYS if is_mips else _SIGSYS):
         return SignalInfo(signal, code, address, (number(start + header.word),))

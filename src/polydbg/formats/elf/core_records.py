@@ -10,13 +10,13 @@ MAX_THREADS = 100_000
 
 
 class SignalInfo(msgspec.Struct, frozen=True):
-    """``siginfo_t``: *code* is ``si_code``, signed; *address* ``si_addr``, 0 where the signal has
-    none. *parameters* of a signal that was sent are the sender's process and user and the value
+    """``siginfo_t``: *code* is ``si_code``, signed; *address* ``si_addr``, ``None`` where the signal
+    has none or the note does not store it. *parameters* of a signal that was sent are the sender's process and user and the value
     that came along, of SIGSYS the number of the system call."""
 
     number: int
     code: int = 0
-    address: int = 0
+    address: int | None = None
     parameters: tuple[int, ...] = ()
 
 
