@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from polydbg.images.elf import ElfImage
+from polydbg.images.macho import MachoImage
 from polydbg.images.pe import PeImage
 from polydbg.symbols.demangle import undecorate_elf
 from polydbg.symbols.dwarf import DwarfSource
-from polydbg.symbols.dwarf_files import elf_dwarf, pe_dwarf
+from polydbg.symbols.dwarf_files import elf_dwarf, macho_dwarf, pe_dwarf
 from polydbg.symbols.elf import ElfSource
+from polydbg.symbols.macho import MachoSource
 
 pytestmark = pytest.mark.corpus
 
@@ -41,11 +43,14 @@ FILES = (
     "symbols/pyelftools/debuglink.debug",
     "symbols/pyelftools/dwarf_v5_forms.debug",
     "symbols/pyelftools/test_debugsup1.debug",
+    "symbols/samply-dwarf/mac-dsym/main.dSYM/Contents/Resources/DWARF/main",
     "symbols/samply-dwarf/regular-debuglink/main.dbg",
     "symbols/samply-dwarf/with-dwp/main",
     "symbols/symbolic-linux/crash.debug",
     "symbols/symbolic-linux/crash.debug-zlib",
     "symbols/symbolic-linux/cross_language_lto.debug",
+    "symbols/symbolic-macos/overlapping_funcs",
+    "symbols/symbolic-minidump/crash_macos.dSYM/Contents/Resources/DWARF/crash_macos",
     "symbols/symbolic-windows/hello-dwarf.exe",
 )
 _MOST = 3000
@@ -60,9 +65,16 @@ def is_pe(path: Path) -> bool:
     return path.suffix in (".exe", ".dll")
 
 
+def is_macho(path: Path) -> bool:
+    return path.read_bytes()[:4] == b"\xcf\xfa\xed\xfe"
+
+
 def opened(path: Path) -> DwarfSource:
     if is_pe(path):
         found = pe_dwarf(PeImage.from_file(path))
+    elif is_macho(path):
+        debug = MachoImage.from_file(path)
+        found = macho_dwarf(debug, table=MachoSource(debug))
     else:
         image = ElfImage.from_file(path)
         found = elf_dwarf(image, table=ElfSource(image))
@@ -73,6 +85,8 @@ def opened(path: Path) -> DwarfSource:
 def base_of(path: Path) -> int:
     if is_pe(path):
         return PeImage.from_file(path).preferred_base
+    if is_macho(path):
+        return MachoImage.from_file(path).image_base
     return ElfImage.from_file(path).image_base
 
 

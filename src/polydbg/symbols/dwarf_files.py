@@ -19,6 +19,7 @@ from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.dwarf.sections import DebugSections
 from polydbg.formats.pdb.sources import last_component
 from polydbg.images.elf import ElfImage
+from polydbg.images.macho import MachoImage
 from polydbg.images.pe import PeImage
 from polydbg.symbols.dwarf import DwarfSource
 from polydbg.symbols.dwarf_units import SplitFile
@@ -83,6 +84,30 @@ def pe_dwarf(
         opener=others.split,
         on_close=others.close,
     )
+
+
+def macho_dwarf(
+    image: MachoImage, debug: MachoImage | None = None, *, table: SymbolSource | None = None
+) -> DwarfSource | None:
+    """Return the source of the DWARF of a Mach-O image, or of *debug*, its dSYM; ``None`` where
+    neither has any. *table* answers where DWARF does not. Neither image is closed by the source.
+
+    :raises FormatError: a section cannot be expanded.
+    """
+    for file in (debug, image):
+        sections = file.debug_sections() if file is not None else None
+        if file is None or sections is None or not sections.get(".debug_info").size:
+            continue
+        code = [each.address for each in file.section_headers if each.is_code and each.size]
+        return DwarfSource(
+            DwarfFile(sections),
+            file.path or file.name,
+            base=file.image_base,
+            lowest=max(min(code, default=1), 1),
+            table=table,
+            table_is_complete=table is not None and table.status == "macho symbols",
+        )
+    return None
 
 
 def pe_sections(image: PeImage) -> DebugSections | None:
