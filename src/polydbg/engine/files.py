@@ -1,7 +1,7 @@
 """Finds the files of modules: symbols, the image; keeps the trail of where it looked.
 
-A Windows module's symbols are those of its PDB, without one those of a Breakpad file; of ELF and
-Mach-O modules Breakpad files are all that is read.
+A Windows module's symbols are those of its PDB, without one those of a Breakpad file. ELF and
+Mach-O modules have DWARF, else a Breakpad file, else their symbol tables.
 
 An image comes first: its headers say which PDB belongs to it where the dump does not, its unwind
 tables carry x64 stacks, and its folder is one more place for the PDB. Beside the paths of the
@@ -46,6 +46,7 @@ from polydbg.targets.target import ModuleInfo
 
 if TYPE_CHECKING:
     from polydbg.engine.elf_files import ElfFiles
+    from polydbg.engine.macho_files import MachoFiles
     from polydbg.symbols.breakpad import BreakpadSource
 
 _EXACT_SYMBOLS = 0x400  # SYMOPT_EXACT_SYMBOLS: whatever else says so, nothing of another build
@@ -147,12 +148,12 @@ class FileFinder:
         """Fill the symbols of an ELF or Mach-O module: DWARF, else Breakpad's, else those of its
         symbol tables, else none."""
         name = sanitise_line(module.info.file_name)
-        elf = self._elf_files(dump_path) if module.info.image_format == "elf" else None
-        source: SymbolSource | None = elf.open_dwarf(module, modules, trail) if elf else None
+        files = self._foreign_files(module.info, dump_path)
+        source: SymbolSource | None = files.open_dwarf(module, modules, trail) if files else None
         if source is None:
             source, module.mismatched = self._open_breakpad(module, record, dump_path, trail)
-        if source is None and elf is not None:
-            source = elf.open_table(module, modules)
+        if source is None and files is not None:
+            source = files.open_table(module, modules)
         if source is not None:
             module.symbols = source
             module.state = SymbolState.LOADED
@@ -162,10 +163,24 @@ class FileFinder:
         self._missing = self._missing or module.name
         self.notify("symbols.none", f"{name}: neither DWARF nor symbol tables were found")
 
-    def _elf_files(self, dump_path: str) -> ElfFiles:
-        from polydbg.engine.elf_files import ElfFiles
+    def _foreign_files(self, info: ModuleInfo, dump_path: str) -> ElfFiles | MachoFiles | None:
+        """Return what finds the files of modules of this format, ``None`` for PE images."""
+        folders = _dump_folder(dump_path)
+        if info.image_format == "elf":
+            from polydbg.engine.elf_files import ElfFiles
 
-        return ElfFiles(self._settings, _dump_folder(dump_path), self.cancel)
+            return ElfFiles(self._settings, folders, self.cancel)
+        if info.image_format == "macho":
+            from polydbg.engine.macho_files import MachoFiles
+
+            return MachoFiles(
+                self._settings,
+                folders,
+                self.cancel,
+                self.notify,
+                load_anything=self._loads_anything(info),
+            )
+        return None
 
     def take_missing(self) -> str:
         """Return the name of the first module whose files were not found since the last call,
@@ -383,8 +398,9 @@ class FileFinder:
         """Return the image file of *module*, checked by its ids, or ``None``."""
         info = module.info
         trail = module.image_trail = Trail()
-        if info.image_format == "elf":
-            return self._elf_files(dump_path).find_image(module, trail)
+        files = self._foreign_files(info, dump_path)
+        if files is not None:
+            return files.find_image(module, trail)
         extra: list[str | Path] = [*_dump_folder(dump_path), info.image_path]
         wanted = Wanted(
             kind=FileKind.IMAGE,

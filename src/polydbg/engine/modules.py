@@ -24,6 +24,7 @@ from polydbg.targets.target import ModuleInfo, UnloadedModuleInfo
 if TYPE_CHECKING:
     from polydbg.images.call_frames import CallFrames
     from polydbg.images.elf import ElfImage
+    from polydbg.images.macho import MachoImage
 
 
 class SymbolState(Enum):
@@ -245,6 +246,10 @@ class ModuleMap(msgspec.Struct, eq=False):
 
             name = module.info.file_name
             return ElfImage.from_memory(self.memory, module.base, module.info.size or None, name)
+        if module.info.image_format == "macho":
+            from polydbg.images.macho import MachoImage
+
+            return MachoImage.from_memory(self.memory, module.base, module.info.file_name)
         return None
 
     def pe_image(self, module: Module) -> PeImage | None:
@@ -276,6 +281,15 @@ class ModuleMap(msgspec.Struct, eq=False):
             except DebuggerError:
                 module._call_frames = None
         return module._call_frames
+
+    def macho_image(self, module: Module) -> MachoImage | None:
+        """Return the module's image as :meth:`image` does, ``None`` for other formats."""
+        if module.info.image_format != "macho":
+            return None
+        from polydbg.images.macho import MachoImage
+
+        image = self.image(module)
+        return image if isinstance(image, MachoImage) else None
 
     def file_image(self, module: Module) -> Image | None:
         """Return the module's image file, checked by its ids, or ``None``."""

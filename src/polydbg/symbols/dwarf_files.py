@@ -8,7 +8,7 @@ the file, and under ``.build-id``. What has another id is not used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -87,10 +87,15 @@ def pe_dwarf(
 
 
 def macho_dwarf(
-    image: MachoImage, debug: MachoImage | None = None, *, table: SymbolSource | None = None
+    image: MachoImage,
+    debug: MachoImage | None = None,
+    *,
+    table: SymbolSource | None = None,
+    on_close: Callable[[], None] | None = None,
 ) -> DwarfSource | None:
     """Return the source of the DWARF of a Mach-O image, or of *debug*, its dSYM; ``None`` where
-    neither has any. *table* answers where DWARF does not. Neither image is closed by the source.
+    neither has any. *table* answers where DWARF does not. Neither image is closed by the source,
+    which calls *on_close*.
 
     :raises FormatError: a section cannot be expanded.
     """
@@ -106,6 +111,7 @@ def macho_dwarf(
             lowest=max(min(code, default=1), 1),
             table=table,
             table_is_complete=table is not None and table.status == "macho symbols",
+            on_close=on_close,
         )
     return None
 
