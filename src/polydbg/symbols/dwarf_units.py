@@ -6,6 +6,7 @@ line tables and addresses from the skeleton.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -29,6 +30,8 @@ _MAX_KEPT = 64
 _MAX_SCOPES = 64
 _SPLIT = frozenset({c.AT_DWO_NAME, c.AT_GNU_DWO_NAME})
 _ANONYMOUS = "(anonymous namespace)"
+#: How many bytes of arguments a function of x86 for Windows takes off the stack.
+_CALL_SUFFIX = re.compile(rb"@{1,2}\d+$")
 
 
 class SplitFile(msgspec.Struct, frozen=True):
@@ -189,8 +192,9 @@ class CodeUnits:
     def shown(self, name: Name) -> str:
         """Return what commands show: the linker name undecorated, else the name with the scopes
         that it is declared in."""
-        if name.linkage:
-            return undecorate_elf(name.linkage.decode("utf-8", "replace"))
+        linkage = _CALL_SUFFIX.sub(b"", name.linkage)
+        if linkage and not _is_decorated(name, linkage):
+            return undecorate_elf(linkage.decode("utf-8", "replace"))
         plain = text(name.plain)
         if not plain or name.owner.unit.language in c.LANG_C_LIKE:
             return plain
@@ -232,3 +236,10 @@ class CodeUnits:
             if len(self._scopes) > _MAX_KEPT:
                 self._scopes.popitem(last=False)
         return index
+
+
+def _is_decorated(name: Name, linkage: bytes) -> bool:
+    """Tell whether the linker name of *name*, without the suffix *linkage*, is what the calling
+    conventions of x86 make of the plain name: ``_f@8`` or ``@f@8`` of ``f``."""
+    is_cut = len(linkage) < len(name.linkage)
+    return is_cut and name.plain in (linkage, linkage[1:] if linkage[:1] in b"_@" else linkage)
