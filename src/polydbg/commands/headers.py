@@ -233,16 +233,22 @@ def _symbol_type(module: Module) -> str:
     if isinstance(module.symbols, BreakpadSource):
         return "BREAKPAD - Symbols loaded successfully from symbol search path."
     if module.symbols is not None:
-        return "EXPORT   - PDB not found"
+        status = module.symbols.status
+        if status.startswith("export"):
+            return "EXPORT   - PDB not found"
+        kind = "DWARF" if "dwarf" in status else "TABLE"
+        return f"{kind:<8} - Symbols loaded successfully from symbol search path."
     return f"NONE     - {'PDB' if module.info.is_pe else 'symbol file'} not found"
 
 
 def _load_report(module: Module) -> str:
-    if isinstance(module.symbols, BreakpadSource):
-        is_private = module.symbols.status.startswith("private")
-        return "private symbols & lines" if is_private else "public symbols "
+    if module.symbols is None:
+        return "no symbols loaded"
     if not isinstance(module.symbols, PdbSource):
-        return "export symbols" if module.symbols is not None else "no symbols loaded"
+        status = module.symbols.status
+        if status.startswith("export"):
+            return "export symbols"
+        return "private symbols & lines" if status.startswith("private") else "public symbols "
     words = "private symbols & lines" if module.symbols.status.startswith("private") else ""
     indexed = "srcsrv" in module.symbols.file.info.named_streams
     words = words or "public symbols "

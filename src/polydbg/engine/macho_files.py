@@ -152,6 +152,11 @@ class MachoFiles:
 
     def _dsym(self, module: Module, image: MachoImage | None, trail: Trail) -> MachoImage | None:
         wanted = uuid_of(module.info) or (image.uuid if image is not None else None)
+        name = module.info.file_name + _DSYM
+        elements = [each.text for each in self._settings.symbol_path.elements]
+        key = f"mach-uuid-sym-{wanted.hex()}" if wanted is not None else None
+        words = f"UUID {uuid_text(wanted)}" if wanted is not None else ""
+        trail.begin(Wanted(FileKind.PDB, name, key, words), elements)
         if unsafe_reason(module.info.file_name) or wanted is None:
             return None
         other: MachoImage | None = None
@@ -170,14 +175,13 @@ class MachoFiles:
                 if other is not None:
                     other.close()
                 return found
-            words = uuid_text(found.uuid) if found.uuid else ""
-            trail.add(place, Outcome.WRONG_ID, f"wanted UUID {uuid_text(wanted)}", words)
+            trail.add(place, Outcome.WRONG_ID, f"wanted {words}", _words_of(found))
             if other is None and self._load_anything:
                 other = found
             else:
                 found.close()
         if other is None:
-            trail.add(module.info.file_name + _DSYM, Outcome.MISSING)
+            trail.add(name, Outcome.MISSING)
         return other
 
     def _dsym_places(self, module: Module, uuid: bytes) -> Iterator[Path]:
@@ -239,6 +243,10 @@ def uuid_text(uuid: bytes) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
+def _words_of(image: MachoImage) -> str:
+    return uuid_text(image.uuid) if image.uuid else ""
+
+
 def _is_bundle(part: str) -> bool:
     return part.endswith(_BUNDLES)
 
@@ -278,12 +286,11 @@ def _check(path: Path, info: ModuleInfo) -> IdCheck:
     wanted = uuid_of(info)
     image = MachoImage.from_file(path, uuid=wanted)
     try:
-        found = image.uuid
-        words = uuid_text(found) if found else ""
+        words = _words_of(image)
         if image.header.file_type == MH_DSYM:
             return IdCheck(False, words, "it holds debug information only")
         if wanted is not None:
-            return IdCheck(found == wanted, words)
+            return IdCheck(image.uuid == wanted, words)
         sizes = [each.size for each in image.segments if each.name == "__TEXT"]
         return IdCheck(info.size > 0 and info.size in (*sizes, image.size_of_image), words)
     finally:
