@@ -8,16 +8,20 @@ from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text, sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
+from polydbg.commands.elf_process import namespace_line
 from polydbg.commands.output import Heading, Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.engine.session import System
-from polydbg.formats.procfs import AuxiliaryEntry, ResourceLimit
-from polydbg.targets.crash_report import crash_report
+from polydbg.formats.procfs import AuxiliaryEntry, Mapping, ResourceLimit
+from polydbg.targets.linker_list import linker_list
 from polydbg.targets.process_files import ProcessFiles, process_files
 
 _POLL_EVERY = 256
 _MAX_TEXT = 256
-_POINTS_TO_TEXT = frozenset({"AT_PLATFORM", "AT_BASE_PLATFORM", "AT_EXECFN"})
+_POINTS_TO_TEXT = frozenset(
+    {"AT_PLATFORM", "AT_BASE_PLATFORM", "AT_EXECFN", "AT_EXECPATH", "AT_SUN_EXECNAME"}
+)
+_POINTS_TO_CODE = frozenset({"AT_ENTRY", "AT_BASE", "AT_PHDR", "AT_SYSINFO", "AT_SYSINFO_EHDR"})
 _OVERVIEW = {
     "Name": "Name",
     "State": "State",
@@ -44,14 +48,15 @@ class LinuxField(ShownItem, frozen=True):
 
 
 class MappingRow(ShownItem, frozen=True):
-    """A line of ``maps``; *path* is ``""`` for anonymous memory."""
+    """A line of ``maps``; *path* is ``""`` for anonymous memory. Cores have no devices (``""``) and
+    no inodes (``None``), and the first three letters of *permissions* at most."""
 
     start: Hex
     end: Hex
     permissions: str
     offset: Hex
     device: str
-    inode: int
+    inode: int | None
     path: str
 
 
@@ -140,21 +145,30 @@ def _overview(system: System, files: ProcessFiles) -> Iterator[Item]:
 
 
 def _maps(system: System, files: ProcessFiles) -> Iterator[Item]:
+    """Yield the copy of ``maps``; without one what the dump's own list of regions says in its
+    form, where devices and inodes are not known."""
+    is_copy = bool(files.maps)
+    rows = files.maps or [
+        Mapping(r.base, r.end, r.file.permissions, r.file.offset, "", 0, r.file.path)
+        for r in system.target.regions()
+        if r.file is not None
+    ]
     size = system.pointer_size
-    if files.maps:
+    if rows:
         wide = 17 if size == 8 else 8
         yield Heading(value=f"{'start':{wide}} {'end':{wide}} perm offset   device inode path")
-    for mapping in files.maps:
+    for mapping in rows:
         path = sanitise_line(mapping.path)
         row = f"{address_text(mapping.start, size)} {address_text(mapping.end, size)} "
-        row += f"{mapping.permissions} {mapping.offset:08x} {mapping.device:6} {mapping.inode} "
+        row += f"{mapping.permissions or '???':4} {mapping.offset:08x} "
+        row += f"{mapping.device:6} {mapping.inode} " if is_copy else f"{'?':6} ? "
         yield MappingRow(
             start=mapping.start,
             end=mapping.end,
             permissions=mapping.permissions,
             offset=mapping.offset,
             device=mapping.device,
-            inode=mapping.inode,
+            inode=mapping.inode if is_copy else None,
             path=path,
             shown=f"{row}{path}".rstrip(),
         )
@@ -195,7 +209,7 @@ def _auxiliary_meaning(system: System, entry: AuxiliaryEntry) -> str:
         data = system.memory.read_some(entry.value, _MAX_TEXT)
         text, ended, _ = data.partition(b"\0")
         return sanitise_line(text.decode("utf-8", "replace")) if ended else "<unavailable>"
-    if entry.name == "AT_ENTRY":
+    if entry.name in _POINTS_TO_CODE:
         place = system.modules.place(entry.value)
         return place.text if place.module else ""
     return ""
@@ -220,24 +234,17 @@ def _processors(system: System, files: ProcessFiles) -> Iterator[Item]:
 
 
 def _shared_objects(system: System, files: ProcessFiles) -> Iterator[Item]:
-    report = crash_report(system.target)
-    debug = report.dso_debug if report is not None else None
-    if debug is None:
-        return
     size = system.pointer_size
-    yield Text(
-        value=f"r_debug version {debug.version}, r_brk {address_text(debug.brk, size)}, "
-        f"linker at {address_text(debug.loader_base, size)}, "
-        f"_DYNAMIC at {address_text(debug.dynamic, size)}"
-    )
     wide = 17 if size == 8 else 8
-    yield Heading(value=f"{'base':{wide}} {'dynamic':{wide}} name")
-    for entry in debug.link_map:
-        name = sanitise_line(entry.name)
-        row = f"{address_text(entry.address, size)} {address_text(entry.dynamic, size)} {name}"
-        yield SharedObjectRow(
-            base=entry.address, dynamic=entry.dynamic, name=name, shown=row.rstrip()
-        )
+    for number, namespace in enumerate(linker_list(system.target)):
+        yield Text(value=namespace_line(system, number, namespace))
+        yield Heading(value=f"{'base':{wide}} {'dynamic':{wide}} name")
+        for entry in namespace.objects:
+            name = sanitise_line(entry.name)
+            row = f"{address_text(entry.bias, size)} {address_text(entry.dynamic, size)} {name}"
+            yield SharedObjectRow(
+                base=entry.bias, dynamic=entry.dynamic, name=name, shown=row.rstrip()
+            )
 
 
 def _limits(system: System, files: ProcessFiles) -> Iterator[Item]:

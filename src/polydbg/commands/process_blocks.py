@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from polydbg.base.error_codes import ntstatus_meaning, win32_meaning
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import sanitise_line
+from polydbg.commands import elf_process
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Hex, Item, Notice, ShownItem, Text
@@ -132,25 +133,23 @@ def clean(text: str | None) -> str | None:
 
 @command(
     "!teb",
-    summary="Show the block of the current thread: stack limits, client id, last error.",
+    summary="Show the block of the current thread: stack limits, client id, last error. Of Linux "
+    "the thread control block, errno and the blocks of thread-local storage.",
     syntax="!teb [address]",
     example="~1s; !teb",
     family="process",
 )
 def thread_block(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     system = ctx.system
+    if not windows_process.is_windows(system):
+        address = None if cursor.at_end else ctx.expression(cursor)
+        yield from elf_process.thread_block_items(ctx, address)
+        return
     if not cursor.at_end:
         block = Teb(system.memory, ctx.expression(cursor), system.pointer_size)
         _require_present(block)
         yield _teb_item(block, "TEB")
         return
-    if not windows_process.is_windows(system):
-        raise CommandError(
-            "a thread of this system has no TEB; its thread pointer is in fs_base, gs_base or "
-            "tpidr where the dump has them",
-            identifier="process.not-windows",
-            hint="r shows the registers, ~ the threads",
-        )
     block = windows_process.teb(system)
     _require_present(block)
     other = windows_process.other_teb(block)
@@ -210,15 +209,17 @@ def _teb_value(block: Teb, name: str) -> str:
 
 @command(
     "!peb",
-    summary="Show the block of the process: modules, heaps, command line, environment.",
+    summary="Show the block of the process: modules, heaps, command line, environment. Of Linux "
+    "and the BSDs the auxiliary vector and the dynamic linker's list.",
     syntax="!peb [address]",
     example="!peb",
     family="process",
 )
 def process_block(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     system = ctx.system
-    if cursor.at_end and not windows_process.is_windows(system):
-        yield from _linux_process(ctx)
+    if not windows_process.is_windows(system):
+        cursor.expect_end()
+        yield from elf_process.process_items(ctx)
         return
     if not cursor.at_end:
         yield _peb_item(ctx, Peb(system.memory, ctx.expression(cursor), system.pointer_size), "PEB")
@@ -231,22 +232,6 @@ def process_block(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     yield _peb_item(ctx, narrow, "Wow64 PEB32")
     yield Text(value="")
     yield _peb_item(ctx, wide, "Wow64 PEB")
-
-
-def _linux_process(ctx: CommandContext) -> Iterator[Item]:
-    """Show what stands for a PEB elsewhere: the copies of ``/proc`` of a Linux dump."""
-    from polydbg.targets.process_files import process_files
-
-    files = process_files(ctx.system.target)
-    names = [n for n in ("cmdline", "auxv", "environ") if files is not None and files.raw(n)]
-    if not names:
-        windows_process.peb(ctx.system)  # raises: it says which system this is
-    yield Notice(
-        identifier="process.not-windows",
-        value="a Linux process has no PEB; this is what the dump's copies of /proc say:",
-    )
-    for name in names:
-        yield from ctx.run(f"!linux {name}")
 
 
 def _peb_item(ctx: CommandContext, block: Peb, heading: str) -> ProcessBlock:
@@ -387,7 +372,8 @@ def _environment_lines(
 
 @command(
     "!gle",
-    summary="Show the last Win32 error and NTSTATUS of the current thread, or of all.",
+    summary="Show the last Win32 error and NTSTATUS of the current thread, or of all; of Linux "
+    "errno.",
     syntax="!gle [-all]",
     example="!gle -all",
     family="process",
@@ -397,6 +383,9 @@ def last_error(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     cursor.skip_blanks()
     every = cursor.match(r"-all\b") is not None
     cursor.expect_end()
+    if not windows_process.is_windows(system):
+        yield from elf_process.errno_items(ctx, every=every)
+        return
     if not every:
         thread = system.thread
         block = windows_process.teb(system)  # says what is missing where there is no thread
@@ -454,6 +443,9 @@ def tls(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     cursor.skip_blanks()
     every = cursor.match(r"-1(?=[\s;]|$)") is not None
     slot = -1 if every else ctx.expression(cursor)
+    if not windows_process.is_windows(system):
+        yield from elf_process.storage_items(ctx, None if every else slot)
+        return
     if cursor.at_end:
         block = windows_process.teb(system)
     else:

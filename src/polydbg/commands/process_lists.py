@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from polydbg.base.errors import CommandError
 from polydbg.base.text import sanitise_line
 from polydbg.base.wildcards import compile_wildcard
+from polydbg.commands import elf_process
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Hex, Item, Notice, ShownItem, Text
@@ -50,7 +51,8 @@ class EnvironmentVariable(ShownItem, frozen=True):
 
 @command(
     "!dlls",
-    summary="Show what the loader knows of each module, in the order of one of its lists.",
+    summary="Show what the loader knows of each module, in the order of one of its lists; of "
+    "Linux and the BSDs the dynamic linker's list.",
     syntax="!dlls [-l|-m|-i] [-f] [-s] [-a] [-v] [-c address] [entry]",
     example="!dlls -i    in the order they were initialised; -c ADDRESS the one that holds it",
     family="process",
@@ -58,6 +60,10 @@ class EnvironmentVariable(ShownItem, frozen=True):
 def loader_entries(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     system = ctx.system
     letters, holding = _options(ctx, cursor)
+    if not windows_process.is_windows(system):
+        cursor.expect_end()
+        yield from elf_process.link_map_items(ctx, letters, holding)
+        return
     if not cursor.at_end:
         entry = LoaderEntry(system.memory, ctx.expression(cursor), system.pointer_size)
         yield from _entry(ctx, entry, letters)
@@ -181,7 +187,9 @@ def _environment(system: System) -> tuple[tuple[str, ...], bool]:
     files = process_files(system.target)
     if files is not None and files.environment:
         return files.environment, True
-    parameters = windows_process.peb(system).parameters
+    parameters = None
+    if windows_process.is_windows(system):
+        parameters = windows_process.peb(system).parameters
     environment = parameters.environment if parameters else None
     if environment is None:
         raise CommandError(

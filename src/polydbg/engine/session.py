@@ -79,6 +79,8 @@ class System(msgspec.Struct, eq=False):
 
     @property
     def pointer_size(self) -> int:
+        if self.machine == self.target.arch:
+            return self.target.pointer_size
         return 8 if "64" in self.machine else 4
 
     @property

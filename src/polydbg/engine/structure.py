@@ -6,7 +6,7 @@ parts of structures, and one absent field must not hide the others.
 
 from __future__ import annotations
 
-from typing import TypeVar, overload
+from typing import Literal, TypeVar, overload
 
 from polydbg.memory.space import AddressSpace
 
@@ -16,19 +16,31 @@ MAX_STRING = 0xFFFE  # bytes that a UNICODE_STRING can have: its length is 16 bi
 
 
 class Structure:
-    """*pointer_size* bytes wide pointers decide between the two layouts of each field."""
+    """*pointer_size* bytes wide pointers decide between the two layouts of each field; *order* is
+    how numbers of several bytes lie in memory."""
 
-    __slots__ = ("address", "memory", "pointer_size")
+    __slots__ = ("address", "memory", "order", "pointer_size")
 
-    def __init__(self, memory: AddressSpace, address: int, pointer_size: int) -> None:
+    def __init__(
+        self,
+        memory: AddressSpace,
+        address: int,
+        pointer_size: int,
+        order: Literal["little", "big"] = "little",
+    ) -> None:
         self.memory = memory
         self.address = address
         self.pointer_size = pointer_size
+        self.order = order
 
     def number(self, offset: int, size: int, *, signed: bool = False) -> int | None:
         """Return *size* bytes at *offset* as a number, ``None`` if one is absent."""
         data = self.memory.read_some(self.address + offset, size)
-        return int.from_bytes(data, "little", signed=signed) if len(data) == size else None
+        return int.from_bytes(data, self.order, signed=signed) if len(data) == size else None
+
+    def word(self, offset: int) -> int | None:
+        """Return the number as wide as a pointer at *offset*, ``None`` if it is absent."""
+        return self.number(offset, self.pointer_size)
 
     def string(self, offset: int, base: int = 0, limit: int = MAX_STRING) -> str | None:
         """Return the ``UNICODE_STRING`` at *offset*; *base* is added to its buffer's address.

@@ -64,6 +64,28 @@ AUXILIARY_NAMES = {
     33: "AT_SYSINFO_EHDR",
     51: "AT_MINSIGSTKSZ",
 }
+_SHARED_NAMES = {kind: name for kind, name in AUXILIARY_NAMES.items() if kind <= 9}
+_FREEBSD_NAMES = (
+    "AT_NOTELF AT_UID AT_EUID AT_GID AT_EGID AT_EXECPATH AT_CANARY AT_CANARYLEN AT_OSRELDATE "
+    "AT_NCPUS AT_PAGESIZES AT_PAGESIZESLEN AT_TIMEKEEP AT_STACKPROT AT_EHDRFLAGS AT_HWCAP "
+    "AT_HWCAP2 AT_BSDFLAGS AT_ARGC AT_ARGV AT_ENVC AT_ENVV AT_PS_STRINGS AT_FXRNG AT_KPRELOAD "
+    "AT_USRSTACKBASE AT_USRSTACKLIM"
+)
+_SUN_NAMES = {
+    2000: "AT_EUID",
+    2001: "AT_RUID",
+    2002: "AT_EGID",
+    2003: "AT_RGID",
+}
+SYSTEM_AUXILIARY_NAMES = {
+    "freebsd": _SHARED_NAMES | dict(enumerate(_FREEBSD_NAMES.split(), 10)),
+    "netbsd": _SHARED_NAMES | _SUN_NAMES | {13: "AT_STACKBASE", 2014: "AT_SUN_EXECNAME"},
+    "openbsd": _SHARED_NAMES
+    | _SUN_NAMES
+    | {25: "AT_HWCAP", 26: "AT_HWCAP2", 4000: "AT_OPENBSD_TIMEKEEP"},
+}
+"""Names of the BSDs, whose numbers above 9 are their own (``<sys/elf_common.h>``,
+``<sys/exec_elf.h>``)."""
 
 
 class Mapping(msgspec.Struct, frozen=True):
@@ -159,17 +181,18 @@ def parse_strings(data: bytes) -> tuple[str, ...]:
 
 
 def parse_auxiliary(
-    data: bytes, pointer_size: int, *, big: bool = False
+    data: bytes, pointer_size: int, *, big: bool = False, system: str = "linux"
 ) -> tuple[AuxiliaryEntry, ...]:
     """Return the auxiliary vector up to its AT_NULL; a cut last entry is left out. *big* is for
-    big-endian systems."""
+    big-endian systems; *system* is whose names the entries have."""
+    names = SYSTEM_AUXILIARY_NAMES.get(system, AUXILIARY_NAMES)
     entry = struct.Struct((">" if big else "<") + ("QQ" if pointer_size == 8 else "II"))
     whole = min(len(data) // entry.size, MAX_AUXILIARY) * entry.size
     found = []
     for kind, value in entry.iter_unpack(data[:whole]):
         if kind == 0:
             break
-        found.append(AuxiliaryEntry(kind, AUXILIARY_NAMES.get(kind, ""), value))
+        found.append(AuxiliaryEntry(kind, names.get(kind, ""), value))
     return tuple(found)
 
 

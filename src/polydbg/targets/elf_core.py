@@ -15,6 +15,7 @@ from polydbg.arch.registers import program_counter, stack_pointer, thread_pointe
 from polydbg.base.errors import FormatError, TargetError
 from polydbg.base.identifiers import DebugId
 from polydbg.base.warnings import Warning
+from polydbg.formats.dwarf.reading import ByteOrder
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf.core_notes import parse_core_notes
 from polydbg.formats.elf.core_records import CoreNotes, SignalInfo
@@ -153,6 +154,10 @@ class ElfCoreTarget:
     @property
     def pointer_size(self) -> int:
         return self.header.word
+
+    @property
+    def byte_order(self) -> ByteOrder:
+        return self.header.order
 
     @property
     def process_id(self) -> int | None:
@@ -341,11 +346,16 @@ class ElfCoreTarget:
     @cached_property
     def process_files(self) -> ProcessFiles:
         """Return what the core holds of what Linux's files say about the process; of the BSDs the
-        arguments and the environment."""
-        return ProcessFiles(self._process_file, self.pointer_size, big=self.header.is_big)
+        auxiliary vector, the arguments and the environment."""
+        return ProcessFiles(
+            self._process_file,
+            self.pointer_size,
+            big=self.header.is_big,
+            system=self.platform,
+        )
 
     def _process_file(self, name: str) -> bytes | None:
-        if name == "auxv" and self.platform == "linux":
+        if name == "auxv":
             return self.notes.auxiliary or None
         if name == "environ":
             return self._strings[1]

@@ -15,15 +15,22 @@ class ProcessFiles:
 
     *read* returns a file of ``/proc/PID`` (``maps``, ``status``, ``cmdline``, ``environ``,
     ``auxv``, ``limits``) or of the system (``cpuinfo``, ``lsb-release``) by name, ``None`` when the
-    target has no copy. *big* is for big-endian systems.
+    target has no copy. *big* is for big-endian systems, *system* ``linux`` or the BSD whose
+    auxiliary vector this is.
     """
 
     def __init__(
-        self, read: Callable[[str], bytes | None], pointer_size: int, *, big: bool = False
+        self,
+        read: Callable[[str], bytes | None],
+        pointer_size: int,
+        *,
+        big: bool = False,
+        system: str = "linux",
     ) -> None:
         self._read = read
         self._pointer_size = pointer_size
         self._big = big
+        self._system = system
 
     def raw(self, name: str) -> bytes | None:
         """Return a file as it stands."""
@@ -48,7 +55,9 @@ class ProcessFiles:
 
     @cached_property
     def auxiliary_vector(self) -> tuple[procfs.AuxiliaryEntry, ...]:
-        return procfs.parse_auxiliary(self._read("auxv") or b"", self._pointer_size, big=self._big)
+        return procfs.parse_auxiliary(
+            self._read("auxv") or b"", self._pointer_size, big=self._big, system=self._system
+        )
 
     @cached_property
     def processors(self) -> tuple[Mapping[str, str], ...]:
