@@ -10,6 +10,9 @@ declare -A package_of=(
     [lld-link-19]=lld-19
     [x86_64-w64-mingw32-g++]=mingw-w64
     [make]=make
+    [gdb]=gdb
+    [gcc]=gcc
+    [g++]=g++
 )
 
 missing=()
