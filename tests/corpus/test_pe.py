@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -145,6 +146,8 @@ def _use_all(data: bytes) -> None:
 class View:
     """A dump with the images of the samples, found by name."""
 
+    byte_order: Literal["little", "big"] = "little"
+
     def __init__(self, target: Target, data_dir: Path) -> None:
         self.memory: AddressSpace = target.memory
         self._modules = target.modules()
@@ -161,6 +164,9 @@ class View:
         return found is not None and found[1].is_code(address - found[0])
 
     def cfi_at(self, address: int) -> None:
+        return None
+
+    def call_frames_at(self, address: int) -> None:
         return None
 
     def win_frame_at(self, address: int) -> None:

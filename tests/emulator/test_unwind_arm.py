@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -32,6 +33,8 @@ class Record:
 
 class ArmMachine:
     """One image in the emulator; *machine* is ``arm64`` or ``arm`` (Thumb)."""
+
+    byte_order: Literal["little", "big"] = "little"
 
     def __init__(self, path: Path, machine: str) -> None:
         self.image = PeImage.from_file(path)
@@ -101,6 +104,9 @@ class ArmMachine:
         return False
 
     def cfi_at(self, address: int) -> None:
+        return None
+
+    def call_frames_at(self, address: int) -> None:
         return None
 
     def win_frame_at(self, address: int) -> None:

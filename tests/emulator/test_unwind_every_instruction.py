@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -52,6 +53,8 @@ class Record:
 class Machine:
     """The emulator with the image loaded, and everything the unwinder may ask."""
 
+    byte_order: Literal["little", "big"] = "little"
+
     def __init__(self) -> None:
         self.image = PeImage.from_file(DLL)
         self.base = self.image.preferred_base
@@ -87,6 +90,9 @@ class Machine:
         )
 
     def cfi_at(self, address: int) -> None:
+        return None
+
+    def call_frames_at(self, address: int) -> None:
         return None
 
     def win_frame_at(self, address: int) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -50,6 +51,8 @@ class Record:
 
 class Machine:
     """The emulator with the image loaded, and everything the unwinder may ask."""
+
+    byte_order: Literal["little", "big"] = "little"
 
     def __init__(self) -> None:
         self.image = PeImage.from_file(PROGRAMS / "shapes32.dll")
@@ -105,6 +108,9 @@ class Machine:
         return None
 
     @cache  # noqa: B019 (one machine, as long as the tests)
+    def call_frames_at(self, address: int) -> None:
+        return None
+
     def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
         frame = self.symbols.win_frame_at(address - self.base)
         return (self.base, frame) if frame is not None else None

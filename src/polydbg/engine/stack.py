@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -19,7 +19,7 @@ from polydbg.memory.space import AddressSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite, SymbolSource
 from polydbg.targets.crash_report import crash_report
-from polydbg.targets.target import MemoryRegion
+from polydbg.targets.target import MemoryRegion, byte_order
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.walker import walk
 
@@ -32,6 +32,8 @@ _PE_HEADERS = 0x1000
 _OTHER_HEADERS = 0xB0
 """How many bytes of a module are no code for sure: ELF executables without libraries begin their
 code right behind the headers, of which they have one for the file and two for segments."""
+_USER_ADDRESS = (1 << 55) - 1
+"""Of an ARM64 pointer: above are the bit that tells the kernel's half, and a byte to ignore."""
 _MAX_NAMES = 1 << 16
 _BASE = attrgetter("base")
 
@@ -72,11 +74,21 @@ class _UnwindView:
         is_windows = system.target.system().platform == "windows"
         self._headers = _PE_HEADERS if is_windows else _OTHER_HEADERS
 
-    @property
+    @cached_property
     def address_mask(self) -> int:
         report = crash_report(self._system.target)
         crashpad = report.crashpad_info if report is not None else None
-        return crashpad.address_mask if crashpad is not None else 0
+        if crashpad is not None:
+            return crashpad.address_mask
+        target = self._system.target
+        for thread in target.threads()[:1]:
+            code = target.registers(thread).get("pac_code_mask", 0)
+            return _USER_ADDRESS & ~code if code else 0
+        return 0
+
+    @property
+    def byte_order(self) -> Literal["little", "big"]:
+        return byte_order(self._system.target)
 
     def image_at(self, address: int) -> tuple[int, Image] | None:
         module = self._modules.at(address)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from polydbg.base.errors import DebuggerError
 from polydbg.unwind.arm_calls import ends_with_arm_call
-from polydbg.unwind.method import AMD64, Convention, UnwindContext, code_address
+from polydbg.unwind.method import AMD64, ARM, ARM64, Convention, UnwindContext, code_address
 
 _LONGEST = 7
 _MAX_JUMPS = 3
@@ -41,7 +41,7 @@ def may_return_to(context: UnwindContext, value: int, convention: Convention = A
 
 def is_behind_call(code: bytes, value: int, convention: Convention) -> bool:
     """Return whether *code*, which ends at the return address *value*, ends with a call."""
-    if convention.lr:
+    if convention is ARM64 or convention is ARM:
         return ends_with_arm_call(code, convention.machine, value)
     return ends_with_call(code)
 

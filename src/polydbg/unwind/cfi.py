@@ -59,7 +59,9 @@ class CallFrameRules:
             if not isinstance(value, int):
                 raise value
         known = {name: value for name, value in registers.items() if isinstance(value, int)}
-        return Caller(known, _trust(callee, code_address(context, names, known[names.pc]), context))
+        return Caller(
+            known, trust_of(callee, code_address(context, names, known[names.pc]), context)
+        )
 
     def _name(self, written: str) -> str:
         name = written.removeprefix("$")
@@ -76,12 +78,13 @@ class CallFrameRules:
         return variables
 
 
-def _trust(callee: Callee, address: int, context: UnwindContext) -> FrameTrust:
+def trust_of(callee: Callee, address: int, context: UnwindContext) -> FrameTrust:
     """Return how sure it is that the callee returns to *address*.
 
     :raises UnwindError: it is on the stack.
     """
-    if not address or context.is_code(address):
+    # A call that does not return may be the last of the code.
+    if not address or context.is_code(address) or context.is_code(address - 1):
         return FrameTrust.CFI
     if callee.sp <= address < callee.sp + _STACK_SIZE:
         raise UnwindError(

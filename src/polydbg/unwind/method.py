@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from polydbg.base.errors import DebuggerError
+from polydbg.formats.dwarf.reading import ByteOrder
 from polydbg.images.image import Image
 from polydbg.memory.space import AddressSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.unwind.frames import FrameTrust
+
+if TYPE_CHECKING:
+    from polydbg.images.call_frames import CallFrames
 
 
 class NotUnwoundError(DebuggerError):
@@ -30,6 +34,11 @@ class UnwindContext(Protocol):
     def address_mask(self) -> int:
         """Return the bits of a pointer that are its address where the dump says so, else 0: the
         others may be a pointer authentication code (ARM64)."""
+        ...
+
+    @property
+    def byte_order(self) -> ByteOrder:
+        """Return the order of the bytes in memory."""
         ...
 
     def image_at(self, address: int) -> tuple[int, Image] | None:
@@ -51,6 +60,10 @@ class UnwindContext(Protocol):
         """Return the call frame rules that the symbols have for *address*."""
         ...
 
+    def call_frames_at(self, address: int) -> tuple[int, CallFrames] | None:
+        """Return base and DWARF call frame tables of the module at *address*."""
+        ...
+
     def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
         """Return the module's base and the x86 frame layout that its symbols have there."""
         ...
@@ -65,6 +78,8 @@ class Convention(msgspec.Struct, frozen=True):
     """Names of the registers that every method needs, and the width of a pointer in bytes.
 
     *lr* is the register that calls leave the return address in, ``""`` where they push it.
+    *order* is that of the bytes in memory; *pc_bits* are the bits of a return address that are its
+    address.
     """
 
     pc: str
@@ -73,24 +88,25 @@ class Convention(msgspec.Struct, frozen=True):
     size: int
     machine: str
     lr: str = ""
+    order: ByteOrder = "little"
+    pc_bits: int = (1 << 64) - 1
 
 
 AMD64 = Convention("rip", "rsp", "rbp", 8, "amd64")
 X86 = Convention("eip", "esp", "ebp", 4, "x86")
 ARM64 = Convention("pc", "sp", "fp", 8, "arm64", "lr")
-ARM = Convention("pc", "sp", "r11", 4, "arm", "lr")
+ARM = Convention("pc", "sp", "r11", 4, "arm", "lr", pc_bits=0xFFFFFFFE)
 
 _ADDRESS_BITS = 48
 _SIGN_BIT = 55  # of an ARM64 address: which half of the address space it is in
 
 
 def code_address(context: UnwindContext, convention: Convention, value: int) -> int:
-    """Return where a return address leads: without ARM's Thumb bit, and without the pointer
-    authentication code that ARM64 code may have put in its upper bits."""
-    if not convention.lr:
-        return value
-    if convention.size == 4:
-        return value & ~1
+    """Return where a return address leads: without the bits that say how the code is to be run
+    (ARM's Thumb bit), and without the pointer authentication code that ARM64 code may have put in
+    its upper bits."""
+    if convention is not ARM64:
+        return value & convention.pc_bits
     mask = context.address_mask
     if not mask & 1:
         mask = (1 << _ADDRESS_BITS) - 1

@@ -25,6 +25,7 @@ from polydbg.unwind.method import (
     UnwindMethod,
     code_address,
 )
+from polydbg.unwind.processors import GROWS_UP, convention_of
 from polydbg.unwind.scan import StackScan
 
 MAX_FRAMES: Final = 4096
@@ -35,20 +36,22 @@ _MAX_STACK: Final = 1 << 24
 
 NOTHING_FOUND: Final = "no unwind information and no return address on the stack"
 
-_CONVENTIONS = (AMD64, X86, ARM64, ARM)
-
 
 @cache
 def _methods(convention: Convention) -> tuple[UnwindMethod, ...]:
     """Return the methods of a processor in order; those of others are not imported."""
-    if convention.lr:
+    from polydbg.unwind.dwarf_cfi import DwarfCfi
+
+    if convention is ARM64 or convention is ARM:
         from polydbg.unwind.arm_frames import ArmFramePointer, LinkRegister
         from polydbg.unwind.cfi import CFI_ARM, CFI_ARM64
         from polydbg.unwind.pe_arm import PeArm
 
         rules = CFI_ARM64 if convention is ARM64 else CFI_ARM
         guesses = (LinkRegister(), ArmFramePointer(), LinkRegister(is_last=True))
-        return (PeArm(convention.machine), rules, *guesses)
+        return (PeArm(convention.machine), DwarfCfi(), rules, *guesses)
+    if convention is not AMD64 and convention is not X86:
+        return (DwarfCfi(),)
     from polydbg.unwind.cfi import CFI_AMD64, CFI_X86
     from polydbg.unwind.frame_pointer import FramePointer
     from polydbg.unwind.wild_call import WildCall
@@ -57,11 +60,11 @@ def _methods(convention: Convention) -> tuple[UnwindMethod, ...]:
         from polydbg.unwind.amd64_rules import PRESERVED
         from polydbg.unwind.pe_amd64 import PeAmd64
 
-        return WildCall(PRESERVED), PeAmd64(), CFI_AMD64, FramePointer()
+        return WildCall(PRESERVED), PeAmd64(), DwarfCfi(), CFI_AMD64, FramePointer()
     from polydbg.unwind.x86_code import PRESERVED as PRESERVED_X86
     from polydbg.unwind.x86_frames import X86Frames
 
-    return WildCall(PRESERVED_X86), X86Frames(), CFI_X86, FramePointer()
+    return WildCall(PRESERVED_X86), X86Frames(), DwarfCfi(), CFI_X86, FramePointer()
 
 
 def walk(
@@ -78,7 +81,7 @@ def walk(
     *registers* are named in lower case (``rip`` or ``eip``, ...); without pc or sp there is no
     frame. What cannot be unwound ends the walk: the last frame's *note* says why.
     """
-    convention = _convention(registers, machine)
+    convention = convention_of(registers, machine, context.byte_order)
     if convention is None:
         return
     callee = Callee(dict(registers), False, True, convention)
@@ -104,16 +107,6 @@ def walk(
         else:
             yield _frame(callee, None, trust, note, follows_guess)
             return
-
-
-def _convention(registers: Mapping[str, int], machine: str) -> Convention | None:
-    """Return the convention of *registers*; *machine* tells those with the same names apart."""
-    for convention in _CONVENTIONS:
-        # pc and sp are what most processors call them: then the machine has to say which it is.
-        is_meant = not convention.lr or machine in ("", convention.machine)
-        if is_meant and convention.pc in registers and convention.sp in registers:
-            return convention
-    return None
 
 
 def _caller_of(
@@ -143,13 +136,19 @@ def _caller_of(
             continue
         caller = _at_code_address(caller, callee.convention, context)
         pc = caller.registers[callee.convention.pc]
-        if is_doubtful and pc and not caller.machine_frame and not context.is_code(pc):
+        if is_doubtful and pc and not caller.machine_frame and not _is_code(context, pc):
             continue
         return caller, note
     if not note and not context.memory.read_some(callee.sp, callee.convention.size):
         address = address_text(callee.sp, callee.convention.size)
         note = f"stack memory at {address} is not in the dump"
     return None, note or NOTHING_FOUND
+
+
+def _is_code(context: UnwindContext, address: int) -> bool:
+    """Tell whether a call may return to *address*: one that does not may be the last of the
+    code."""
+    return context.is_code(address) or context.is_code(address - 1)
 
 
 def _at_code_address(caller: Caller, names: Convention, context: UnwindContext) -> Caller:
@@ -172,7 +171,8 @@ def _reason_to_stop(callee: Callee, caller: Caller, seen: set[tuple[int, int]]) 
     if (pc, sp) in seen:
         return "the stack repeats itself"
     # An interrupted frame may stand on another stack.
-    if sp <= callee.sp and not caller.machine_frame:
+    rises = sp < callee.sp if callee.convention.machine in GROWS_UP else sp > callee.sp
+    if not rises and not caller.machine_frame:
         return "the stack pointer does not rise"
     return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from polydbg.images.pe import PeImage
@@ -16,6 +18,8 @@ RETURNS = {".cfa": "$rsp 8 +", ".ra": ".cfa -8 + ^"}
 
 class Context:
     """A module without image whose symbols have rules for all of it, and a stack."""
+
+    byte_order: Literal["little", "big"] = "little"
 
     address_mask = 0
 
@@ -34,6 +38,9 @@ class Context:
 
     def cfi_at(self, address: int) -> CfiRules | None:
         return CfiRules(self.rules) if self.is_code(address) else None
+
+    def call_frames_at(self, address: int) -> None:
+        return None
 
     def win_frame_at(self, address: int) -> None:
         return None

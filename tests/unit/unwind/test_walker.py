@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from polydbg.base.cancel import CancelToken
@@ -24,6 +26,8 @@ INFO = unwind_info(code(4, 2, 4), prolog=4)
 class Context:
     """One image, one other module without image, and a stack."""
 
+    byte_order: Literal["little", "big"] = "little"
+
     def __init__(self, image: PeImage | None, memory: AddressSpace) -> None:
         self.image = image
         self.memory = memory
@@ -41,6 +45,9 @@ class Context:
         )
 
     def cfi_at(self, address: int) -> None:
+        return None
+
+    def call_frames_at(self, address: int) -> None:
         return None
 
     def win_frame_at(self, address: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from polydbg.base.errors import MemoryReadError
@@ -22,6 +24,8 @@ BY_ESP = "$T0 .raSearch = $eip $T0 ^ = $esp $T0 4 + ="
 
 class Context:
     """Code and a stack in one space; symbols as told."""
+
+    byte_order: Literal["little", "big"] = "little"
 
     def __init__(self, words: list[int]) -> None:
         stack = b"".join(word.to_bytes(4, "little") for word in words)
@@ -71,6 +75,9 @@ class Context:
 
     def cfi_at(self, address: int) -> CfiRules | None:
         return self.rules if FUNCTION <= address < FUNCTION + 0x40 else None
+
+    def call_frames_at(self, address: int) -> None:
+        return None
 
     def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
         if self.layout is None or not FUNCTION <= address < FUNCTION + 0x40:

@@ -142,6 +142,7 @@ class CallFrameTable:
         machine = RuleMachine(self._factors(cie, cie.place, 0), fde.start, rva)
         machine.run(cie.instructions)
         machine.keep_initial()
+        entry_register = machine.cfa.register
         machine.use(self._factors(cie, fde.place, fde.start))
         machine.run(fde.instructions)
         if not machine.has_cfa:
@@ -156,6 +157,7 @@ class CallFrameTable:
             ra_signed=machine.is_signed,
             uses_key_b=cie.uses_key_b,
             address_size=cie.address_size,
+            entry_register=entry_register,
         )
 
     def _factors(self, cie: Cie, place: int, function: int) -> Factors:

@@ -69,7 +69,8 @@ class FrameRules(msgspec.Struct, frozen=True):
     preserve them. *return_register* is the number of the column of the return address.
     *is_signal_frame*: the caller was interrupted, it did not call. *ra_signed*: the return address
     carries an ARM64 pointer authentication code, made with key B where *uses_key_b*. Addresses
-    in memory and in expressions have *address_size* bytes.
+    in memory and in expressions have *address_size* bytes. *entry_register* is what the CFA counts
+    from when a function is entered: the stack pointer, whatever number it has.
     """
 
     start: int
@@ -81,6 +82,7 @@ class FrameRules(msgspec.Struct, frozen=True):
     ra_signed: bool
     uses_key_b: bool
     address_size: int
+    entry_register: int
 
 
 class Factors(msgspec.Struct, frozen=True):
