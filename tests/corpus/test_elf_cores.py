@@ -132,7 +132,7 @@ def _gdb_registers(text: str) -> Iterator[tuple[str, int]]:
         yield _GDB_NAMES.get(name, name), int(value, 16)
 
 
-@pytest.mark.parametrize("name", _names_with("gdb", "\n#0  "))
+@pytest.mark.parametrize("name", _names_with("gdb", "\n#0  0x"))
 def test_registers_are_those_of_gdb(data_dir: Path, name: str) -> None:
     text = _peer(data_dir, name, "gdb")
     target = _opened(data_dir, name)
