@@ -34,21 +34,25 @@ from polydbg.formats.pe import arm_unwind, pdata
 from polydbg.formats.pe.header import DataDirectory
 from polydbg.formats.userdump import UserDump
 from polydbg.images.elf import ElfImage
+from polydbg.images.macho import MachoImage
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import BufferSpace
 from polydbg.symbols.dwarf import DwarfSource
+from polydbg.symbols.dwarf_files import macho_dwarf
 from polydbg.symbols.elf import ElfSource
+from polydbg.symbols.macho import MachoSource
 from polydbg.symbols.pdb import PdbSource
 from polydbg.targets.dump_file import DumpFile
 from polydbg.targets.elf_core import ElfCoreTarget, open_elf_core
 from polydbg.targets.macho_core import open_macho_core
 from polydbg.targets.minidump import MinidumpTarget
-from polydbg.testing import elf_builder
+from polydbg.testing import elf_builder, macho_builder
 from polydbg.testing.cabinet_builder import cabinet
 from polydbg.testing.core_builder import ElfCoreBuilder, MachCoreBuilder, mach_image
 from polydbg.testing.dwarf_builder import DwarfBuilder
 from polydbg.testing.dwarf_sample import sample, split_sample
 from polydbg.testing.elf_builder import ElfBuilder
+from polydbg.testing.macho_builder import MachoBuilder
 from polydbg.testing.minidump_builder import (
     MinidumpBuilder,
     amd64_context,
@@ -417,6 +421,49 @@ def _read_elf_image(image: ElfImage) -> None:
         attempt(lambda pattern=pattern: symbols.symbol_named(pattern))
 
 
+def read_macho(data: bytes) -> None:
+    attempt(lambda: _read_macho_image(MachoImage.from_buffer(data, "x")))
+    attempt(lambda: _read_macho_image(MachoImage.from_memory(BufferSpace(data, 0x1000), 0x1000)))
+
+
+def _read_macho_image(image: MachoImage) -> None:
+    attempt(*members(image), image.sections, image.constant_parts)
+    symbols = MachoSource(image)
+    for probe in (*PROBES, 0x400, 0x410, 0x440):
+        attempt(
+            lambda probe=probe: symbols.symbol_at(probe),
+            lambda probe=probe: symbols.neighbours(probe),
+            lambda probe=probe: image.permissions_at(probe),
+            lambda probe=probe: image.space.read_some(probe, 64),
+        )
+    for pattern in ("*", "*main*"):
+        attempt(lambda pattern=pattern: list(symbols.symbols_matching(pattern, CancelToken())))
+        attempt(lambda pattern=pattern: symbols.symbol_named(pattern))
+    attempt(lambda: image.symbols is not None and image.symbols.object_files(10))
+    dwarf = macho_dwarf(image, table=symbols)
+    if dwarf is not None:
+        attempt(lambda: dwarf.symbol_at(0x1014), lambda: dwarf.line_at(0x1014))
+        attempt(lambda: dwarf.inlines_at(0x1014))
+
+
+def macho_seeds() -> list[bytes]:
+    seeds = []
+    for cpu, is_64 in ((macho_builder.AMD64, True), (macho_builder.ARM, False)):
+        made = MachoBuilder(cpu=cpu, is_64=is_64, base=0x4000, starts=[0x400, 0x420], entry=0x400)
+        made.section("__text", b"\x90" * 0x40, flags=macho_builder.CODE)
+        made.section("__stubs", bytes(12), flags=macho_builder.STUBS, first=1, stub_size=6)
+        made.section("__data", bytes(8), segment="__DATA").indirect(0, 1, 0x80000000)
+        made.symbol("_main", 0x400).symbol("_puts", 0, 1, 0).symbol("__ZN1a1bEv", 0x410, 0x0E)
+        made.symbol("/a.o", 0, 0x66)
+        seeds.append(made.build())
+    debug = MachoBuilder(type=macho_builder.DSYM, base=0)
+    debug.section("__text", bytes(0x4000), flags=macho_builder.CODE)
+    for name, data in sample(5).sections.items():
+        debug.section("__" + name[1:], bytes(data), segment="__DWARF")
+    whole = macho_builder.universal((macho_builder.AMD64, seeds[0]), (macho_builder.ARM, seeds[1]))
+    return [*seeds, debug.build(), whole]
+
+
 def elf_seeds() -> list[bytes]:
     return [
         _elf_seed(*layout) for layout in ((True, False, 62), (True, True, 22), (False, False, 40))
@@ -554,6 +601,7 @@ TARGETS: dict[str, Target] = {
     "breakpad": Target(read_breakpad, breakpad_seeds),
     "postfix": Target(read_postfix, postfix_seeds),
     "elf": Target(read_elf, elf_seeds),
+    "macho": Target(read_macho, macho_seeds),
     "dwarf": Target(read_dwarf, dwarf_seeds),
     "archive": Target(read_archive, archive_seeds),
 }
