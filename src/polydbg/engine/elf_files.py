@@ -15,6 +15,7 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.modules import Module, ModuleMap
 from polydbg.engine.settings import Settings
+from polydbg.formats.elf.constants import ET_EXEC
 from polydbg.images.elf import ElfImage
 from polydbg.symbols.dwarf_files import elf_dwarf
 from polydbg.symbols.elf import ElfSource
@@ -159,6 +160,8 @@ def _check(path: Path, info: ModuleInfo) -> IdCheck:
         found = image.build_id or ""
         if info.build_id:
             return IdCheck(found == info.build_id.hex(), found)
-        return IdCheck(image.size_of_image >= info.size > 0, found)
+        if not info.size:  # nothing but where it is is known
+            return IdCheck(image.header.type == ET_EXEC and image.image_base == info.base, found)
+        return IdCheck(image.size_of_image >= info.size, found)
     finally:
         image.close()

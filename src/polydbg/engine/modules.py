@@ -47,6 +47,7 @@ class Module(msgspec.Struct, eq=False):
     image_file: Path | None = None
     pdb_key: DebugId | None = None
     debug_file: ElfImage | None = None
+    size_of_file: int = 0  # what the image file says, where the target does not
     _image: Image | None = None
     _image_tried: bool = False
     _file_image: Image | None = None
@@ -64,7 +65,7 @@ class Module(msgspec.Struct, eq=False):
 
     @property
     def end(self) -> int:
-        return self.info.end
+        return self.info.end + self.size_of_file
 
     @property
     def status(self) -> str:
@@ -174,6 +175,8 @@ class ModuleMap(msgspec.Struct, eq=False):
         ordered = sorted(unlike.values(), key=lambda i: i.base)
         self.modules = [known.get(id(i)) or Module(i) for i in ordered]
         self._starts = [m.base for m in self.modules]
+        for module in self.modules:
+            self._measure(module)
         self._reach = list(itertools.accumulate((m.end for m in self.modules), max))
         self.frame_names.clear()
         self._by_name = {}
@@ -185,9 +188,25 @@ class ModuleMap(msgspec.Struct, eq=False):
         fresh = Module(module.info)
         self.frame_names.clear()
         self.modules[self.modules.index(module)] = fresh
+        if not fresh.info.size:
+            self._measure(fresh)
+            self._reach = list(itertools.accumulate((m.end for m in self.modules), max))
         if self._by_name.get(module.name.lower()) is module:
             self._by_name[module.name.lower()] = fresh
         return fresh
+
+    def _measure(self, module: Module) -> None:
+        """Take the size of an ELF image from its file where the core has neither its headers nor
+        a map of files; it ends where the next module begins."""
+        if module.info.size or module.info.image_format != "elf" or module.size_of_file:
+            return
+        image = self.file_image(module)
+        if image is not None:
+            following = bisect.bisect_right(self._starts, module.base)
+            room = image.size_of_image
+            if following < len(self._starts):
+                room = min(room, self._starts[following] - module.base)
+            module.size_of_file = room
 
     @property
     def extent(self) -> tuple[int, int]:
