@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.line import IS_STMT, LineTable
+from polydbg.formats.dwarf.line import LineTable
+from polydbg.formats.dwarf.line_program import IS_STMT, Rows
 from polydbg.formats.pdb.sources import last_component, path_matches
 from polydbg.symbols.dwarf_units import CodeUnit, CodeUnits
 
@@ -57,30 +58,31 @@ def _first_from(
     and where its code begins; rows that just continue one another count once."""
     best, starts = best or 1 << 32, set[int]()
     found = 0
+    rows = table.table
     for first, last in table.rows():
         before = False
         for index in range(first, last):
-            number = table.lines[index]
-            is_here = line <= number <= best and table.files[index] in files
-            if not is_here or not table.flags[index] & IS_STMT:
+            number = rows.lines[index]
+            is_here = line <= number <= best and rows.files[index] in files
+            if not is_here or not rows.flags[index] & IS_STMT:
                 before = before and is_here and number == found
                 continue
-            if _is_replaced(table, index, last):
+            if _is_replaced(rows, index, last):
                 continue
             if number < best or not found:
                 best, found, starts, before = number, number, set(), False
             if not before:
-                starts.add(table.addresses[index])
+                starts.add(rows.addresses[index])
             before = True
     return found, starts
 
 
-def _is_replaced(table: LineTable, index: int, last: int) -> bool:
+def _is_replaced(rows: Rows, index: int, last: int) -> bool:
     """Tell whether another line begins a statement at the same address: row *index* has no code."""
-    address, line = table.addresses[index], table.lines[index]
+    address, line = rows.addresses[index], rows.lines[index]
     for other in range(index + 1, last):
-        if table.addresses[other] != address:
+        if rows.addresses[other] != address:
             return False
-        if table.flags[other] & IS_STMT and table.lines[other] != line:
+        if rows.flags[other] & IS_STMT and rows.lines[other] != line:
             return True
-    return table.addresses[last] == address
+    return rows.addresses[last] == address

@@ -10,8 +10,9 @@ from polydbg.formats.dwarf.aranges import read_aranges
 from polydbg.formats.dwarf.gdb_index import GdbIndex
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.intervals import Intervals
-from polydbg.formats.dwarf.line import END_SEQUENCE, IS_STMT, LineTable
+from polydbg.formats.dwarf.line import LineTable
 from polydbg.formats.dwarf.line_header import join, read_header
+from polydbg.formats.dwarf.line_program import END_SEQUENCE, IS_STMT, sequence_starts
 from polydbg.formats.dwarf.names import name_of
 from polydbg.formats.dwarf.package import PackageIndex
 from polydbg.formats.dwarf.reading import Section, initial_length, sleb128, uleb128
@@ -83,12 +84,12 @@ def _run(program: bytes, **options: int) -> LineTable:
 def test_line_operations() -> None:
     made = DwarfBuilder(3)
     table = _run(made.set_address(0x100) + bytes([18, 8, 255, 9, 16, 0, 6, 5, 7, 1]))
-    assert list(table.addresses) == [0x100, 0x122, 0x132]
-    assert list(table.lines) == [1, 1 - 5 + 4, 0]
-    assert list(table.columns) == [0, 0, 7]
-    assert list(table.flags) == [IS_STMT, IS_STMT, 0]
+    assert list(table.table.addresses) == [0x100, 0x122, 0x132]
+    assert list(table.table.lines) == [1, 1 - 5 + 4, 0]
+    assert list(table.table.columns) == [0, 0, 7]
+    assert list(table.table.flags) == [IS_STMT, IS_STMT, 0]
     assert table.row_at(0x100) is None  # the sequence does not end
-    assert not table.is_damaged
+    assert not table.table.is_damaged
 
 
 def test_line_table_answers() -> None:
@@ -105,16 +106,47 @@ def test_line_table_answers() -> None:
     ]
     assert table.row_at(0x120) is None
     assert table.row_at((1 << 64) - 1) is None
-    assert table.flags[3] & END_SEQUENCE
+    assert table.table.flags[3] & END_SEQUENCE
     row = table.row_at(0x101)
     assert row is not None
     assert (row.start, row.end) == (0x100, 0x110)
 
 
+def test_one_sequence_answers_as_the_whole_program_does() -> None:
+    made = DwarfBuilder(3)
+    between = b"\x04\x01\x05\x81\x02\x0a"
+    program = b"".join(
+        between
+        + made.set_address(start)
+        + bytes([0x14, 0x4B, 3, line, 1, 2, 4])
+        + build.END_SEQUENCE
+        for start, line in ((0x300, 9), (0x100, 5), (0x200, 7), (0x200, 3))
+    )
+    quick, whole = _run(program), _run(program)
+    assert len(whole.table.ends) == 4
+    for address in range(0xF0, 0x320):
+        assert quick.row_at(address) == whole.row_at(address)
+    assert sequence_starts(quick.header) is not None
+    # An address that is set within a sequence: only the program itself tells what that means.
+    inner = (
+        program
+        + made.set_address(0x400)
+        + b"\x01"
+        + made.set_address(0x410)
+        + b"\x01"
+        + build.END_SEQUENCE
+    )
+    table = _run(inner)
+    assert sequence_starts(table.header) is None
+    row = table.row_at(0x100)
+    assert row is not None
+    assert row.line == quick.row_at(0x100).line  # type: ignore[union-attr]
+
+
 def test_a_line_range_of_zero_ends_the_program() -> None:
     table = _run(DwarfBuilder(3).set_address(0x100) + b"\x01\xff\x01", line_range=0)
-    assert table.is_damaged
-    assert len(table) == 1
+    assert table.table.is_damaged
+    assert len(table.table.lines) == 1
 
 
 def test_aranges_stop_at_damage() -> None:
