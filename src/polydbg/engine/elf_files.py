@@ -8,14 +8,16 @@ checksum that ``.gnu_debuglink`` records, beside the image, in ``.debug`` there,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
+from polydbg.engine.debug_files import debug_places
 from polydbg.engine.modules import Module, ModuleMap
 from polydbg.engine.settings import Settings
 from polydbg.formats.elf.constants import ET_EXEC
+from polydbg.formats.elf.debug_links import DebugLink, crc_of
 from polydbg.images.elf import ElfImage
 from polydbg.symbols.dwarf_files import elf_dwarf
 from polydbg.symbols.elf import ElfSource
@@ -29,11 +31,7 @@ from polydbg.symbols.store import (
     Wanted,
     locate,
 )
-from polydbg.symbols.store.hostpath import host_path
-from polydbg.symbols.store.path import is_url
 from polydbg.targets.target import ModuleInfo
-
-_DEBUG_ROOT = Path("/usr/lib/debug")
 
 
 class ElfFiles:
@@ -107,7 +105,12 @@ class ElfFiles:
         build_id = module.info.build_id.hex() or (image.build_id if image is not None else None)
         if image is not None and image.path and image.debug_sections().get(".debug_info").size:
             return None
-        for place in self._debug_places(module, image, build_id):
+        try:
+            link = image.debug_link() if image is not None else None
+        except DebuggerError:
+            link = None
+        folders, file = self._folders, module.image_file
+        for place, _ in debug_places(self._settings, folders, file, build_id, link):
             if not place.is_file():
                 trail.add(place, Outcome.MISSING)
                 continue
@@ -116,41 +119,19 @@ class ElfFiles:
             except DebuggerError as error:
                 trail.add(place, Outcome.DAMAGED, error.message)
                 continue
-            if found.build_id == build_id:
+            if self._is_right(found, build_id, link):
                 trail.add(place, Outcome.FOUND, found_id=build_id or "")
                 return found
-            detail = f"wanted build id {build_id}"
+            detail = f"wanted build id {build_id}" if build_id else "not of the link's checksum"
             trail.add(place, Outcome.WRONG_ID, detail, found.build_id or "")
             found.close()
         return None
 
-    def _debug_places(
-        self, module: Module, image: ElfImage | None, build_id: str | None
-    ) -> Iterator[Path]:
-        roots = [*self._directories(), *self._folders, _DEBUG_ROOT]
-        if build_id:
-            for root in roots:
-                yield root / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"
-        try:
-            link = image.debug_link() if image is not None else None
-        except DebuggerError:
-            link = None
-        if link is None or "/" in link.name:
-            return
-        if module.image_file is not None:
-            folder = module.image_file.parent
-            yield folder / link.name
-            yield folder / ".debug" / link.name
-            yield _DEBUG_ROOT / folder.absolute().relative_to(folder.absolute().anchor) / link.name
-        for root in roots:
-            yield root / link.name
-
-    def _directories(self) -> Iterator[Path]:
-        for element in self._settings.symbol_path.elements:
-            for text in element.stores:
-                root = host_path(text) if text and not is_url(text) else None
-                if root is not None:
-                    yield root
+    def _is_right(self, found: ElfImage, build_id: str | None, link: DebugLink | None) -> bool:
+        """Compare a debug file's build id; without one the checksum in the link to it."""
+        if build_id or link is None:
+            return found.build_id == build_id
+        return crc_of(found.buffer or b"", self._cancel.check) == link.crc
 
 
 def _check(path: Path, info: ModuleInfo) -> IdCheck:

@@ -1,7 +1,8 @@
 """Finds the files of modules: symbols, the image; keeps the trail of where it looked.
 
-A Windows module's symbols are those of its PDB, without one those of a Breakpad file. ELF and
-Mach-O modules have DWARF, else a Breakpad file, else their symbol tables.
+A Windows module's symbols are those of its PDB, without one its DWARF, else a Breakpad file, else
+COFF symbols, else exports. ELF and Mach-O modules have DWARF, else a Breakpad file, else their
+symbol tables.
 
 An image comes first: its headers say which PDB belongs to it where the dump does not, its unwind
 tables carry x64 stacks, and its folder is one more place for the PDB. Beside the paths of the
@@ -24,11 +25,11 @@ from polydbg.base.identifiers import DebugId
 from polydbg.base.text import sanitise_line
 from polydbg.engine.breakpad_files import add_second_search, breakpad_wanted, open_matching
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
+from polydbg.engine.pe_files import PeFiles
 from polydbg.engine.settings import LOAD_ANYTHING, Settings
 from polydbg.engine.source_view import SourceView
 from polydbg.images.image import CodeViewRecord, Image
 from polydbg.images.pe import PeImage
-from polydbg.symbols.exports import ExportSource
 from polydbg.symbols.pdb import PdbSource, open_pdb
 from polydbg.symbols.source import SymbolSource
 from polydbg.symbols.store import (
@@ -109,7 +110,7 @@ class FileFinder:
     # -- symbols -----------------------------------------------------------------------------
 
     def load_symbols(self, module: Module, modules: ModuleMap, dump_path: str) -> None:
-        """Fill *module*'s symbols: its PDB, else the exports of its image, else none.
+        """Fill *module*'s symbols: its PDB, else what its image holds, else none.
 
         A missing image is said in one line, here or by :meth:`unwind_data_missing`. The name of
         the first module without a PDB is kept for :meth:`take_missing`.
@@ -125,7 +126,8 @@ class FileFinder:
             self._load_foreign(module, modules, record, dump_path, trail)
             self._trace(module)
             return
-        source, module.mismatched = self._open_any(module, record, image, dump_path, trail)
+        files = PeFiles(self._settings, _dump_folder(dump_path), self.cancel, module, image)
+        source, module.mismatched = self._open_any(module, record, files, dump_path, trail)
         if image is None and module.info not in self._warned:
             self._warned.add(module.info)
             self.notify(
@@ -139,7 +141,7 @@ class FileFinder:
                 self._missing = self._missing or module.name
             self._verify(module, image)
         else:
-            self._without_pdb(module, image, trail)
+            self._without_pdb(module, files, trail)
         self._trace(module)
 
     def _load_foreign(
@@ -203,10 +205,8 @@ class FileFinder:
         finally:
             self.notify, self._warned, self._missing = notify, warned, missing
 
-    def _without_pdb(self, module: Module, image: PeImage | None, trail: Trail) -> None:
-        """Fall back on the export table, and say so."""
-        name = sanitise_line(module.info.file_name)
-        self._missing = self._missing or module.name
+    def _say_unusable(self, trail: Trail) -> None:
+        """Say which files of the right name were no symbol files."""
         for entry in trail.entries:
             if entry.outcome is Outcome.DAMAGED:
                 self.notify(
@@ -218,9 +218,18 @@ class FileFinder:
                     "symbols.other-format",
                     sanitise_line(f"*** ERROR: {entry.place}: {entry.detail}"),
                 )
-        exports = _exports(module.info, image)
-        if exports is not None:
-            module.symbols = exports
+
+    def _without_pdb(self, module: Module, files: PeFiles, trail: Trail) -> None:
+        """Fall back on COFF symbols, else on the export table, and say so of that."""
+        name = sanitise_line(module.info.file_name)
+        self._missing = self._missing or module.name
+        self._say_unusable(trail)
+        module.symbols = files.open_table(trail)
+        if module.symbols is not None:
+            module.state = SymbolState.LOADED
+            return
+        module.symbols = files.open_exports()
+        if module.symbols is not None:
             module.state = SymbolState.LOADED
             self.notify(
                 "symbols.exports-only",
@@ -240,6 +249,8 @@ class FileFinder:
         That nothing was compared for want of the image, the notice about the image says.
         """
         name = sanitise_line(module.info.file_name)
+        if module.status.startswith("private dwarf"):
+            return  # in the image, whose ids were compared, or in a file of its id or checksum
         if not module.info.timestamp:
             self.notify("symbols.unverified", f"*** WARNING: Unable to verify timestamp for {name}")
         elif image is not None and not module.info.checksum:
@@ -295,14 +306,21 @@ class FileFinder:
         self,
         module: Module,
         record: _Record,
-        image: PeImage | None,
+        files: PeFiles,
         dump_path: str,
         trail: Trail,
     ) -> tuple[SymbolSource | None, bool]:
-        """Return the PDB of this build, else its Breakpad file, else what is of another build."""
-        pdb, mismatched = self._open_pdb(module, record, image, dump_path, trail)
+        """Return the PDB of this build, else its DWARF, else its Breakpad file, else what is of
+        another build."""
+        pdb, mismatched = self._open_pdb(module, record, files.image, dump_path, trail)
         if pdb is not None and not mismatched:
             return pdb, False
+        dwarf = files.open_dwarf(record.debug_id, trail)
+        if dwarf is not None:
+            if pdb is not None:
+                pdb.close()
+            self._say_unusable(trail)
+            return dwarf, False
         second = Trail()
         found, other_build = self._open_breakpad(module, record, dump_path, second)
         path = record.codeview.path if record.codeview else ""
@@ -499,18 +517,6 @@ def _open_named_pdb(path: Path) -> PdbSource | BreakpadSource:
     from polydbg.symbols.breakpad import open_breakpad
 
     return open_breakpad(path)
-
-
-def _exports(info: ModuleInfo, image: PeImage | None) -> ExportSource | None:
-    """Return the exports of *image*, ``None`` where it has none or they cannot be read."""
-    try:
-        if image is None or image.export_addresses() is None:
-            return None
-    except DebuggerError:
-        return None
-    if not image.name:
-        image.name = info.file_name
-    return ExportSource(image)
 
 
 def _check_image(path: Path, info: ModuleInfo) -> IdCheck:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from polydbg.images.macho import MachoImage
 
 
+#: How the status of symbols begins that the image holds itself, or a file with its checksum.
+_OWN_SYMBOLS = ("export", "private dwarf", "coff")
+
+
 class SymbolState(Enum):
     """How far a module's symbols have come."""
 
@@ -83,7 +87,7 @@ class Module(msgspec.Struct, eq=False):
             return " "
         if self.mismatched:
             return "M"
-        if self.symbols is not None and self.symbols.status.startswith("export"):
+        if self.symbols is not None and self.symbols.status.startswith(_OWN_SYMBOLS):
             return " "
         if not self.info.is_pe:
             return " "  # ELF and Mach-O images are compared by their ids

@@ -8,7 +8,7 @@ Sources: GDB's manual, "Separate Debug Files" and "MiniDebugInfo"; dwz's documen
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -69,10 +69,12 @@ def parse_supplementary(section: Section) -> AltLink | None:
     return AltLink(path.decode("utf-8", "replace"), section.take(position, size).hex())
 
 
-def crc_of(data: Buffer) -> int:
-    """Return the CRC-32 that ``.gnu_debuglink`` uses of a whole file."""
+def crc_of(data: Buffer, poll: Callable[[], None] = lambda: None) -> int:
+    """Return the CRC-32 that ``.gnu_debuglink`` uses of a whole file; *poll* is called now and
+    then."""
     crc = 0
     for start in range(0, len(data), _BLOCK):
+        poll()
         crc = zlib.crc32(data[start : start + _BLOCK], crc)
     return crc
 
