@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from macho_programs import build, dsym_of
 
 from polydbg.formats.dwarf.line import LineTable
 from polydbg.images.elf import ElfImage
@@ -259,6 +260,14 @@ def test_split_units(tmp_path: Path, compiler: str, version: int, is_packed: boo
         for each in tmp_path.glob("*.dwo"):
             each.unlink()
     assert compare(program) > 100
+
+
+@pytest.mark.parametrize(
+    "options", [("-O0", "-gdwarf-4"), ("-O2", "-gdwarf-4"), ("-O2", "-gdwarf-5")]
+)
+@pytest.mark.parametrize("arch", ["x86_64", "arm64"])
+def test_dsyms(tmp_path: Path, arch: str, options: tuple[str, ...]) -> None:
+    assert compare(dsym_of(build(tmp_path, arch, *options))) > 20
 
 
 @pytest.mark.parametrize(
