@@ -12,6 +12,7 @@ from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
+from polydbg.commands.futex_locks import lock_items, mutex_items
 from polydbg.commands.output import Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.process_blocks import UNAVAILABLE, plain_hex
 from polydbg.commands.registry import command
@@ -82,7 +83,8 @@ def thread_label(thread: ThreadInfo) -> str:
 
 @command(
     "!locks",
-    summary="List the critical sections that are held, who waits for them, and deadlocks.",
+    summary="List the critical sections that are held, who waits for them, and deadlocks. Of Linux "
+    "what threads wait for in futex calls: mutexes with their owners, ends of threads, others.",
     syntax="!locks [-v] [-o]",
     example="!locks    -v shows free sections too, -o what is left of sections that are gone",
     family="process",
@@ -90,6 +92,9 @@ def thread_label(thread: ThreadInfo) -> str:
 def locks(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     letters = _options(cursor, "vo")
     cursor.expect_end()
+    if not is_windows(ctx.system):
+        yield from lock_items(ctx)
+        return
     report = _report(ctx)
     if "o" in letters:
         yield from _orphans(ctx.system, report)
@@ -112,14 +117,7 @@ def _options(cursor: Cursor, known: str) -> str:
 
 
 def _report(ctx: CommandContext) -> LockReport:
-    system = ctx.system
-    if not is_windows(system):
-        raise CommandError(
-            "critical sections are Windows'; this process has none",
-            identifier="process.not-windows",
-            hint="~*k shows where every thread waits",
-        )
-    return lock_report(system, ctx.cancel, ctx.progress)
+    return lock_report(ctx.system, ctx.cancel, ctx.progress)
 
 
 def _orphans(system: System, report: LockReport) -> Iterator[Item]:
@@ -234,7 +232,8 @@ def deadlock_item(system: System, cycle: tuple[LockWait, ...]) -> DeadlockItem:
 
 @command(
     "!cs",
-    summary="Show critical sections: all that are found, one, or those in a range.",
+    summary="Show critical sections: all that are found, one, or those in a range. Of Linux the "
+    "mutex at an address.",
     syntax="!cs [-l] [-o] [-s] [address | start end] | !cs [-o] [-s] -d debuginfo",
     example="!cs -l -o    those that are held, with their owners' stacks",
     family="process",
@@ -247,6 +246,9 @@ def critical_sections(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             identifier="target.unsupported",
             hint="!cs without -t lists those that are found",
         )
+    if not is_windows(ctx.system):
+        yield from lock_items(ctx) if cursor.at_end else mutex_items(ctx, ctx.expression(cursor))
+        return
     sections, report = _asked(ctx, cursor, letters)
     if not sections:
         yield Text(value="No critical sections were found")

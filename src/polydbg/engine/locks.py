@@ -13,12 +13,13 @@ threads wait in, and by their shape in the data of modules: see :class:`Evidence
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
+from polydbg.engine.lock_graph import cycles
 from polydbg.engine.lock_scan import MAX_RECURSION, owned_words, pointers_in
 from polydbg.engine.lock_waits import MAX_THREADS, SectionWait, section_waits
 from polydbg.engine.session import System
@@ -133,6 +134,15 @@ class LockWait(msgspec.Struct, frozen=True):
     def owner(self) -> ThreadInfo | None:
         return self.section.owner
 
+    @property
+    def address(self) -> int:
+        return self.section.address
+
+    @property
+    def kind(self) -> str:
+        """Return what it is that is waited for."""
+        return "critical section"
+
 
 class LockReport(msgspec.Struct, frozen=True):
     """What is known of a process's sections, ascending by address.
@@ -214,7 +224,7 @@ def lock_report(
     return LockReport(
         sections,
         lock_waits,
-        tuple(_cycles(lock_waits)),
+        tuple(cycles(lock_waits)),
         tuple(finder.orphans),
         tuple(finder.notes),
     )
@@ -252,25 +262,6 @@ def _debug(system: System, address: int) -> DebugFields | None:
         return None
     debug = DebugFields(system.memory, address, system.pointer_size)
     return debug if debug.section is not None else None
-
-
-def _cycles(waits: Iterable[LockWait]) -> Iterator[tuple[LockWait, ...]]:
-    """Yield the cycles of the graph thread -> owner, each once, its lowest thread first."""
-    by_thread = {wait.thread.id: wait for wait in waits}
-    done: set[int] = set()
-    for start in sorted(by_thread.values(), key=lambda w: w.thread.ordinal):
-        path: list[LockWait] = []
-        at: LockWait | None = start
-        on_path: set[int] = set()
-        while at is not None and at.thread.id not in done and at.thread.id not in on_path:
-            path.append(at)
-            on_path.add(at.thread.id)
-            at = by_thread.get(at.owner.id) if at.owner is not None else None
-        if at is not None and at.thread.id in on_path:
-            ring = path[path.index(at) :]
-            first = ring.index(min(ring, key=lambda w: w.thread.ordinal))
-            yield tuple(ring[first:] + ring[:first])
-        done |= on_path
 
 
 class _Finder:

@@ -1,0 +1,119 @@
+"""Threads that are stopped in Linux's futex call, by their registers and the code before them.
+
+Facts: ``futex(2)`` and ``syscall(2)`` (which register has what, and the instruction); the numbers
+are those of each processor's ``unistd.h``. x86 keeps the number of a call in a register of its own
+for as long as the call lasts. Elsewhere a thread that a signal takes out of a call is set back to
+the instruction that makes it, so that one is looked for at the program counter and before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from polydbg.arch.registers import program_counter
+from polydbg.engine.session import System
+from polydbg.targets.target import ThreadInfo
+
+_PRIVATE, _REALTIME = 0x80, 0x100
+_WAIT, _LOCK_PI, _WAIT_BITSET, _WAIT_REQUEUE_PI, _LOCK_PI2 = 0, 6, 9, 11, 13
+_NAMES = {
+    _WAIT: "FUTEX_WAIT",
+    _LOCK_PI: "FUTEX_LOCK_PI",
+    _WAIT_BITSET: "FUTEX_WAIT_BITSET",
+    _WAIT_REQUEUE_PI: "FUTEX_WAIT_REQUEUE_PI",
+    _LOCK_PI2: "FUTEX_LOCK_PI2",
+}
+_PI = frozenset({_LOCK_PI, _LOCK_PI2})
+
+
+class _Convention(msgspec.Struct, frozen=True):
+    """*numbers* of the call, the register with the number, its first three arguments, and the
+    instructions that make calls. *is_kept*: the register holds the number only during a call."""
+
+    numbers: frozenset[int]
+    number: str
+    arguments: tuple[str, str, str]
+    instructions: tuple[bytes, ...]
+    is_kept: bool = False
+
+
+_CONVENTIONS: Mapping[str, _Convention] = {
+    "amd64": _Convention(
+        frozenset({202, 0x40000000 | 202}),
+        "orig_rax",
+        ("rdi", "rsi", "rdx"),
+        (b"\x0f\x05",),
+        is_kept=True,
+    ),
+    "x86": _Convention(
+        frozenset({240, 422}),
+        "orig_eax",
+        ("ebx", "ecx", "edx"),
+        (b"\xcd\x80", b"\x0f\x34", b"\x0f\x05"),
+        is_kept=True,
+    ),
+    "arm64": _Convention(frozenset({98}), "x8", ("x0", "x1", "x2"), (b"\x01\x00\x00\xd4",)),
+    "arm": _Convention(
+        frozenset({240, 422}),
+        "r7",
+        ("orig_r0", "r1", "r2"),
+        (b"\x00\x00\x00\xef", b"\x00\xdf"),
+    ),
+    "riscv64": _Convention(frozenset({98}), "a7", ("a0", "a1", "a2"), (b"\x73\x00\x00\x00",)),
+}
+
+
+class FutexCall(msgspec.Struct, frozen=True):
+    """A wait for the 32-bit word at *address* to change from *expected*; *is_pi* of calls that
+    take a lock whose word is its owner's id. *is_guess* where the code could not be read."""
+
+    thread: ThreadInfo
+    address: int
+    operation: str
+    expected: int
+    is_pi: bool
+    is_guess: bool
+
+
+def futex_call(system: System, thread: ThreadInfo) -> FutexCall | None:
+    """Return the futex call that *thread* waits in, ``None`` where it does not."""
+    convention = _CONVENTIONS.get(system.target.arch)
+    if convention is None:
+        return None
+    registers = system.target.registers(thread)
+    if registers.get(convention.number, -1) not in convention.numbers:
+        return None
+    pc = program_counter(registers)
+    values = [registers.get(name) for name in convention.arguments]
+    address, operation, expected = values
+    if pc is None or address is None or operation is None or expected is None:
+        return None
+    operation &= ~(_PRIVATE | _REALTIME) & 0xFFFFFFFF
+    if operation not in _NAMES or address % 4 or not address:
+        return None
+    made = _makes_call(system, convention, pc)
+    if made is False:
+        return None
+    return FutexCall(
+        thread=thread,
+        address=address,
+        operation=_NAMES[operation],
+        expected=expected & 0xFFFFFFFF,
+        is_pi=operation in _PI,
+        is_guess=made is None and not convention.is_kept,
+    )
+
+
+def _makes_call(system: System, convention: _Convention, pc: int) -> bool | None:
+    """Tell whether a call is made right before *pc*, or there where calls are begun again;
+    ``None`` where the code is not at hand."""
+    is_read = False
+    for code in convention.instructions:
+        for at in (pc - len(code), *(() if convention.is_kept else (pc,))):
+            data = system.memory.read_some(at, len(code))
+            if data == code:
+                return True
+            is_read = is_read or len(data) == len(code)
+    return False if is_read else None

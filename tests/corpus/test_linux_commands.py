@@ -1,0 +1,143 @@
+"""Commands on cores of Linux programs whose sources and gdb's reading are in the samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from polydbg.base.cancel import CancelToken
+from polydbg.commands.elf_process import ThreadControlBlock
+from polydbg.commands.futex_locks import FutexDeadlockItem, FutexItem, FutexWaitItem
+from polydbg.commands.language import Interpreter
+from polydbg.commands.linux_files import AuxiliaryRow, MappingRow
+from polydbg.commands.output import CommandEnd, Failure, Item
+from polydbg.commands.threads import ThreadRow
+from polydbg.engine.session import Session
+from polydbg.symbols.store.path import SymbolPath
+
+pytestmark = pytest.mark.corpus
+
+Run = Callable[[str, str], list[Item]]
+_PROGRAMS = ("crowd", "crowd.gcore", "plunge", "cargo-nopie", "cargo-static-pie")
+
+
+@pytest.fixture(scope="module")
+def on(data_dir: Path) -> Iterator[Run]:
+    """Run a line of commands on a core of the samples, with its program."""
+    sessions: dict[str, Session] = {}
+
+    def run(core: str, line: str) -> list[Item]:
+        folder = data_dir / "samples" / "linux"
+        session = sessions.get(core)
+        if session is None:
+            session = sessions[core] = Session()
+            session.settings.image_path = SymbolPath.parse(str(folder / "bin"))
+            path = folder / "cores" / f"{core}.core.zst"
+            session.open_dump(str(path if path.exists() else data_dir / core))
+        interpreter = Interpreter(session, CancelToken(), lambda text, done, total: None)
+        return [item for item in interpreter.run(line) if not isinstance(item, CommandEnd)]
+
+    yield run
+    for session in sessions.values():
+        session.close()
+
+
+def gdb(data_dir: Path, core: str) -> str:
+    return (data_dir / "samples" / "linux" / "cores" / f"{core}.gdb.txt").read_text()
+
+
+@pytest.mark.parametrize("core", ["crowd", "crowd.gcore"])
+def test_thread_pointers_are_gdbs(on: Run, data_dir: Path, core: str) -> None:
+    theirs = re.findall(r"Thread 0x([0-9a-f]+) \(LWP (\d+)\)", gdb(data_dir, core))
+    ours = {(row.teb, row.id) for row in on(core, "~") if isinstance(row, ThreadRow)}
+    assert ours == {(int(pointer, 16), int(ident)) for pointer, ident in theirs}
+    assert len(ours) == 7
+
+
+@pytest.mark.parametrize("core", _PROGRAMS)
+def test_blocks_are_glibcs(on: Run, core: str) -> None:
+    blocks = [item for item in on(core, "~*e !teb") if isinstance(item, ThreadControlBlock)]
+    assert {block.library for block in blocks} == {"glibc"}
+    threads = [row for row in on(core, "~") if isinstance(row, ThreadRow)]
+    assert [block.thread_id for block in blocks] == [row.id for row in threads]
+    assert len({block.stack_guard for block in blocks}) == 1  # a random number for the process
+
+
+@pytest.mark.parametrize("name", ["aarch64", "i386", "ppc", "s390", "s390x", "x86_64"])
+def test_blocks_of_other_processors(on: Run, name: str) -> None:
+    items = on(f"core/elfutils/backtrace.{name}.core.bz2", "!teb")
+    block = items[0]
+    assert isinstance(block, ThreadControlBlock)
+    assert block.library == "glibc"
+    (row, *_) = on(f"core/elfutils/backtrace.{name}.core.bz2", "~")
+    assert isinstance(row, ThreadRow)
+    assert block.thread_id == row.id
+
+
+@pytest.mark.parametrize("core", ["crowd", "plunge", "cargo-static-pie"])
+def test_auxiliary_vectors_are_gdbs(on: Run, data_dir: Path, core: str) -> None:
+    section = gdb(data_dir, core).split("== auxv\n")[1].split("== shared")[0]
+    theirs = {}
+    for line in section.splitlines():
+        match = re.match(r'(\d+) .* (0x[0-9a-f]+|\d+)(?: "(.*)")?$', line)
+        if match and match[1] != "0":
+            theirs[int(match[1])] = (int(match[2], 0), match[3] or "")
+    ours = [row for row in on(core, "!linux auxv") if isinstance(row, AuxiliaryRow)]
+    assert {row.kind: row.value for row in ours} == {k: v for k, (v, _) in theirs.items()}
+    texts = {row.kind: row.meaning for row in ours if row.name in ("AT_EXECFN", "AT_PLATFORM")}
+    assert texts == {kind: theirs[kind][1] for kind in texts}
+
+
+@pytest.mark.parametrize("core", ["crowd", "crowd.gcore", "plunge"])
+def test_mapped_files_are_gdbs(on: Run, data_dir: Path, core: str) -> None:
+    section = gdb(data_dir, core).split("== maps\n")[1].split("==")[0]
+    theirs = [
+        tuple(int(number, 16) for number in match.groups())
+        for match in re.finditer(r"0x(\w+) +0x(\w+) +0x\w+ +0x(\w+) +\S", section)
+    ]
+    ours = {
+        (r.start, r.end, r.offset) for r in on(core, "!linux maps") if isinstance(r, MappingRow)
+    }
+    assert theirs
+    assert [row for row in theirs if row not in ours] == []
+
+
+def test_the_deadlock_of_crowd(on: Run) -> None:
+    """The two threads of crowd.c that take salt and pepper in the wrong order."""
+    items = on("crowd.gcore", "!locks")
+    (deadlock,) = [item for item in items if isinstance(item, FutexDeadlockItem)]
+    assert deadlock.threads == (1, 2)
+    assert not deadlock.is_guess
+    locks = {item.name: item for item in items if isinstance(item, FutexItem)}
+    assert (locks["crowd!g_salt"].owner, locks["crowd!g_salt"].waiters) == (1, (2,))
+    assert (locks["crowd!g_pepper"].owner, locks["crowd!g_pepper"].waiters) == (2, (1,))
+    waits = {item.thread: item for item in items if isinstance(item, FutexWaitItem)}
+    assert (waits[0].kind, waits[0].owner) == ("thread", 1)  # main joins the first one
+    # The condition and the semaphore are no mutexes, whatever lies there.
+    assert [(waits[number].kind, waits[number].owner) for number in (3, 4)] == [("futex", None)] * 2
+    assert sorted(waits) == [0, 1, 2, 3, 4]
+    text = "\n".join(item.text() for item in on("crowd.gcore", "!analyze -hang"))
+    assert "a deadlock: thread 1 -> thread 2 -> thread 1" in text
+    assert "waits for thread 1 to end" in text
+
+
+@pytest.mark.parametrize(
+    "core",
+    [
+        "crowd",
+        "core/lldb/linux-aarch64.core",
+        "core/lldb-register/x86-64-freebsd.core",
+        "core/netbsd/1lwp_SIGSEGV.amd64.core",
+    ],
+)
+def test_what_has_no_answer_says_so(on: Run, core: str) -> None:
+    """Commands for Windows' blocks fail in words of the system that the core is of, if they do."""
+    for line in ("!teb", "!peb", "!gle", "!locks", "!cs", "!dlls", "!tls -1", ".ttime", "!runaway"):
+        for item in on(core, line):
+            text = item.text()
+            assert "MiniDump" not in text
+            assert "TEB at" not in text
+            assert not isinstance(item, Failure) or item.message
