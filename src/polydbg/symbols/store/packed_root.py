@@ -43,6 +43,7 @@ FREE_EXPANDED = 2 << 30
 MAX_UNPACKED = 8 << 30
 """Most bytes of all files that are unpacked."""
 _MAX_LINK = 4096
+_FORGET = 8 << 20  # bytes of a mapped file that are read before its pages are given back
 
 
 class _Blob(msgspec.Struct, eq=False):
@@ -128,6 +129,7 @@ class PackedRoot:
         self._names: dict[str, list[str]] | None = None
         self._unpacked: dict[TreeFile, Buffer] = {}
         self._room = Budget(0, MAX_UNPACKED, MAX_UNPACKED)
+        self._forgotten_at = 0
         self._buffer: Buffer = b"" if folder is not None else self._mapped()
 
     def find(self, path: str) -> FoundFile | None:
@@ -181,6 +183,18 @@ class PackedRoot:
         self._unpacked[node] = buffer
         return buffer
 
+    def _stream(self, buffer: Buffer) -> BufferStream:
+        """Return a mapped file as a stream that does not count as our memory once it was read."""
+
+        def watch(done: int, total: int) -> None:
+            self._watch(done, total)
+            if abs(done - self._forgotten_at) >= _FORGET and isinstance(buffer, mmap.mmap):
+                self._forgotten_at = done
+                if hasattr(buffer, "madvise"):
+                    buffer.madvise(mmap.MADV_DONTNEED)
+
+        return BufferStream(buffer, watch)
+
     def _watch(self, done: int, total: int) -> None:
         if self._cancel is not None:
             self._cancel.check()
@@ -206,7 +220,7 @@ class PackedRoot:
             return found
         outer = FileTree()
         buffer = self._buffer
-        layer = self._open(_Blob(BufferStream(buffer, self._watch), len(buffer), buffer))
+        layer = self._open(_Blob(self._stream(buffer), len(buffer), buffer))
         outer.add_layer(layer.entries() if layer is not None else ())
         if layer is None:
             return outer, []
@@ -229,7 +243,7 @@ class PackedRoot:
         found = self._folder.find(path)
         if found is None:
             return None
-        return _Blob(BufferStream(found.buffer, self._watch), len(found.buffer), found.buffer)
+        return _Blob(self._stream(found.buffer), len(found.buffer), found.buffer)
 
     def _image_layers(
         self, blob_of: Callable[[str], _Blob | None]
