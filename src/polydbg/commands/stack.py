@@ -20,13 +20,13 @@ from polydbg.commands.stop_display import registers_and_instruction
 from polydbg.engine.memory_view import read_pointer
 from polydbg.engine.session import Scope, System
 from polydbg.engine.stack import StackFrame, win_frame_at
+from polydbg.unwind.processors import is_unwound
 
 _LETTERS = "bcpPvnfLMdD"
 _LAST_CONTEXT = "  *** Stack trace for last set context - .thread/.cxr resets it"
 _NO_UNWIND = "WARNING: Stack unwind information not available. Following frames may be wrong."
 _NO_MODULE = "WARNING: Frame IP not in any known module. Following frames may be wrong."
 _DASHES = "--------`--------"
-_UNWOUND = ("amd64", "x86", "arm64", "arm")
 _POSITIONS = {"amd64": ("rip", "rsp"), "x86": ("eip", "esp")}
 _HAS_EBP_FRAME = re.compile(r"\$T0 \$ebp =")
 
@@ -37,7 +37,9 @@ class FrameRow(ShownItem, frozen=True):
 
     *frame_base* is what the first column of the stack of this processor shows: the stack pointer,
     for x86 ChildEBP. *memory* is the distance to the frame above in bytes; *trust* says how the
-    frame was found; *layout* is what ``kv`` says of an x86 function's frame.
+    frame was found; *layout* is what ``kv`` says of an x86 function's frame; *symbols* is the kind
+    of symbols that the name comes from: ``pdb``, ``breakpad``, ``dwarf``, ``elf``, ``macho``,
+    ``coff``, ``export``, ``""`` without a name.
     """
 
     number: int
@@ -56,6 +58,7 @@ class FrameRow(ShownItem, frozen=True):
     arguments: tuple[Hex | None, ...]
     memory: int | None
     layout: str
+    symbols: str
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -214,7 +217,7 @@ def stack_rows(
         raise CommandError(
             "the context has no program counter", identifier="stack.no-context", hint="see r"
         )
-    if system.machine not in _UNWOUND:
+    if not is_unwound(system.machine):
         yield Notice(
             identifier="stack.architecture",
             value=f"stacks of {system.machine} are not unwound by this version; the top frame:",
@@ -297,6 +300,7 @@ def frame_row(
         arguments=arguments,
         memory=memory,
         layout=described,
+        symbols=row.symbols,
         shown=_row_text(row, layout, arguments, (base, memory, described), system.pointer_size),
     )
 

@@ -14,8 +14,9 @@ class FrameTrust(enum.Enum):
     CONTEXT = "context"  # the registers of the thread itself
     UNWIND_INFO = "unwind info"  # the callee's unwind tables
     CFI = "call frame info"  # the callee's rules in a symbol file (STACK CFI, .eh_frame)
+    SIGNAL_FRAME = "signal frame"  # what a signal interrupted: the system stored its registers
     FRAME_DATA = "frame data"  # the x86 callee's layout in a symbol file (FPO, STACK WIN)
-    INSTRUCTIONS = "instructions"  # the x86 callee's own prolog or epilog, decoded
+    INSTRUCTIONS = "instructions"  # the callee's own code, decoded: x86 prologs, epilogs; stubs
     LEAF = "leaf"  # the callee is a leaf: an image with tables has none for it
     WILD_CALL = "wild call"  # the callee is no known code: the return address was on top
     NO_MODULE = "no module"  # call frame rules led to an address where no module has code

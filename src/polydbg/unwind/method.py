@@ -116,7 +116,8 @@ def code_address(context: UnwindContext, convention: Convention, value: int) -> 
 
 
 class Callee(msgspec.Struct, frozen=True):
-    """The frame whose caller is wanted. *is_first* for the thread's own registers.
+    """The frame whose caller is wanted. *is_first* for the thread's own registers,
+    and for those that were all stored when a signal interrupted it.
 
     *arguments_size* is how many bytes on top of its stack are arguments of the function that it
     called, as far as a method said so (x86 only: frame layouts do not count them).

@@ -211,6 +211,11 @@ _FACTORIES: Final = {
 _made: dict[str, Processor] = {}
 
 
+def is_unwound(machine: str) -> bool:
+    """Tell whether stacks of *machine* are unwound at all."""
+    return machine in _FACTORIES
+
+
 def processor(machine: str) -> Processor:
     """Return what is known of the processor of a convention."""
     found = _made.get(machine)

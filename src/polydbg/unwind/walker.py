@@ -27,6 +27,7 @@ from polydbg.unwind.method import (
 )
 from polydbg.unwind.processors import GROWS_UP, convention_of
 from polydbg.unwind.scan import StackScan
+from polydbg.unwind.signal_frames import SignalFrame, is_signal_return
 
 MAX_FRAMES: Final = 4096
 """Longer stacks are endless recursion or damage."""
@@ -42,6 +43,7 @@ def _methods(convention: Convention) -> tuple[UnwindMethod, ...]:
     """Return the methods of a processor in order; those of others are not imported."""
     from polydbg.unwind.dwarf_cfi import DwarfCfi
 
+    dwarf = SignalFrame(), DwarfCfi()
     if convention is ARM64 or convention is ARM:
         from polydbg.unwind.arm_frames import ArmFramePointer, LinkRegister
         from polydbg.unwind.cfi import CFI_ARM, CFI_ARM64
@@ -49,22 +51,25 @@ def _methods(convention: Convention) -> tuple[UnwindMethod, ...]:
 
         rules = CFI_ARM64 if convention is ARM64 else CFI_ARM
         guesses = (LinkRegister(), ArmFramePointer(), LinkRegister(is_last=True))
-        return (PeArm(convention.machine), DwarfCfi(), rules, *guesses)
+        return (PeArm(convention.machine), *dwarf, rules, *guesses)
     if convention is not AMD64 and convention is not X86:
-        return (DwarfCfi(),)
+        return dwarf
     from polydbg.unwind.cfi import CFI_AMD64, CFI_X86
     from polydbg.unwind.frame_pointer import FramePointer
-    from polydbg.unwind.wild_call import WildCall
+    from polydbg.unwind.wild_call import JumpStub, WildCall
 
     if convention is AMD64:
         from polydbg.unwind.amd64_rules import PRESERVED
         from polydbg.unwind.pe_amd64 import PeAmd64
 
-        return WildCall(PRESERVED), PeAmd64(), DwarfCfi(), CFI_AMD64, FramePointer()
+        stub = JumpStub(PRESERVED)
+        return WildCall(PRESERVED), PeAmd64(), *dwarf, CFI_AMD64, stub, FramePointer()
     from polydbg.unwind.x86_code import PRESERVED as PRESERVED_X86
     from polydbg.unwind.x86_frames import X86Frames
 
-    return WildCall(PRESERVED_X86), X86Frames(), DwarfCfi(), CFI_X86, FramePointer()
+    # Call frame information holds everywhere; code is decoded where there is none.
+    stub = JumpStub(PRESERVED_X86)
+    return WildCall(PRESERVED_X86), *dwarf, X86Frames(), CFI_X86, stub, FramePointer()
 
 
 def walk(
@@ -98,12 +103,16 @@ def walk(
             reason = _reason_to_stop(callee, caller, seen)
             note = note or reason or ""
             yield _frame(callee, caller, trust, note, follows_guess)
-            if reason is not None or caller.registers[convention.pc] == 0:
+            # A call to nowhere may be what was interrupted.
+            is_whole = caller.trust is FrameTrust.SIGNAL_FRAME
+            if reason is not None or (caller.registers[convention.pc] == 0 and not is_whole):
                 return
             trust, follows_guess = caller.trust, is_doubtful
             is_doubtful |= trust.is_guess
-            called = not caller.machine_frame
-            callee = Callee(caller.registers, called, False, convention, caller.arguments_size)
+            called = not caller.machine_frame and not is_signal_return(
+                context, convention, caller.registers[convention.pc]
+            )
+            callee = Callee(caller.registers, called, is_whole, convention, caller.arguments_size)
         else:
             yield _frame(callee, None, trust, note, follows_guess)
             return
