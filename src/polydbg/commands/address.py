@@ -31,7 +31,7 @@ from polydbg.engine.session import System
 from polydbg.memory.ranges import MappedMemory
 
 _USAGE_FILTERS = {usage.value.lower(): (usage,) for usage in Usage} | {
-    "var": (Usage.UNKNOWN,),
+    "var": (Usage.UNKNOWN, Usage.ANONYMOUS),
     "stack": (Usage.STACK, Usage.STACK32),
     "teb": (Usage.TEB, Usage.TEB32),
     "peb": (Usage.PEB, Usage.PEB32),
@@ -141,7 +141,8 @@ class _Options(msgspec.Struct):
     "!address",
     summary="Show what the addresses of the process are used for. Without arguments the whole map; "
     "-summary adds it up; -f: takes Free, Image, Stack, Teb, Peb, Heap, VAR, Other, FileMap, NLS, "
-    "Actx, CSR, MEM_* and PAGE_* words (any of a kind, one of each kind given); -c: runs a command "
+    "Actx, CSR, of Linux TLS, vdso, vvar, Anon, MEM_* and PAGE_* words (any of a kind, one of each "
+    "kind given); -c: runs a command "
     "for each region with %1 base, %2 end+1, %3 size, %4 type, %5 state, %6 protect, %7 usage.",
     syntax='!address [address | -summary | [-f:filter[,...]] [-o:csv|tsv|1] [-c:"command"]]',
     example='!address -f:Heap,MEM_COMMIT -c:"s -a %1 L?%3 password"',

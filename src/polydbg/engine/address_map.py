@@ -114,6 +114,7 @@ class AddressMap:
         self.modules = list(system.modules.modules)  # those that the regions name
         self._listed = system.target.regions()
         self.usage = AddressUsage(system, poll)
+        self._mappings: dict[int, Span] = {}  # of systems that list mappings, by base
         # Dumps hold up to millions of pieces of memory: regions of those are made when asked for.
         self._stored_starts, self._stored_sizes = array("Q"), array("Q")
         self._kept = list(_polled(self._whole() if self._listed else self._used(), poll))
@@ -216,6 +217,10 @@ class AddressMap:
         """Yield the system's regions, cut where their usage changes."""
         pieces = list(self._listed_pieces())
         self._note_stacks(pieces)
+        if any(piece.file is not None for piece in pieces):
+            from polydbg.engine.mapping_usage import mapping_usage
+
+            self._mappings = mapping_usage(self._system, pieces)
         for piece in pieces:
             if piece.is_free:
                 yield piece
@@ -307,6 +312,9 @@ class AddressMap:
             low, high = max(span.start, piece.base), min(span.end, piece.end)
             if at < low:
                 yield self._by_allocation(piece, at, low)
+            mapped = self._mappings.get(piece.base)
+            if mapped is not None and mapped.usage is Usage.VDSO:
+                span = msgspec.structs.replace(span, usage=Usage.VDSO)
             yield _part(piece, low, high, span)
             at = high
         if at < piece.end:
@@ -319,18 +327,9 @@ class AddressMap:
         if piece.type == MEM_IMAGE:
             path = piece.file.path if piece.file is not None else ""
             span = Span(start, end, Usage.IMAGE, path)
-        elif span is None and piece.file is not None:
-            span = _file_span(piece.file.path, start, end)
+        elif span is None:
+            span = self._mappings.get(piece.base)
         return _part(piece, start, end, span)
-
-
-def _file_span(path: str, start: int, end: int) -> Span | None:
-    """Return what Linux's name of a mapping says of its use."""
-    if path in ("[heap]", "[stack]"):
-        return Span(start, end, Usage.HEAP if path == "[heap]" else Usage.STACK)
-    if path.startswith("["):
-        return Span(start, end, Usage.OTHER, path.strip("[]"))
-    return Span(start, end, Usage.MAPPED_FILE, path) if path else None
 
 
 def _free(start: int, size: int) -> Region:

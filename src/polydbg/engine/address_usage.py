@@ -47,6 +47,10 @@ class Usage(Enum):
     PEB32 = "PEB32"
     HEAP = "Heap"
     MAPPED_FILE = "MappedFile"
+    TLS = "TLS"
+    VDSO = "vdso"
+    VVAR = "vvar"
+    ANONYMOUS = "Anon"
     OTHER = "Other"
 
     @property
