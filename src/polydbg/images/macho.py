@@ -198,6 +198,14 @@ class MachoImage:
             return None
         return int.from_bytes(command.data[8:16], "little")  # its offset in __TEXT is its RVA
 
+    @property
+    def own_path(self) -> str:
+        """Return the path that a library or the dynamic linker gives itself, ``""`` of others."""
+        for kind in (macho.LC_ID_DYLIB, macho.LC_ID_DYLINKER):
+            if kind in self._by_kind:
+                return macho.command_text(self._by_kind[kind])
+        return ""
+
     @cached_property
     def uuid(self) -> bytes | None:
         """Return the 16 bytes that identify the build, ``None`` where there are none."""

@@ -21,6 +21,7 @@ from polydbg.formats.identify import HEAD_SIZE
 from polydbg.formats.macho import header as macho
 from polydbg.formats.macho.core import MachCore, parse_core
 from polydbg.formats.procfs import Mapping as ProcessMapping
+from polydbg.images.macho import MachoImage
 from polydbg.memory.ranges import Layer, RangeMap, clipped
 from polydbg.memory.space import BufferSpace
 from polydbg.targets.dump_file import DumpFile, refusal
@@ -71,8 +72,8 @@ _ARM64_CLASSES = {
 
 
 class _Image(msgspec.Struct, frozen=True):
-    """An image: *size* is that of its ``__TEXT``, as Breakpad's writer has it; without a header in
-    memory that of the segment at its base, 0 if there is none."""
+    """An image: *size* is how far its segments reach without a gap; without a header in memory that
+    of the segment at its base, 0 if there is none."""
 
     path: str
     base: int
@@ -285,22 +286,12 @@ class MachoCoreTarget:
 
     def _image_at(self, base: int) -> _Image | None:
         try:
-            header = macho.parse_header(self.memory, base)
+            image = MachoImage.from_memory(self.memory, base)
         except DebuggerError:
             return None
-        if header.file_type not in (macho.MH_EXECUTE, macho.MH_DYLIB, macho.MH_DYLINKER):
+        if image.header.file_type not in (macho.MH_EXECUTE, macho.MH_DYLIB, macho.MH_DYLINKER):
             return None
-        path, uuid, size = "", b"", 0
-        for command in macho.load_commands(self.memory, header, base):
-            if command.kind == macho.LC_UUID:
-                uuid = command.data[8:24]
-            elif command.kind in (macho.LC_ID_DYLIB, macho.LC_ID_DYLINKER):
-                path = macho.command_text(command)
-            elif command.kind in (macho.LC_SEGMENT, macho.LC_SEGMENT_64):
-                segment = macho.parse_segment(command)
-                if segment is not None and segment.name == "__TEXT":
-                    size = segment.size
-        return _Image(path, base, size, uuid if len(uuid) == 16 and any(uuid) else b"")
+        return _Image(image.own_path, base, image.size_of_image, image.uuid or b"")
 
     def _linker_list(self, images: Sequence[_Image]) -> Iterator[tuple[str, int, bytes]]:
         """Yield path, address and no UUID of what ``dyld_all_image_infos`` lists: version, count,
