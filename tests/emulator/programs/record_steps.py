@@ -9,8 +9,8 @@ import os
 
 import gdb  # type: ignore[import-not-found]
 
-NAMES = ["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip"]
 KEPT = ["rbx", "rbp", "r12", "r13", "r14", "r15"]
+NAMES = [*KEPT, "rax", "rcx", "rdx", "rsi", "rdi", "rsp", "r8", "r9", "r10", "r11", "rip"]
 MOST = 30000
 
 
