@@ -11,7 +11,8 @@ from polydbg.engine.stack import StackFrame
 
 
 class AnalysisFrame(Item, frozen=True):
-    """A frame of the stack of the fault. *name* is ``mod!function+0x12``."""
+    """A frame of the stack of the fault. *name* is ``mod!function+0x12``, *symbols* the kind of
+    symbols that it comes from (see the frames of ``k``)."""
 
     number: int
     pc: Hex
@@ -25,6 +26,7 @@ class AnalysisFrame(Item, frozen=True):
     trust: str
     is_guess: bool
     follows_guess: bool
+    symbols: str
 
     def text(self) -> str:
         return f"{self.number:02x} {self.name}"
@@ -108,6 +110,7 @@ def analysis_frame(row: StackFrame) -> AnalysisFrame:
         trust=row.trust.name.lower(),
         is_guess=row.trust.is_guess,
         follows_guess=row.frame.follows_guess,
+        symbols=row.symbols,
     )
 
 

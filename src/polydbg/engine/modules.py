@@ -130,12 +130,17 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class FrameName(msgspec.Struct, frozen=True):
-    """What a row of a stack is called, and its source line: ``""`` and 0 when not known."""
+    """What a row of a stack is called, and its source line: ``""`` and 0 when not known.
+
+    *symbols* is the kind of symbols that the name comes from (``pdb``, ``dwarf``, ``export``, ...),
+    ``""`` without a name.
+    """
 
     place: Place
     file: str
     line: int
     is_inline: bool
+    symbols: str = ""
 
 
 def displacement_text(value: int) -> str:

@@ -43,7 +43,8 @@ Answer = TypeVar("Answer")
 class StackFrame(msgspec.Struct, frozen=True):
     """One row of ``k``: a physical frame, or an inlined call inside one (*is_inline*).
 
-    *number* counts both. *file* and *line* are ``""`` and 0 when not known.
+    *number* counts both. *file* and *line* are ``""`` and 0 when not known. *symbols* is the kind of
+    symbols that the name comes from, see :class:`~polydbg.engine.modules.FrameName`.
     """
 
     number: int
@@ -52,6 +53,7 @@ class StackFrame(msgspec.Struct, frozen=True):
     file: str
     line: int
     is_inline: bool
+    symbols: str = ""
 
     @property
     def trust(self) -> FrameTrust:
@@ -104,16 +106,27 @@ class _UnwindView:
     def is_code(self, address: int) -> bool:
         # Asked of every word of a stack: most are no addresses of modules at all.
         if not self._low <= address < self._high:
-            return False
+            return self._is_mapped_code(address)
         module = self._modules.at(address)
         if module is None:
-            return False
+            return self._is_mapped_code(address)
         image = self._modules.image(module)
         if image is None:
             # Nothing is known of the sections, but the headers are no code.
             behind_headers = address - module.base >= self._headers
             return behind_headers and self._is_executable(address) is not False
         return image.is_code(address - module.base)
+
+    def _is_mapped_code(self, address: int) -> bool:
+        """Tell whether Linux's map lets the address execute, whatever is there: a library that is
+        in no list, or code that was made at run time."""
+        low, high = self._executable_extent
+        return low <= address < high and self._is_executable(address) is True
+
+    @cached_property
+    def _executable_extent(self) -> tuple[int, int]:
+        code = [each for each in self._mapped if each.file and "x" in each.file.permissions]
+        return (code[0].base, code[-1].end) if code else (0, 0)
 
     def _is_executable(self, address: int) -> bool | None:
         """Return what Linux's map says of the address, ``None`` where it says nothing."""
@@ -211,21 +224,27 @@ def _expand(system: System, frame: Frame, number: int, inline: bool) -> Iterator
             kept.clear()
         names = kept[key] = _names(system, frame.pc, lookup, inline)
     for name in names:
-        yield StackFrame(number, frame, name.place, name.file, name.line, name.is_inline)
+        yield StackFrame(
+            number, frame, name.place, name.file, name.line, name.is_inline, name.symbols
+        )
         number += 1
 
 
 def _names(system: System, pc: int, lookup: int, inline: bool) -> tuple[FrameName, ...]:
     modules = system.modules
     place = modules.place(pc, lookup)
+    kind = ""
+    if place.symbol:
+        found = _answer(modules, lookup, lambda source, rva: source.kind_at(rva))
+        kind = found[1] if found is not None else ""
     names = []
     sites = inlined_at(system, lookup) if inline and place.symbol else []
     for site in reversed(sites):
         inner = _inlined_place(system, pc, lookup, site)
-        names.append(FrameName(inner, sanitise_line(site.file), site.line, True))
+        names.append(FrameName(inner, sanitise_line(site.file), site.line, True, kind))
     line = modules.line_at(lookup) if place.symbol else None
     file, at = (sanitise_line(line.file), line.line) if line else ("", 0)
-    return (*names, FrameName(place, file, at, False))
+    return (*names, FrameName(place, file, at, False, kind))
 
 
 def _inlined_place(system: System, address: int, lookup: int, site: InlineSite) -> Place:

@@ -19,7 +19,8 @@ class Frame(msgspec.Struct, frozen=True):
 
     *module* and *symbol* are ``""`` where not known, *displacement* counts from the symbol, else
     from the module. *file* and *line* are ``""`` and 0 without line information; the line is that
-    of the call, not of the return address. *trust* says how the frame was found (``context``,
+    of the call, not of the return address. *symbols* is the kind of symbols that the name comes
+    from (``pdb``, ``breakpad``, ``dwarf``, ``elf``, ``macho``, ``coff``, ``export``). *trust* says how the frame was found (``context``,
     ``unwind info``, ``scan``, ...); *is_guess* that no table vouches for it,
     *follows_guess* that a frame before it was one: both may be wrong. *registers* are those
     known in the frame: calls do not keep all.
@@ -40,6 +41,7 @@ class Frame(msgspec.Struct, frozen=True):
     follows_guess: bool
     registers: Mapping[str, int]
     name: str  # as k prints it: module!symbol+0x12
+    symbols: str = ""
 
     @classmethod
     def of(cls, row: StackFrame) -> Frame:
@@ -61,6 +63,7 @@ class Frame(msgspec.Struct, frozen=True):
             follows_guess=row.frame.follows_guess,
             registers=row.registers,
             name=place.text,
+            symbols=row.symbols,
         )
 
     def __repr__(self) -> str:

@@ -95,6 +95,9 @@ class BreakpadSource:
 
     # -- by address ----------------------------------------------------------------------------
 
+    def kind_at(self, rva: int) -> str:
+        return "breakpad" if self.symbol_at(rva) is not None else ""
+
     def symbol_at(self, rva: int) -> Symbol | None:
         functions, publics = self._file.functions, self._file.publics
         index = functions.containing(rva)

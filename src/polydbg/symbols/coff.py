@@ -47,6 +47,8 @@ def coff_source(image: PeImage) -> CoffSource | None:
 class CoffSource(TableSource[CoffSymbol]):
     """The COFF symbols of one image as a :class:`~polydbg.symbols.source.SymbolSource`."""
 
+    kind = "coff"
+
     def __init__(self, image: PeImage, table: CoffSymbolTable) -> None:
         """Answer from *table*, the one of *image*; the image is not closed."""
         self._image = image

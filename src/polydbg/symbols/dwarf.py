@@ -98,6 +98,12 @@ class DwarfSource:
         rva = start - self._base
         return Symbol(name, rva, end - start, SymbolKind.FUNCTION, True, is_global)
 
+    def kind_at(self, rva: int) -> str:
+        found = self._function(rva)
+        if found is not None and self._symbol(*found) is not None:
+            return "dwarf"
+        return self._table.kind_at(rva) if self._table is not None else ""
+
     def symbol_at(self, rva: int) -> Symbol | None:
         found = self._function(rva)
         symbol = self._symbol(*found) if found is not None else None
@@ -121,7 +127,7 @@ class DwarfSource:
 
     def _starting_at(self, unit: CodeUnit, address: int) -> Iterator[Symbol]:
         try:
-            functions = unit.functions.functions
+            functions = unit.functions
         except FormatError:
             return
         for rank in functions.starting_at(address):
@@ -147,7 +153,7 @@ class DwarfSource:
             if best is not None and start > best[0]:
                 break
             try:
-                functions = code.functions.functions
+                functions = code.functions
             except FormatError:
                 continue
             rank = functions.above(address)
@@ -156,7 +162,7 @@ class DwarfSource:
         if best is None or best[0] - self._base > limit:
             return None
         start, code, rank = best
-        functions = code.functions.functions
+        functions = code.functions
         return self._symbol(code, start, functions.ends[rank] + 1, functions.values[rank])
 
     # -- by name -------------------------------------------------------------------------------

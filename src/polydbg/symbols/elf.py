@@ -171,6 +171,8 @@ class ElfSource(TableSource[ElfSymbol]):
     Methods raise :class:`~polydbg.base.errors.FormatError` where a table is damaged.
     """
 
+    kind = "elf"
+
     def __init__(self, image: ElfImage, debug: ElfImage | None = None) -> None:
         """Find the tables of *image*; *debug* is its separate debug file, if there is one. Neither
         is closed.

@@ -37,6 +37,9 @@ class ExportSource:
         table = self._image.export_addresses()
         return table.starts if table else []
 
+    def kind_at(self, rva: int) -> str:
+        return "export" if self.symbol_at(rva) is not None else ""
+
     def symbol_at(self, rva: int) -> Symbol | None:
         starts = self._starts
         index = bisect_right(starts, rva)

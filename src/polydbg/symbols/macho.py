@@ -38,6 +38,8 @@ class MachoSource(TableSource[MachSymbol]):
     Methods raise :class:`~polydbg.base.errors.FormatError` where a table is damaged.
     """
 
+    kind = "macho"
+
     def __init__(self, image: MachoImage, debug: MachoImage | None = None) -> None:
         """Take the table of *debug*, the image's dSYM, else the one of *image*. Neither is closed.
 

@@ -99,6 +99,9 @@ class PdbSource:
 
     # -- by address ----------------------------------------------------------------------------
 
+    def kind_at(self, rva: int) -> str:
+        return "pdb" if self.symbol_at(rva) is not None else ""
+
     def symbol_at(self, rva: int) -> Symbol | None:
         key = self._file.key_of_rva(rva)
         if key is None:

@@ -84,6 +84,11 @@ class SymbolSource(Protocol):
         """Return the path of the file that answers, as opened."""
         ...
 
+    def kind_at(self, rva: int) -> str:
+        """Return which kind of symbols names *rva*: ``pdb``, ``breakpad``, ``dwarf``, ``elf``,
+        ``macho``, ``coff`` or ``export``; ``""`` where none does."""
+        ...
+
     def symbol_at(self, rva: int) -> Symbol | None:
         """Return the symbol that names *rva*: the function that contains it, else the nearest
         symbol at or below it (a public name of another section does not count)."""

@@ -8,7 +8,7 @@ symbol of the table or the end of its section.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.wildcards import compile_wildcard, escape_wildcards
@@ -69,10 +69,13 @@ class SymbolNames(Protocol[Entry]):
 
 class TableSource(Generic[Entry]):
     """The symbol tables of one image as the greater part of a
-    :class:`~polydbg.symbols.source.SymbolSource`: all but what the source is called.
+    :class:`~polydbg.symbols.source.SymbolSource`: all but what the source is called. *kind* is the
+    word for such tables that :meth:`kind_at` returns.
 
     Methods raise :class:`~polydbg.base.errors.FormatError` where a table is damaged.
     """
+
+    kind: ClassVar[str]
 
     def __init__(self, tables: Sequence[SymbolNames[Entry]]) -> None:
         self._tables = tables
@@ -81,6 +84,9 @@ class TableSource(Generic[Entry]):
         """Do nothing: the images belong to whoever opened them."""
 
     # -- by address ------------------------------------------------------------------------
+
+    def kind_at(self, rva: int) -> str:
+        return self.kind if self.symbol_at(rva) is not None else ""
 
     def symbol_at(self, rva: int) -> Symbol | None:
         """Return the symbol whose range holds *rva*: the innermost sized symbol, else the nearest

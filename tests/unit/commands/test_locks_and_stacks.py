@@ -108,10 +108,10 @@ def test_cs(lockstep: Items) -> None:
 @pytest.mark.corpus
 def test_findstack(lockstep: Items) -> None:
     found = [i for i in lockstep("!findstack ntdll!*Critical*") if isinstance(i, StackMatches)]
-    assert [(m.thread, m.frames) for m in found] == [(1, (2, 3)), (2, (2, 3))]
+    assert [(m.thread, m.frames) for m in found] == [(1, (3, 4)), (2, (3, 4))]
     assert found[0].text().split("\n")[:2] == [
         "Thread 001, 2 frame(s) match",
-        "        * 02 00000000`0109fbe0 00000001`7005cee1 ntdll!RtlpWaitForCriticalSection+0xb9",
+        "        * 03 00000000`0109fbe0 00000001`7005cee1 ntdll!RtlpWaitForCriticalSection+0xb9",
     ]
     names = [i.text() for i in lockstep("!findstack kernel32 0")]
     assert names == [f"Thread {n:03d}, 1 frame(s) match" for n in range(8)]

@@ -84,6 +84,9 @@ class MadeUpSource:
     def __init__(self) -> None:
         self.all = _symbols()
 
+    def kind_at(self, rva: int) -> str:
+        return "pdb"
+
     def symbol_at(self, rva: int) -> Symbol | None:
         below = [each for each in self.all if each.rva <= rva]
         return max(below, key=lambda each: each.rva, default=None)
