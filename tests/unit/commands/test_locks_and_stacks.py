@@ -116,8 +116,8 @@ def test_findstack(lockstep: Items) -> None:
     names = [i.text() for i in lockstep("!findstack kernel32 0")]
     assert names == [f"Thread {n:03d}, 1 frame(s) match" for n in range(8)]
     whole = lockstep("!findstack lockstep!bob 2")[0].text().split("\n")
-    assert whole[5].startswith("        * 04 ")
-    assert whole[6].startswith("          05 ")
+    assert whole[6].startswith("        * 05 ")
+    assert whole[7].startswith("          06 ")
     assert text(lockstep("!findstack nosuch")) == "No stack holds nosuch"
     for line in ("!findstack", "!findstack x 3"):
         assert isinstance(lockstep(line)[-1], Failure)
