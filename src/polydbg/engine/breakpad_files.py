@@ -38,6 +38,7 @@ def breakpad_wanted(
         id_text=f"{debug_id.braced} age {debug_id.age:x}" if debug_id else "",
         extra_paths=tuple(folders),
         image_name=info.file_name,
+        also=(f"{info.file_name}.dSYM", info.file_name) if info.image_format == "macho" else (),
     )
 
 

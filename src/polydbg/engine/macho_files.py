@@ -195,6 +195,11 @@ class MachoFiles:
         digits = uuid.hex().upper()
         groups = [digits[a:b] for a, b in itertools.pairwise(_UUID_GROUPS)]
         for root in self._directories():
+            if file_problem(root) is None:
+                yield root  # given itself
+                continue
+            if root.name.endswith(_DSYM):
+                yield from self._in_bundle(root.parent, [root.name.removesuffix(_DSYM)], name)
             yield from self._in_bundle(root, names, name)
             for parts in (
                 (name,),

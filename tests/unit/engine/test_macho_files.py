@@ -126,6 +126,14 @@ def test_places_of_a_dsym(open_dump: Open, tmp_path: Path, place: tuple[str, ...
     assert not module.mismatched
 
 
+def test_a_dsym_that_is_given_itself(open_dump: Open, tmp_path: Path) -> None:
+    path = bundled(tmp_path / "symbols", "Odd", dsym())
+    for given in (tmp_path / "symbols" / "Odd.dSYM", path):
+        module = open_dump(given).load()
+        assert module.symbols is not None
+        assert Path(module.symbols.path) == path
+
+
 def test_a_dsym_beside_the_image_and_beside_its_bundle(open_dump: Open, tmp_path: Path) -> None:
     app = put(tmp_path, "images", "My.app", "Contents", "MacOS", "App", data=image())
     path = bundled(tmp_path / "images", "My.app", dsym())
@@ -197,3 +205,14 @@ def test_debug_information_left_in_object_files_is_said(open_dump: Open, tmp_pat
     assert module.symbol_trail is not None
     said = [str(entry) for entry in module.symbol_trail.entries]
     assert any("object files, /tmp/a.o: run dsymutil" in text for text in said)
+
+
+def test_what_to_do_names_every_file_that_would_serve(open_dump: Open, tmp_path: Path) -> None:
+    case = open_dump()
+    trail = case.load().symbol_trail
+    assert trail is not None
+    assert "where DIR holds App.dSYM or App or App.sym" in trail.advice()[-1]
+    (tmp_path / "symbols").mkdir()
+    trail = open_dump(tmp_path / "symbols").load().symbol_trail
+    assert trail is not None
+    assert trail.advice()[-1].startswith(f"Put App.dSYM or App or App.sym ({{{TEXT}}} age 0) into")

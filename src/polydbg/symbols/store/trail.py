@@ -83,7 +83,8 @@ class Wanted(msgspec.Struct, frozen=True):
     trusted (a file, or a directory such as that of the image), a ``str`` was recorded by a linker
     or a dump and is tried only if it is absolute on this host, not on a network, and ends in
     *name*. *image_name* is the image a PDB belongs to; its extension is the ``<ext>`` of the search
-    path.
+    path. *also* are names of other files of the build that would serve. *any_name*: a file that is
+    given itself is meant whatever it is called, as it is for the main program.
     """
 
     kind: FileKind
@@ -92,6 +93,8 @@ class Wanted(msgspec.Struct, frozen=True):
     id_text: str = ""
     extra_paths: Sequence[str | Path] = ()
     image_name: str = ""
+    also: Sequence[str] = ()
+    any_name: bool = False
 
     @property
     def id_words(self) -> str:
@@ -189,12 +192,13 @@ class Trail:
         made = ""
         if wanted.kind is FileKind.BREAKPAD:
             made = f" Breakpad's dump_syms makes it from {folder} as it was built."
+        names = " or ".join((*wanted.also, name))
         if not self.elements:
-            return f"No search path is set: {command} DIR, where DIR holds {name}.{made}"
+            return f"No search path is set: {command} DIR, where DIR holds {names}.{made}"
         in_store = f", or STORE/{folder}/{wanted.key}/{name}" if wanted.key else ""
         of_build = f" ({wanted.id_words})" if wanted.key or wanted.id_text else ""
         return (
-            f"Put {name}{of_build} into a directory of the search path{in_store}, "
+            f"Put {names}{of_build} into a directory of the search path{in_store}, "
             f"or add its directory: {command}+ DIR.{made}"
         )
 
