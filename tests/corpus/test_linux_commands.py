@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import pytest
 from polydbg.base.cancel import CancelToken
 from polydbg.commands.elf_process import ThreadControlBlock
 from polydbg.commands.futex_locks import FutexDeadlockItem, FutexItem, FutexWaitItem
+from polydbg.commands.headers import FoundImage, HeaderBlock, ModuleHeaders
 from polydbg.commands.language import Interpreter
 from polydbg.commands.linux_files import AuxiliaryRow, MappingRow
+from polydbg.commands.modules import ModuleDetails
 from polydbg.commands.output import CommandEnd, Failure, Item
 from polydbg.commands.threads import ThreadRow
 from polydbg.engine.session import Session
@@ -141,3 +145,67 @@ def test_what_has_no_answer_says_so(on: Run, core: str) -> None:
             assert "MiniDump" not in text
             assert "TEB at" not in text
             assert not isinstance(item, Failure) or item.message
+
+
+def _readelf(*arguments: str) -> str:
+    program = shutil.which("llvm-readelf") or shutil.which("llvm-readelf-19")
+    if program is None:
+        pytest.skip("no llvm-readelf")
+    command = [program, "--wide", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _numbers(lines: list[str], *labels: str) -> list[int]:
+    """Return the numbers in front of *labels* in a block of ``!dh``."""
+    found = {line[9:]: line[:8] for line in lines}
+    return [int(found[label], 16) for label in labels]
+
+
+@pytest.mark.parametrize("program", ["crowd", "cargo-static-pie", "cargo-stripped", "plunge"])
+def test_headers_are_llvms(on: Run, data_dir: Path, program: str) -> None:
+    items = on(program, f"!dh {program.replace('-', '_')}")
+    blocks = [item for item in items if isinstance(item, HeaderBlock)]
+    path = str(data_dir / "samples" / "linux" / "bin" / program)
+    pattern = r"^ *\[ *\d+\] (\S+) +(\w+) +(\w+) (\w+) (\w+)"
+    theirs = [
+        (match[1], int(match[3], 16), int(match[4], 16), int(match[5], 16))
+        for match in re.finditer(pattern, _readelf("-S", path), re.MULTILINE)
+        if match[2] != "NULL"
+    ]
+    labels = ("virtual address", "file pointer", "size")
+    ours = [
+        (block.name, *_numbers(block.text().split("\n"), *labels))
+        for block in blocks
+        if block.part == "section"
+    ]
+    assert ours == theirs
+    pattern = r"^  (\w+) +0x(\w+) 0x(\w+) 0x\w+ 0x(\w+) 0x(\w+) "
+    segments = [
+        (match[1], *(int(match[i], 16) for i in range(2, 6)))
+        for match in re.finditer(pattern, _readelf("-l", path), re.MULTILINE)
+    ]
+    (head,) = [block.text() for block in blocks if block.part == "headers"]
+    labels = ("file pointer", "virtual address", "size in the file", "size in memory")
+    ours_too = []
+    for part in head.split("PROGRAM HEADER #")[1:]:
+        lines = part.split("\n")
+        ours_too.append((lines[1].split()[0], *_numbers(lines, *labels)))
+    assert ours_too == segments
+    (notes,) = [block.text() for block in blocks if block.part == "notes"]
+    (build_id,) = re.findall(r"Build ID: (\w+)", _readelf("-n", path))
+    assert build_id in notes
+
+
+def test_what_modules_say_of_themselves(on: Run) -> None:
+    (row,) = [item for item in on("crowd", "lmvm crowd") if isinstance(item, ModuleDetails)]
+    fields = dict(row.fields)
+    assert fields["Build ID:"] == "9de767f41e5fff78c7bec56a48ea408f2373058c"
+    assert fields["File type:"] == "position-independent executable"
+    assert fields["Interpreter:"] == "/lib64/ld-linux-x86-64.so.2"
+    assert fields["Segments:"] == "r-- 0+a70, r-x 1000+4c5, r-- 2000+21c, rw- 3dd0+4e8"
+    assert "Timestamp:" not in fields
+    (item,) = on("crowd", "!lmi crowd")
+    assert isinstance(item, ModuleHeaders)
+    assert dict(item.fields)["Machine Type"] == "62 (amd64)"
+    found = [item for item in on("crowd", ".imgscan") if isinstance(item, FoundImage)]
+    assert "linux-vdso.so.1" in [image.name for image in found]

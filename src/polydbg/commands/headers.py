@@ -8,6 +8,7 @@ from pathlib import Path
 from polydbg.base.error_codes import meaning_of, ntstatus_meaning
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import address_text, sanitise_line
+from polydbg.commands import elf_headers
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.headers_text import (
@@ -26,12 +27,14 @@ from polydbg.formats.pdb.compiler import Compiler, compiler_of
 from polydbg.formats.pdb.dbi import NO_STREAM
 from polydbg.formats.pe.debug import DEBUG_TYPE_CODEVIEW, DebugEntry
 from polydbg.formats.pe.header import DIRECTORY_DEBUG
+from polydbg.images.elf import ElfImage
 from polydbg.images.pe import PeImage
 from polydbg.symbols.breakpad import BreakpadSource
 from polydbg.symbols.pdb import PdbSource
 
 _PAGE = 0x1000
 _MAX_IMAGES = 0x10000
+_ELF_MAGIC = b"\x7fELF"
 _MAX_COMPILERS = 64
 _FIRST_SYMBOLS = 0x2000
 
@@ -45,7 +48,8 @@ class ModuleHeaders(ShownItem, frozen=True):
 
 
 class HeaderBlock(ShownItem, frozen=True):
-    """A part of ``!dh``: *part* is ``headers``, ``section`` or ``debug``."""
+    """A part of ``!dh``: *part* is ``headers``, ``section`` or ``debug``, of ELF images also
+    ``dynamic`` and ``notes``."""
 
     base: Hex
     part: str
@@ -161,6 +165,12 @@ def _lmi_fields(system: System, module: Module) -> Iterator[tuple[str, str]]:
     if info.is_pe:
         yield "CheckSum", f"{info.checksum:x}"
     yield from identity_fields(info)
+    if (elf_image := system.modules.elf_image(module)) is not None:
+        machine = elf_image.header.machine
+        yield "Machine Type", f"{machine} ({elf_image.machine})"
+        yield from elf_headers.module_fields(elf_image)
+        if rows := elf_headers.debug_sections(elf_image):
+            yield "Debug Sections", "\n".join(["Size  Pointer", *rows])
     if image is not None:
         yield "Characteristics", f"{image.characteristics:x}  "
         if rows := _debug_rows(image):
@@ -172,6 +182,8 @@ def _lmi_fields(system: System, module: Module) -> Iterator[tuple[str, str]]:
     path = sanitise_line(module.symbols.path) if module.symbols is not None else ""
     if path:
         yield "", path
+    if debug_file := elf_headers.debug_file_words(module):
+        yield "Debug File", debug_file
     if compiler := _compiler(module):
         yield "Compiler", compiler
     yield "Load Report", _load_report(module)
@@ -299,7 +311,8 @@ def _first_compiler(source: PdbSource) -> Compiler | None:
 
 @command(
     "!dh",
-    summary="Show the headers of an image: file and optional header, directories, sections.",
+    summary="Show the headers of an image: file and optional header, directories, sections; of ELF "
+    "images file and program headers, sections, dynamic entries and notes.",
     syntax="!dh [-f] [-s] [-a] base | module",
     example="!dh -f ntdll    file and optional header alone; -s sections alone",
     family="headers",
@@ -316,6 +329,10 @@ def display_headers(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise CommandError("an address is missing", hint="!dh base; lm lists the bases of modules")
     system = ctx.system
     base = _read_base(ctx, cursor)
+    if (elf_image := elf_headers.elf_image_at(system, base)) is not None:
+        for part, name, lines in elf_headers.header_blocks(elf_image, "".join(options)):
+            yield HeaderBlock(base=base, part=part, name=name, shown="\n".join(lines))
+        return
     try:
         image = PeImage.from_memory(system.memory, base)
     except DebuggerError as error:
@@ -395,11 +412,13 @@ def scan_for_images(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             yield image
         elif verbose:
             at = address_text(address, ctx.system.pointer_size)
-            yield Text(value=f"MZ at {at}, but no PE header")
+            is_elf = ctx.system.target.memory.read_some(address, 4) == _ELF_MAGIC
+            mark, kind = ("ELF", "ELF") if is_elf else ("MZ", "PE")
+            yield Text(value=f"{mark} at {at}, but no {kind} header")
 
 
 def _marked_pages(ctx: CommandContext, start: int, end: int) -> Iterator[int]:
-    """Yield the page addresses from *start* to *end* whose first bytes are ``MZ``."""
+    """Yield the page addresses from *start* to *end* that begin as images of Windows or ELF do."""
     memory = ctx.system.target.memory
     address: int | None = (start + _PAGE - 1) // _PAGE * _PAGE
     pages = 0
@@ -408,7 +427,7 @@ def _marked_pages(ctx: CommandContext, start: int, end: int) -> Iterator[int]:
         if pages % 1024 == 0:
             ctx.cancel.check()
             ctx.progress("searching pages for images", pages, 0)
-        if memory.read_some(address, 2) == b"MZ":
+        if memory.read_some(address, 4).startswith((b"MZ", _ELF_MAGIC)):
             yield address
         following = memory.next_readable(address + _PAGE)
         if following is None:
@@ -416,24 +435,35 @@ def _marked_pages(ctx: CommandContext, start: int, end: int) -> Iterator[int]:
         address = (following + _PAGE - 1) // _PAGE * _PAGE
 
 
-def _image_at(system: System, address: int) -> FoundImage | None:
+def _own_name(image: PeImage | ElfImage) -> str:
+    """Return the name that an image of Windows exports itself under, or a library's soname."""
     try:
-        image = PeImage.from_memory(system.target.memory, address)
+        if isinstance(image, ElfImage):
+            return sanitise_line(image.soname or "")
+        table = image.export_table()
+    except DebuggerError:
+        return ""
+    return sanitise_line(table.dll_name) if table else ""
+
+
+def _image_at(system: System, address: int) -> FoundImage | None:
+    memory = system.target.memory
+    image: PeImage | ElfImage
+    try:
+        if memory.read_some(address, 4) == _ELF_MAGIC:
+            image, mark = ElfImage.from_memory(memory, address), "ELF"
+        else:
+            image, mark = PeImage.from_memory(memory, address), "MZ"
     except DebuggerError:
         return None
     module = system.modules.at(address)
     name = sanitise_line(module.info.file_name) if module and module.base == address else ""
-    if not name:
-        try:
-            table = image.export_table()
-        except DebuggerError:
-            table = None
-        name = sanitise_line(table.dll_name) if table else ""
+    name = name or _own_name(image)
     region = next((r for r in system.target.regions() if r.base <= address < r.end), None)
     protect = region.protect if region else 0
     kind = region.type if region else 0
     lines = [
-        f"MZ at {address_text(address, system.pointer_size)}, "
+        f"{mark} at {address_text(address, system.pointer_size)}, "
         f"prot {protect:08x}, type {kind:08x} - size {image.size_of_image:x}"
     ]
     if name:

@@ -253,6 +253,12 @@ def _details(system: System, module: Module, browse: bool) -> ModuleDetails:
         stamp = ("Timestamp:", stamp_words(system, module))
         wide = [stamp, ("CheckSum:", f"{info.checksum:08X}"), *wide]
     wide += [(f"{label}:", value) for label, value in identity_fields(info)]
+    if (elf_image := system.modules.elf_image(module)) is not None:
+        from polydbg.commands.elf_headers import debug_file_words, module_fields
+
+        wide += [(f"{label}:", value) for label, value in module_fields(elf_image)]
+        if debug_file := debug_file_words(module):
+            wide.append(("Debug file:", debug_file))
     if info.version is not None and any(info.version.file_version):
         # What follows the first row speaks of Windows' resources alone.
         wide += _version_fields(info.version)[: None if info.is_pe else 1]

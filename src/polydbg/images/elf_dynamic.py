@@ -68,15 +68,16 @@ class DynamicTable:
     def text(self, tag: int) -> str | None:
         """Return the string that the entry with *tag* names, ``None`` if it is not there."""
         value = self.value(tag)
-        return None if value is None else self._string(value)
+        return None if value is None else self.text_at(value)
 
     @cached_property
     def needed(self) -> tuple[str, ...]:
         """Return the names of the libraries it needs, in order."""
-        found = [self._string(value) for value in self.values(elf.DT_NEEDED)[:_MAX_NEEDED]]
+        found = [self.text_at(value) for value in self.values(elf.DT_NEEDED)[:_MAX_NEEDED]]
         return tuple(name for name in found if name)
 
-    def _string(self, offset: int) -> str | None:
+    def text_at(self, offset: int) -> str | None:
+        """Return the string at *offset* of the string table, ``None`` if it is not there."""
         try:
             return self.strings.string(offset).decode("utf-8", "replace")
         except (FormatError, MemoryReadError):
