@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from polydbg.base.cancel import CancelToken
+from polydbg.commands.language import Interpreter
+from polydbg.engine.session import Session
+from polydbg.symbols.store import SymbolPath
 from polydbg.targets.macho_core import MachoCoreTarget
 from polydbg.targets.minidump import open_minidump
 from polydbg.targets.open import open_target
@@ -58,3 +62,40 @@ def test_a_breakpoint_trap_and_the_regions(data_dir: Path) -> None:
     assert region.file is not None
     assert region.file.permissions == "r-x"
     target.close()
+
+
+SYMBOLS = Path("symbols") / "symbolic-minidump"
+SOURCE = "/Users/jauer/Coding/breakpad/examples/../examples/crash_macos.cpp"
+
+
+def run(dump: Path, folder: Path, *commands: str) -> str:
+    session = Session()
+    session.settings.image_path = SymbolPath.parse(str(folder))
+    session.open_dump(str(dump))
+    interpreter = Interpreter(session, CancelToken(), lambda text, done, total: None)
+    text = "\n".join(item.text() for each in commands for item in interpreter.run(each))
+    session.close()
+    return text
+
+
+def test_a_minidump_with_image_and_dsym(data_dir: Path) -> None:
+    """The stack that the program's source tells: main calls start, which calls crash."""
+    dump = data_dir / "minidump" / "symbolic" / "crash_macos.dmp"
+    text = run(dump, data_dir / SYMBOLS, "k", "u @rip L1", "lm")
+    rows = re.findall(r"crash_macos!(.*?)\+(0x\w+) \[(.*?) @ (\d+)\]( \(guess\))?", text)
+    # The event's own line comes first, then the stack. llvm-symbolizer says the same of these.
+    stack = [row for row in rows if row[0].startswith(("(anonymous", "main"))]
+    assert stack[:3] == [
+        ("(anonymous namespace)::crash", "0x11", SOURCE, "19", ""),
+        ("(anonymous namespace)::start", "0x6", SOURCE, "23", " (guess)"),
+        ("main", "0x108", SOURCE, "29", " (guess)"),
+    ]
+    assert re.search(r"c70105000000 +mov +dword ptr \[rcx\],5", text)  # bytes of the file
+    assert "crash_macos   (private dwarf symbols)" in text
+
+
+def test_a_module_without_size_has_that_of_its_file(data_dir: Path) -> None:
+    core = data_dir / "macos" / "crash_macos.macho.core.xz"
+    text = run(core, data_dir / SYMBOLS, "ln 10215d170", "u 10215d390 L1")
+    assert "crash_macos!main" in text
+    assert "crash_macos!(anonymous namespace)::crash" in text

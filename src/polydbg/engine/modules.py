@@ -205,9 +205,9 @@ class ModuleMap(msgspec.Struct, eq=False):
         return fresh
 
     def _measure(self, module: Module) -> None:
-        """Take the size of an ELF image from its file where the core has neither its headers nor
-        a map of files; it ends where the next module begins."""
-        if module.info.size or module.info.image_format != "elf" or module.size_of_file:
+        """Take the size of an ELF or Mach-O image from its file where the core has neither its
+        headers nor a map of files; it ends where the next module begins."""
+        if module.info.size or module.info.is_pe or module.size_of_file:
             return
         image = self.file_image(module)
         if image is not None:
