@@ -1,7 +1,8 @@
 """Writes PE images for tests, from a description of a few lines.
 
 Shares no layout with the reader: what is written here follows Microsoft's "PE Format" and "x64
-exception handling" a second time. One section holds everything that is added, at its RVA.
+exception handling" a second time. One section holds everything that is added, at its RVA; others,
+with names of any length, follow, then COFF symbols with their strings.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ class PeBuilder:
     functions: list[tuple[int, int, int]] = field(default_factory=list)
     arm_rows: list[tuple[int, int]] = field(default_factory=list)
     directories: dict[int, tuple[int, int]] = field(default_factory=dict)
+    sections: list[tuple[str, bytes]] = field(default_factory=list)
+    symbols: list[bytes] = field(default_factory=list)
     _data: bytearray = field(default_factory=bytearray)
+    _strings: bytearray = field(default_factory=bytearray)
 
     def add(self, blob: bytes) -> int:
         """Put bytes in the data section, 4-aligned; return their RVA."""
@@ -84,6 +88,28 @@ class PeBuilder:
         rva = self.add(info)
         self.functions.append((begin, end, rva))
         return rva
+
+    def string(self, text: str) -> int:
+        """Put a name in the string table; return its offset."""
+        offset = 4 + len(self._strings)
+        self._strings += text.encode() + b"\0"
+        return offset
+
+    def symbol(
+        self,
+        name: str,
+        value: int,
+        section: int = 1,
+        *,
+        kind: int = 0x20,
+        storage_class: int = 2,
+        auxiliaries: bytes = b"",
+    ) -> None:
+        """Add a COFF symbol, *value* bytes into a section; *auxiliaries* are 18 bytes each."""
+        raw = name.encode()
+        entry = raw.ljust(8, b"\0") if len(raw) <= 8 else u32(0, self.string(name))
+        entry += u32(value) + u16(section & 0xFFFF, kind)
+        self.symbols.append(entry + bytes([storage_class, len(auxiliaries) // 18]) + auxiliaries)
 
     def exports(self, dll: str, entries: list[tuple[str | None, int | str]], base: int = 1) -> None:
         """Add an export table: names (or ``None``) with RVAs or forwarder texts."""
@@ -136,7 +162,7 @@ class PeBuilder:
         return 0x400 + len(self.text) + -len(self.text) % 0x200
 
     def build(self) -> bytes:
-        """Return the file: headers in 0x400 bytes, ``.text``, ``.data``."""
+        """Return the file: headers in 0x400 bytes, ``.text``, ``.data``, what else there is."""
         if self.functions:
             rows = b"".join(u32(*row) for row in sorted(self.functions))
             self.directories[3] = (self.add(rows), len(rows))
@@ -146,16 +172,35 @@ class PeBuilder:
         text = self.text + bytes(-len(self.text) % 0x200)
         data = bytes(self._data) + bytes(-len(self._data) % 0x200)
         size = DATA_RVA + (len(data) + 0xFFF & ~0xFFF)
+        headers, contents, size = self._other_sections(0x400 + len(text) + len(data), size)
+        symbols, table = b"".join(self.symbols), 0
+        if symbols or self._strings:
+            table = 0x400 + len(text) + len(data) + len(contents)
+            contents += symbols + u32(4 + len(self._strings)) + bytes(self._strings)
         is_64 = self.machine not in ("x86", "arm")
         optional = self._optional(is_64, size)
         out = b"MZ" + bytes(58) + u32(0x80) + bytes(64)
-        out += b"PE\0\0" + u16(_MACHINES[self.machine], 2) + u32(self.timestamp, 0, 0)
+        out += b"PE\0\0" + u16(_MACHINES[self.machine], 2 + len(self.sections))
+        out += u32(self.timestamp, table, len(symbols) // 18)
         out += u16(len(optional), self.characteristics) + optional
         out += b".text\0\0\0" + u32(self.text_virtual_size, TEXT_RVA, len(text), 0x400, 0, 0, 0)
         out += u32(0x60000020)
         out += b".data\0\0\0" + u32(len(self._data), DATA_RVA, len(data), 0x400 + len(text))
-        out += u32(0, 0, 0, 0xC0000040)
-        return out.ljust(0x400, b"\0") + text + data
+        out += u32(0, 0, 0, 0xC0000040) + headers
+        return out.ljust(0x400, b"\0") + text + data + contents
+
+    def _other_sections(self, offset: int, rva: int) -> tuple[bytes, bytes, int]:
+        """Return the headers and the contents of :attr:`sections`, from *offset* of the file and
+        *rva* on, and the RVA behind them."""
+        headers = contents = b""
+        for name, data in self.sections:
+            short = name if len(name) <= 8 else f"/{self.string(name)}"
+            raw = data + bytes(-len(data) % 0x200)
+            headers += short.encode().ljust(8, b"\0")
+            headers += u32(len(data), rva, len(raw), offset + len(contents), 0, 0, 0, 0x42000040)
+            contents += raw
+            rva += len(raw) + 0xFFF & ~0xFFF
+        return headers, contents, rva
 
     def _optional(self, is_64: bool, size: int) -> bytes:
         def wide(*values: int) -> bytes:
