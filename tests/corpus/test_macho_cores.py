@@ -38,6 +38,42 @@ def test_registers_are_those_of_lldb(data_dir: Path, name: str) -> None:
     target.close()
 
 
+@pytest.mark.parametrize("name", ["crash_macos.macho.core", "macos-x86_64-3threads.core"])
+def test_stacks_are_those_of_lldb(data_dir: Path, name: str, tmp_path: Path) -> None:
+    """One frame each: the registers of the first are zeros, the other's stack is as well."""
+    text = (data_dir / "peer-output" / "macos" / f"{name}.lldb.txt").read_text()
+    theirs = [int(each, 16) for each in re.findall(r"frame #\d+: (0x\w+)", text)]
+    ours = run(data_dir / "macos" / f"{name}.xz", tmp_path, "~*k")
+    rows = re.findall(r"^\d\d [0-9a-f`]+ [0-9a-f`]+ +0x([0-9a-f`]+)", ours, re.MULTILINE)
+    assert [int(each.replace("`", ""), 16) for each in rows] == theirs
+    assert len(theirs) == 1
+
+
+def test_facts_of_the_manifest(data_dir: Path) -> None:
+    text = (data_dir / "MANIFEST.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| macos/macos-x86_64"))
+    target = opened(data_dir, "macos-x86_64-3threads.core")
+    assert "LC_THREAD 1 thread" in row
+    assert len(target.threads()) == 1
+    ours = target.registers(target.threads()[0])
+    rip, both = re.findall(r"rip (0x\w+) rsp=rbp (0x\w+)", row)[0]
+    assert (ours["rip"], ours["rsp"], ours["rbp"]) == (int(rip, 16), int(both, 16), int(both, 16))
+    for name, value in re.findall(r"(rax|rdi|rcx) (\w+)", row):
+        assert ours[name] == int(value, 0), name
+    target.close()
+    # The other one: "same thread, registers and stack" as the dump it was made from. The registers
+    # are what lldb made of that dump, zeros: it does not read contexts of Breakpad for macOS.
+    core = opened(data_dir, "crash_macos.macho.core")
+    dump = open_minidump(str(data_dir / "minidump" / "symbolic" / "crash_macos.dmp"))
+    thread = dump.threads()[0]
+    assert [each.id for each in core.threads()] == [thread.id]
+    assert thread.stack_base is not None
+    assert thread.stack_size
+    stack = dump.memory.read(thread.stack_base, thread.stack_size)
+    assert core.memory.read(thread.stack_base, thread.stack_size) == stack
+    core.close()
+
+
 def test_images_are_those_of_the_minidump(data_dir: Path) -> None:
     dump = open_minidump(str(data_dir / "minidump" / "symbolic" / "crash_macos.dmp"))
     core = opened(data_dir, "crash_macos.macho.core")
