@@ -8,7 +8,8 @@ from typing import Final
 from polydbg.arch.registers import program_counter
 from polydbg.base.cancel import CancelToken
 from polydbg.engine.analysis.blame import bucket_hash, bucket_symbol, choose_blame
-from polydbg.engine.analysis.causes import Case, named_reason
+from polydbg.engine.analysis.causes import Case
+from polydbg.engine.analysis.ended import handler_frame, named_reason
 from polydbg.engine.analysis.fault import fault_of
 from polydbg.engine.analysis.hang import Hang, judge_hang
 from polydbg.engine.analysis.judge import case_of, judge
@@ -121,7 +122,11 @@ def _frames_to_skip(case: Case, fault: Fault) -> int:
         is_gone = bool(case.frames and case.frames[0].place.unloaded)
         return int(fault.access.kind is AccessKind.EXECUTE and not is_gone)
     reason = named_reason(case.frames)
-    return reason[1].number + 1 if reason is not None else 0
+    if reason is not None:
+        return reason[1].number + 1
+    # What a handler sent on is blamed on what it had interrupted.
+    handler = handler_frame(case.frames) if fault.kind is FaultKind.TERMINATED else None
+    return handler.number + 1 if handler is not None else 0
 
 
 def _bucket(system: System, fault: Fault, verdict: Verdict, blame: Blame | None) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import msgspec
 
 from polydbg.arch.disassembly import Instruction
 from polydbg.arch.disassembly_operands import register_value
+from polydbg.engine.analysis.ended import aborted, by_name, is_guessed, named_reason, terminated
 from polydbg.engine.analysis.location import Scene
 from polydbg.engine.analysis.model import Confidence, Fault, FaultKind, Recursion, Verdict
 from polydbg.engine.stack import StackFrame
@@ -18,7 +19,6 @@ from polydbg.targets.crash_report import CrashReport, crash_report
 from polydbg.targets.target import ExceptionRecord
 
 if TYPE_CHECKING:
-    from polydbg.engine.analysis.runtime import EndReason
     from polydbg.formats.minidump.foreign import BreakpadAssertion
 
 _STACK_FAIL_FAST = (0, 2)
@@ -49,7 +49,6 @@ _ASSERTIONS = {
 _MAX_MESSAGES = 4
 _MANY_FRAMES = 64
 """A stack that is used up by fewer calls than these has large frames besides."""
-_FAULT_SIGNALS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS")
 _ANNOTATIONS = (
     *("exceptionname", "exceptionreason", "abort_message", "abort-message", "assertion"),
     *("assert", "panic", "fatal", "fatal_message", "lasterror"),
@@ -130,20 +129,6 @@ def recursion_verdict(recursion: Recursion, confidence: Confidence) -> Verdict:
             f"{recursion.frames} frames that were walked",
         ),
     )
-
-
-def named_reason(frames: Sequence[StackFrame]) -> tuple[EndReason, StackFrame] | None:
-    """Return why the program ended itself, by the most telling name on the stack."""
-    from polydbg.engine.analysis.runtime import end_reason
-
-    found: tuple[EndReason, StackFrame] | None = None
-    for row in frames:
-        reason = end_reason(row.place.symbol)
-        if reason is None:
-            continue
-        if found is None or found[0].problem_class == "ABORT":
-            found = reason, row
-    return found
 
 
 def _stack_overflow(case: Case) -> Verdict:
@@ -231,7 +216,7 @@ def _illegal(case: Case) -> Verdict:
     if name in ("ud2", "ud1", "ud0", "udf", "brk", "bkpt"):
         reason = named_reason(case.frames[:8])
         if reason is not None:
-            return _by_name(case, *reason)
+            return by_name(case, *reason)
         return Verdict(
             "ILLEGAL_INSTRUCTION",
             "a trap that the compiler put into the code was reached: a failed check, or code "
@@ -266,7 +251,7 @@ def privileged(case: Case) -> Verdict:
 def _breakpoint(case: Case) -> Verdict:
     reason = named_reason(case.frames)
     if reason is not None:
-        return _by_name(case, *reason)
+        return by_name(case, *reason)
     names = {row.place.symbol for row in case.frames}
     if case.record.code == 0xC0000420:
         return Verdict(
@@ -308,53 +293,6 @@ def _breakpoint(case: Case) -> Verdict:
     )
 
 
-def _terminated(case: Case) -> Verdict:
-    evidence = f"{case.fault.name} {case.fault.detail}".strip() + f" at {case.where}"
-    if case.fault.name in _FAULT_SIGNALS:
-        return Verdict(
-            "TERMINATED",
-            "a process sent the signal, or the program to itself (raise): no instruction failed, "
-            "unless a handler sent an earlier fault on",
-            Confidence.LIKELY,
-            (evidence,),
-        )
-    return Verdict(
-        "TERMINATED",
-        "something that was not a fault ended the program, from outside or by its own request",
-        Confidence.CERTAIN,
-        (evidence,),
-    )
-
-
-def _abort(case: Case) -> Verdict:
-    reason = named_reason(case.frames)
-    if reason is not None:
-        return _by_name(case, *reason)
-    return Verdict(
-        "ABORT",
-        "the program ended itself",
-        Confidence.LIKELY,
-        ("no function on the stack says why",),
-    )
-
-
-def _is_guessed(case: Case, row: StackFrame) -> bool:
-    return any(each.trust.is_guess for each in case.frames[: row.number + 1])
-
-
-def _by_name(case: Case, reason: EndReason, row: StackFrame) -> Verdict:
-    guessed = _is_guessed(case, row)
-    evidence = [f"{row.place.base_text} is on the stack"]
-    if guessed:
-        evidence.append("the stack down to it is partly a guess")
-    return Verdict(
-        reason.problem_class,
-        reason.words,
-        Confidence.POSSIBLE if guessed else Confidence.CERTAIN,
-        tuple(evidence),
-    )
-
-
 def _fail_fast(case: Case) -> Verdict:
     code = case.record.parameters[0] if case.record.parameters else None
     name = case.fault.detail
@@ -364,7 +302,7 @@ def _fail_fast(case: Case) -> Verdict:
     reason = named_reason(case.frames) if code == 7 else None
     if reason is not None:
         evidence.append(f"{reason[1].place.base_text} is on the stack")
-    if reason is not None and not _is_guessed(case, reason[1]):
+    if reason is not None and not is_guessed(case, reason[1]):
         words = reason[0].words
     else:
         known = "" if code is None else _FAIL_FAST_WORDS.get(code, "")
@@ -438,7 +376,7 @@ _JUDGES: dict[FaultKind, _Judge] = {
     FaultKind.ILLEGAL: _illegal,
     FaultKind.PRIVILEGED: privileged,
     FaultKind.BREAKPOINT: _breakpoint,
-    FaultKind.ABORT: _abort,
+    FaultKind.ABORT: aborted,
     FaultKind.FAIL_FAST: _fail_fast,
     FaultKind.CXX_THROW: _cxx,
     FaultKind.OVERFLOW: _fixed(
@@ -462,7 +400,7 @@ _JUDGES: dict[FaultKind, _Judge] = {
     FaultKind.BAD_SYSTEM_CALL: _fixed(
         "BAD_SYSTEM_CALL", "a system call was refused, by a filter or because there is none"
     ),
-    FaultKind.TERMINATED: _terminated,
+    FaultKind.TERMINATED: terminated,
     FaultKind.HARDWARE: _fixed("HARDWARE_ERROR", "the hardware reports damaged memory"),
     FaultKind.RESOURCE: _fixed("RESOURCE_LIMIT", "a limit of the system was exceeded"),
     FaultKind.REQUESTED: _fixed("DUMP_REQUESTED", "the dump was asked for: no crash"),

@@ -145,9 +145,11 @@ def _signal(record: ExceptionRecord, name: str, words: ExceptionWords) -> Fault:
     detail = words.flags_name
     if not words.is_crash:
         return Fault(FaultKind.REQUESTED, name, detail)
+    sender = words.sender if detail else None  # without a code it is a guess
     kind = _SIGNALS.get(name, FaultKind.OTHER)
     if detail in _SENT and kind in _INSTRUCTION_FAULTS:
-        return Fault(FaultKind.TERMINATED, name, detail)  # sent, no fault of an instruction
+        # Sent: no fault of an instruction.
+        return Fault(FaultKind.TERMINATED, name, detail, sender=sender)
     kind = _CODE_KINDS.get(detail, kind)
     access = None
     if kind in (FaultKind.ACCESS, FaultKind.IN_PAGE):
@@ -155,7 +157,7 @@ def _signal(record: ExceptionRecord, name: str, words: ExceptionWords) -> Fault:
         if not address and not record.flags:  # so leave old writers it where they could not tell
             address = None
         access = Access(AccessKind.UNKNOWN, address, address is not None)
-    return Fault(kind, name, detail, access)
+    return Fault(kind, name, detail, access, sender)
 
 
 def _mach(record: ExceptionRecord, system: SystemInfo, name: str, words: ExceptionWords) -> Fault:

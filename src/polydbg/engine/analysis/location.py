@@ -44,12 +44,12 @@ class Scene:
         self.operands = operands
         self.called_from = called_from
         self.was_called = was_called
-        self._cancel = cancel
+        self.cancel = cancel
 
     @cached_property
     def map(self) -> AddressMap:
         """Return the map of the process, made when an explanation first needs it."""
-        return self.system.address_map(self._cancel)
+        return self.system.address_map(self.cancel)
 
     @property
     def pc(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from polydbg.engine.exceptions.signals import Sender
 from polydbg.engine.stack import StackFrame
 from polydbg.targets.target import ExceptionRecord, ThreadInfo
 
@@ -77,12 +78,14 @@ class Access(msgspec.Struct, frozen=True):
 
 class Fault(msgspec.Struct, frozen=True):
     """An event reduced to what every system can say. *name* is the system's own word for it
-    (``c0000005``, ``SIGSEGV``); *detail* what the record adds (``SEGV_MAPERR``)."""
+    (``c0000005``, ``SIGSEGV``); *detail* what the record adds (``SEGV_MAPERR``); *sender* the
+    process that sent a signal, ``None`` where none did or nothing tells."""
 
     kind: FaultKind
     name: str
     detail: str = ""
     access: Access | None = None
+    sender: Sender | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -18,8 +18,10 @@ _SYSTEM = r"""(?ix) ^(?:
       msvc(?:rt|p\d+\w*|r\d+d?) |
       vcruntime\d+\w* | verifier | vrf\w+ | apphelp | shell32 | shlwapi | crypt32 | bcrypt\w* |
       msvcp_win | uxtheme | comctl32 | imm32 | oleaut32 | setupapi |
-      (?:lib(?:c|pthread|dl|m|rt|stdc\+\+|gcc_s|c\+\+|c\+\+abi|unwind|util|nsl|resolv)
-         (?:[-.][\d.]+)?(?:\.so(?:\.\d+)*)?) | ld(?:-[\w.-]+)?\.so(?:\.\d+)* | ld-linux[\w.-]* |
+      (?:lib(?:c|pthread|dl|m|rt|stdc\+\+|gcc_s|c\+\+|c\+\+abi|unwind|util|nsl|resolv|thr|mvec)
+         (?:[-.][\d.]+)?(?:\.so(?:\.\d+)*)?) | libc\.musl-\w+\.so(?:\.\d+)* |
+      lib(?:clang_rt\.)?[almtu]{1,2}b?san(?:[-.]\w+)*\.so(?:\.\d+)* | libstd-[0-9a-f]+\.so |
+      ld(?:-[\w.-]+)?\.so(?:\.\d+)* | ld-linux[\w.-]* |
       linux-gate\.so(?:\.\d+)? | linux-vdso\.so(?:\.\d+)? | \[vdso\] | linker(?:64)? |
       libsystem_\w+(?:\.dylib)? | libdyld\.dylib | dyld | libobjc\.a\.dylib |
       libc\+\+(?:abi)?\.(?:1\.)?dylib | libdispatch\.dylib | corefoundation | foundation | appkit |
@@ -36,53 +38,101 @@ _RUNTIMES: Final = {
 }
 
 
+TELLING: Final = 2
+"""The rank from which on a reason is more than a call of a function that ends programs."""
+
+
 class EndReason(msgspec.Struct, frozen=True):
-    """Why a program ends itself in a function of a run-time: *problem_class* and words."""
+    """Why a program ends itself in a function of a run-time: *problem_class* and words. Of several
+    on a stack the one with the higher *rank* says more."""
 
     problem_class: str
     words: str
+    rank: int = TELLING + 1
 
 
 _ASSERT = EndReason("ASSERTION", "an assertion of the program failed")
-_TERMINATE = EndReason("CPP_TERMINATE", "an exception was not caught: std::terminate ended it")
+_TERMINATE = EndReason("CPP_TERMINATE", "std::terminate ended the program", TELLING)
+_UNHANDLED = EndReason("CPP_TERMINATE", "an exception was not caught: std::terminate ended it")
 _STACK_SMASHED = EndReason("STACK_BUFFER_OVERRUN", "a function found its stack frame overwritten")
-_BUFFER = EndReason("BUFFER_OVERRUN", "a checked library function found its buffer too small")
+_BUFFER = EndReason(
+    "BUFFER_OVERRUN", "a checked library function found its buffer too small", TELLING
+)
 _HEAP = EndReason("HEAP_CORRUPTION", "the heap found its own data overwritten")
 _PURE = EndReason("PURE_VIRTUAL_CALL", "a pure virtual function was called")
 _PARAMETER = EndReason("INVALID_PARAMETER", "a function of the C library got an invalid argument")
 _RUST = EndReason("RUST_PANIC", "Rust code panicked")
-_GO = EndReason("GO_PANIC", "the Go run-time ended the program")
-_ABORT = EndReason("ABORT", "the program called abort")
+_GO = EndReason("GO_PANIC", "the Go run-time ended the program", TELLING)
+_GO_REASONS: Final = {
+    "panicIndex": "a Go program panicked: an index was out of range",
+    "goPanicIndex": "a Go program panicked: an index was out of range",
+    "panicSlice": "a Go program panicked: the bounds of a slice were out of range",
+    "goPanicSlice": "a Go program panicked: the bounds of a slice were out of range",
+    "panicdivide": "a Go program panicked: an integer was divided by zero",
+    "panicmem": "a Go program panicked: an invalid address or a null pointer was used",
+    "panicnil": "a Go program panicked: panic was called with nil",
+    "panicwrap": "a Go program panicked: a method was called through a null pointer",
+    "panicdottype": "a Go program panicked: a value has not the type that was asserted",
+    "checkmapnil": "a Go program panicked: an entry was put into a nil map",
+    "newstack": "a Go program used up its stack",
+    "checkdead": "all goroutines of a Go program sleep: a deadlock",
+}
+"""Functions of Go's run-time, by the start of the name behind ``runtime.``, that say more."""
+_ABORT = EndReason("ABORT", "the program called abort", 1)
+_RAISE = EndReason("ABORT", "the program sent the signal to itself (raise)", 0)
 
 _REASONS: Final = (
-    (r"assert(?:_fail|_rtn|_perror_fail|13|2)?|w?assert", _ASSERT),
+    (r"(?:GI_+)?assert(?:_fail|_rtn|_perror_fail|13|2)?|w?assert", _ASSERT),
     (r"stack_chk_fail(?:_local)?|report_gsfailure|report_rangecheckfailure", _STACK_SMASHED),
-    (r"fortify_fail\w*|chk_fail", _BUFFER),
+    (r"(?:GI_+)?(?:fortify_fail\w*|chk_fail)", _BUFFER),
     (
-        r"malloc_printerr\w*|libc_message|Rtlp?ReportHeapFailure|RtlpLogHeapFailure|"
+        r"malloc_printerr\w*|Rtlp?ReportHeapFailure|RtlpLogHeapFailure|"
         r"RtlpHeapHandleError|RtlReportFatalFailure|RtlReportCriticalFailure|"
         r"malloc_error_break|szone_error",
         _HEAP,
     ),
     (r"purecall|cxa_pure_virtual", _PURE),
     (r"invalid_parameter\w*|invoke_watson", _PARAMETER),
-    (r"rust_panic\w*|rust_begin_unwind|core::panicking::\w+|std::panicking::\w+", _RUST),
-    (r"runtime\.(?:fatalpanic|gopanic|throw|fatalthrow)", _GO),
     (
-        r"(?:std::|cxxabiv1::_*)?terminate|std_terminate|scrt_unhandled_exception_filter|"
+        r"(?:rustc::)?(?:rust_panic\w*|rust_begin_unwind|begin_panic\w*)|core::panicking::\w+|"
+        r"std::panicking::(?:rust_panic|begin_panic|panic_)\w*",
+        _RUST,
+    ),
+    (r"runtime\.(?:fatalpanic|gopanic|throw|fatalthrow|fatal)", _GO),
+    *(
+        (rf"runtime\.{start}\w*", EndReason("GO_PANIC", words))
+        for start, words in _GO_REASONS.items()
+    ),
+    (
+        r"(?:std::_*|cxxabiv1::_*)?terminate|std_terminate|(?:cxa|clang)_call_terminate|"
+        r"gxx_personality\w+|cxa_call_unexpected|"
         r"std::_Xterminate|cxa_throw_bad_array_new_length",
         _TERMINATE,
     ),
-    (r"(?:GI_)?(?:abort|raise)|gsignal|pthread_kill\w*|abort_message", _ABORT),
+    (r"scrt_unhandled_exception_filter", _UNHANDLED),
+    (
+        r"(?:GI_)?abort|abort_message|libc_message|std::(?:process::abort|sys::.*abort_internal)|"
+        r"rustc::rust_abort",
+        _ABORT,
+    ),
+    (r"(?:GI_)?raise|gsignal|pthread_kill\w*", _RAISE),
 )
 """Names without their leading underscores, which C compilers and our readers add or drop."""
 
 _HELPERS: Final = (
-    r"RaiseException|CxxThrowException|cxa_(?:re)?throw|mem(?:cpy|move|set)\w*|str\w*cpy\w*|"
+    r"RaiseException|CxxThrowException|cxa_\w+|gxx_personality\w*|"
+    r"mem(?:cpy|move|set)\w*|str\w*cpy\w*|(?:mem|str|wcs|wmem)\w+_(?:avx|sse|evex|ssse|generic)\w*|"
     r"strlen\w*|intel_\w+|operator (?:new|delete)(?:\[\])?|RtlRaiseException|RtlFailFast\w*|"
     r"RtlUserThreadStart|KiUser\w+|chkstk\w*|DbgBreakPoint|DebugBreak|debugbreak|rust_\w+|"
-    r"Unwind_\w+|restore_rt|kernel_\w+|sigtramp|GI_\w+|std::rethrow_exception|"
-    r"core::(?:panicking|option|result)::\w+|std::panicking::[\w:]+"
+    r"Unwind_\w+|restore_rt|kernel_\w+|sigtramp|GI_\w+|assert_fail_base|libc_start_\w+|"
+    r"(?:int|libc)_(?:free|malloc|realloc|calloc|memalign)|malloc_consolidate|unlink_chunk\w*|"
+    r"munmap_chunk|sysmalloc|tcache_\w+|(?:free|malloc|realloc|calloc)|v\w*(?:print|scan)f_internal|"
+    r"IO_\w+|(?:tg|tk)?kill|runtime\.\S+|"
+    # What the standard libraries of C++ and Rust put into the program itself
+    r"<?&?(?:std|gnu_cxx|cxxabiv1|rustc|panic_abort|panic_unwind|hashbrown)::.*|"
+    r"<?&?core::(?:any|array|cell|clone|cmp|convert|fmt|hash|hint|intrinsics|iter|mem|num|ops|option|"
+    r"panic|panicking|pin|ptr|result|slice|str|sync)::.*|"
+    r"<?&?alloc::(?:alloc|borrow|boxed|collections|fmt|raw_vec|rc|slice|str|string|sync|vec)::.*"
 )
 
 
@@ -122,7 +172,7 @@ def managed_runtime(modules: list[Module]) -> str:
 
 def end_reason(function: str) -> EndReason | None:
     """Return why a program ends in *function* (a bare symbol name), ``None`` for others."""
-    bare = function.split("<", 1)[0].lstrip("_")
+    bare = function.split("<", 1)[0].lstrip("_").removesuffix("::")
     return next((reason for pattern, reason in _patterns() if pattern.match(bare)), None)
 
 
