@@ -107,10 +107,10 @@ class Machine:
     def cfi_at(self, address: int) -> None:
         return None
 
-    @cache  # noqa: B019 (one machine, as long as the tests)
     def call_frames_at(self, address: int) -> None:
         return None
 
+    @cache  # noqa: B019 (one machine, as long as the tests)
     def win_frame_at(self, address: int) -> tuple[int, WinFrame] | None:
         frame = self.symbols.win_frame_at(address - self.base)
         return (self.base, frame) if frame is not None else None
