@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Generator, Iterator
 
 from polydbg.base.errors import CommandError, DebuggerError, UnsupportedOperation
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
+from polydbg.commands.core_parts import describe_elf, describe_macho
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.dump_streams import describe
 from polydbg.commands.output import Hex, Item, ShownItem, Text
@@ -19,7 +21,10 @@ from polydbg.engine.session import System
 from polydbg.formats.minidump.streams import Minidump
 from polydbg.memory.ranges import MappedMemory
 from polydbg.targets.dump_file import shown_path
+from polydbg.targets.elf_core import ElfCoreTarget
+from polydbg.targets.macho_core import MachoCoreTarget
 from polydbg.targets.minidump import MinidumpTarget
+from polydbg.targets.target import Target
 
 _NO_DAMAGE = frozenset({"dump.unknown-stream"})
 _LISTS = (
@@ -75,18 +80,32 @@ class DumpDamage(ShownItem, frozen=True):
 
 @command(
     ".dumpdebug",
-    summary="Show the header of the dump file and every stream with what it holds.",
+    summary="Show the header of the dump file and every stream with what it holds; of cores the "
+    "segments, the notes and what there is of each thread.",
     syntax=".dumpdebug",
     example=".dumpdebug",
     family="dumps",
 )
 def dump_debug(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     target = ctx.system.target
-    if not isinstance(target, MinidumpTarget):
+    parts = _parts(ctx, target)
+    if parts is None:
         raise UnsupportedOperation(
-            "only minidumps have streams", hint=".dumpchk checks this file too"
+            "only minidumps and cores have parts to be listed",
+            hint=".dumpchk checks this file too",
         )
-    yield from describe(target.dump)
+    yield from parts
+
+
+def _parts(ctx: CommandContext, target: Target) -> Iterator[Item] | None:
+    """Return what the file is made of, ``None`` for formats without parts."""
+    if isinstance(target, MinidumpTarget):
+        return describe(target.dump)
+    if isinstance(target, ElfCoreTarget):
+        return describe_elf(target, ctx.cancel.check)
+    if isinstance(target, MachoCoreTarget):
+        return describe_macho(target, ctx.cancel.check)
+    return None
 
 
 @command(
@@ -120,8 +139,7 @@ def _check(ctx: CommandContext, system: System) -> Generator[Item, None, int]:
     target = system.target
     yield Text(value=f"Loading Dump File [{_path(system)}]")
     yield Text(value=target.kind_line)
-    if isinstance(target, MinidumpTarget):
-        yield from describe(target.dump)
+    yield from _parts(ctx, target) or ()
     yield Text(value="")
     yield description(system)
     yield times(system, with_cpu=True)
@@ -140,7 +158,11 @@ def _path(system: System) -> str:
 
 
 def _process_block(ctx: CommandContext, system: System) -> Iterator[Item]:
-    """Yield what ``!peb`` shows, where the dump holds the process block."""
+    """Yield what ``!peb`` shows, where the dump holds the process block or what stands for it."""
+    if not windows_process.is_windows(system):
+        with contextlib.suppress(DebuggerError):
+            yield from ctx.run("!peb")
+        return
     try:
         block = windows_process.peb(system)
     except DebuggerError:

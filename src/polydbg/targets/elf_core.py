@@ -80,16 +80,18 @@ class ElfCoreTarget:
         if self.header.type != elf.ET_CORE:
             raise FormatError("not an ELF core", identifier="dump.unknown-format")
         self.segments: tuple[ProgramHeader, ...] = parse_segments(self._space, self.header)
-        self.notes: CoreNotes = parse_core_notes(self._iterate_notes(), self.header)
+        self.notes: CoreNotes = parse_core_notes(self.file_notes(), self.header)
         self._refuse_kernels()
 
-    def _iterate_notes(self) -> Iterator[Note]:
+    def file_notes(self) -> Iterator[Note]:
+        """Yield the notes as the file has them; their offsets are those of the file."""
         room = _MAX_NOTES
         for segment in self.segments:
             if segment.type == elf.PT_NOTE and room > 0:
                 raw = self._space.read_some(segment.offset, min(segment.file_size, room))
                 room -= len(raw)
-                yield from iterate_notes(raw, big=self.header.is_big, align=segment.align)
+                for note in iterate_notes(raw, big=self.header.is_big, align=segment.align):
+                    yield msgspec.structs.replace(note, offset=segment.offset + note.offset)
 
     def _refuse_kernels(self) -> None:
         kernel = self.notes.kernel
@@ -104,6 +106,11 @@ class ElfCoreTarget:
             )
 
     # -- what it is ------------------------------------------------------------------------
+
+    @property
+    def file_size(self) -> int:
+        """Return how many bytes the file has, which may be fewer than its headers say."""
+        return len(self._file.buffer)
 
     @property
     def path(self) -> str:

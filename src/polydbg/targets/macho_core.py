@@ -100,6 +100,15 @@ class MachoCoreTarget:
                 identifier="dump.unsupported-format",
             )
 
+    def load_commands(self) -> Iterator[macho.Command]:
+        """Yield the load commands as the file has them."""
+        yield from macho.load_commands(BufferSpace(self._file.buffer), self.core.header)
+
+    @property
+    def file_size(self) -> int:
+        """Return how many bytes the file has, which may be fewer than its commands say."""
+        return len(self._file.buffer)
+
     @property
     def path(self) -> str:
         return self._file.path
