@@ -11,6 +11,7 @@ import msgspec
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import MemoryReadError, UnwindError
 from polydbg.base.text import address_text
+from polydbg.unwind.entry import EntryPoint
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.method import (
     AMD64,
@@ -43,7 +44,7 @@ def _methods(convention: Convention) -> tuple[UnwindMethod, ...]:
     """Return the methods of a processor in order; those of others are not imported."""
     from polydbg.unwind.dwarf_cfi import DwarfCfi
 
-    dwarf = SignalFrame(), DwarfCfi()
+    dwarf = SignalFrame(), EntryPoint(), DwarfCfi()
     if convention is ARM64 or convention is ARM:
         from polydbg.unwind.arm_frames import ArmFramePointer, LinkRegister
         from polydbg.unwind.cfi import CFI_ARM, CFI_ARM64
