@@ -181,8 +181,7 @@ class DwarfNames:
 
 def _entries(unit: CodeUnit) -> list[int]:
     """Return the entries of the functions and variables of *unit*, in the order of the file."""
-    functions = unit.functions
-    return sorted({*functions.functions.values, *functions.variables})
+    return sorted({*unit.functions.values, *unit.scopes.variables})
 
 
 def _address_of(variable: Die) -> int | None:

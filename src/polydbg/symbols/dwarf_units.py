@@ -17,12 +17,14 @@ import msgspec
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.coverage import Coverage
-from polydbg.formats.dwarf.functions import FunctionIndex, scan_unit
+from polydbg.formats.dwarf.functions import functions_of
 from polydbg.formats.dwarf.info import DwarfFile, split_id
 from polydbg.formats.dwarf.inlines import InlinedCalls, inlined_calls
+from polydbg.formats.dwarf.intervals import Intervals
 from polydbg.formats.dwarf.line import LineTable
 from polydbg.formats.dwarf.line_header import LineHeader, read_header, text
 from polydbg.formats.dwarf.names import Name, is_external, name_of
+from polydbg.formats.dwarf.scopes import Scopes
 from polydbg.formats.dwarf.unit import Die, Unit
 from polydbg.symbols.demangle import undecorate_elf
 
@@ -63,8 +65,13 @@ class CodeUnit:
         return self._units.entries_of(self.unit)
 
     @cached_property
-    def functions(self) -> FunctionIndex:
-        return scan_unit(self.entries, self._units.lowest)
+    def functions(self) -> Intervals:
+        """Return the code of the functions, with the offsets of their entries."""
+        return functions_of(self.entries, self._units.lowest)
+
+    @cached_property
+    def scopes(self) -> Scopes:
+        return Scopes(self.entries)
 
     @cached_property
     def comp_dir(self) -> str:
@@ -100,7 +107,7 @@ class CodeUnit:
     def function_at(self, address: int) -> tuple[int, int, int] | None:
         """Return (start, end, offset of the entry) of the function piece that covers *address*:
         the one that begins last, of several the shortest."""
-        functions = self.functions.functions
+        functions = self.functions
         best: tuple[int, int, int] | None = None
         for rank in functions.covering(address):
             start, end = functions.starts[rank], functions.ends[rank] + 1
@@ -142,7 +149,7 @@ class CodeUnits:
         self._opener = opener
         self.coverage = Coverage(file, lowest)
         self._kept: OrderedDict[int, CodeUnit] = OrderedDict()
-        self._scopes: OrderedDict[Unit, FunctionIndex] = OrderedDict()
+        self._scopes: OrderedDict[Unit, Scopes] = OrderedDict()
 
     @cached_property
     def is_split(self) -> bool:
@@ -209,13 +216,12 @@ class CodeUnits:
 
     def _scopes_of(self, die: Die) -> list[str]:
         try:
-            index = self._scope_index(die.unit)
+            around = self._scopes_in(die.unit).around(die.offset)
         except FormatError:
             return []
         scopes: list[str] = []
-        parent = index.parent(die.offset)
-        while parent is not None and len(scopes) < _MAX_SCOPES:
-            scope = die.unit.die(parent)
+        for offset in around[:_MAX_SCOPES]:
+            scope = die.unit.die(offset)
             if scope is None:
                 break
             if scope.tag == c.TAG_SUBPROGRAM:
@@ -223,19 +229,18 @@ class CodeUnits:
                 break
             anonymous = _ANONYMOUS if scope.tag == c.TAG_NAMESPACE else ""
             scopes.append(text(scope.string(c.AT_NAME) or b"") or anonymous)
-            parent = index.parent(parent)
         return [each for each in reversed(scopes) if each]
 
-    def _scope_index(self, unit: Unit) -> FunctionIndex:
+    def _scopes_in(self, unit: Unit) -> Scopes:
         kept = self._kept.get(unit.header.offset)
         if kept is not None and kept.entries is unit:
-            return kept.functions
-        index = self._scopes.get(unit)
-        if index is None:
-            index = self._scopes[unit] = scan_unit(unit, self.lowest)
+            return kept.scopes
+        scopes = self._scopes.get(unit)
+        if scopes is None:
+            scopes = self._scopes[unit] = Scopes(unit)
             if len(self._scopes) > _MAX_KEPT:
                 self._scopes.popitem(last=False)
-        return index
+        return scopes
 
 
 def _is_decorated(name: Name, linkage: bytes) -> bool:

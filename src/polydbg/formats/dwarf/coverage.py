@@ -1,20 +1,26 @@
 """Which units have code at an address.
 
-What ``.debug_aranges`` says of a unit holds; units without a set there (clang writes none) say so
-in their first entries; of those that say nothing, too, the functions are asked.
+What ``.debug_aranges`` says of a unit holds, in files without it what ``.gdb_index`` does; units
+that are not listed there (clang writes neither) say so in their first entries. Of those that do
+not, the functions are asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.aranges import read_aranges
 from polydbg.formats.dwarf.constants import AT_LOW_PC, AT_RANGES, AT_STMT_LIST
+from polydbg.formats.dwarf.gdb_index import GdbIndex
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.intervals import Intervals
 from polydbg.formats.dwarf.unit import Unit
+
+#: Functions are aligned to this or less.
+_PADDING = 64
 
 
 class Coverage:
@@ -30,11 +36,11 @@ class Coverage:
         """Return the ranges with numbers of units, and the units that give none."""
         triples: list[tuple[int, int, int]] = []
         described: set[int] = set()
-        for offset, ranges in read_aranges(self._file.sections.get(".debug_aranges")):
+        for offset, ranges in self._listed():
             index = self._file.index_at_start(offset)
             if index is not None and ranges:
                 described.add(index)
-                triples.extend((start, end, index) for start, end in ranges)
+                triples.extend(self._triples(ranges, index))
         silent: list[int] = []
         for index in range(self._file.count):
             if index in described:
@@ -44,10 +50,35 @@ class Coverage:
                 ranges = unit.root.ranges()
             except FormatError:
                 continue
-            triples.extend((start, end, index) for start, end in ranges)
+            triples.extend(self._triples(ranges, index))
             if not ranges and _may_have_code(unit):
                 silent.append(index)
-        return Intervals(each for each in triples if each[0] >= self._lowest), silent
+        return Intervals(triples), silent
+
+    def _listed(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """Yield the units by offset with their code as the file's own tables list it."""
+        aranges = self._file.sections.get(".debug_aranges")
+        if aranges.size:
+            yield from read_aranges(aranges)
+            return
+        with suppress(FormatError):
+            index = self._file.sections.get(".gdb_index")
+            if index.size:
+                yield from GdbIndex(index).units_with_code()
+
+    def _triples(self, ranges: list[tuple[int, int]], index: int) -> Iterator[tuple[int, int, int]]:
+        """Yield *ranges* of unit *index*, those joined that follow one another but for padding:
+        there are thousands where each function has a section."""
+        first, last = 0, -1
+        for start, end in sorted(each for each in ranges if each[0] >= self._lowest):
+            if last >= 0 and start - last < _PADDING:
+                last = max(last, end)
+                continue
+            if last >= 0:
+                yield first, last, index
+            first, last = start, end
+        if last >= 0:
+            yield first, last, index
 
     def units_at(self, address: int) -> Iterator[Unit]:
         """Yield the units that say, or may, have code at *address*."""

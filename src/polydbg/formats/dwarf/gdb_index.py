@@ -7,6 +7,7 @@ little-endian.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.reading import Section
@@ -39,6 +40,7 @@ class GdbIndex:
         )
         self._section = section
         self._version = version
+        self._addresses = addresses, (table - addresses) // 20
         self._table = table
         self._slots = (shortcuts - table) // 8
         self._pool = pool
@@ -47,6 +49,18 @@ class GdbIndex:
 
     def _word(self, offset: int) -> int:
         return int.from_bytes(self._section.take(offset, 4), "little")
+
+    def units_with_code(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """Yield the offset of each unit in ``.debug_info`` that has code, with (start, end) of it.
+
+        :raises FormatError: the index is damaged.
+        """
+        start, count = self._addresses
+        found: dict[int, list[tuple[int, int]]] = {}
+        for low, high, unit in struct.iter_unpack("<QQI", self._section.take(start, 20 * count)):
+            if unit < len(self.units) and low < high:
+                found.setdefault(self.units[unit], []).append((low, high))
+        yield from found.items()
 
     def find(self, name: bytes) -> list[int]:
         """Return the offsets of the units in ``.debug_info`` that define *name*.

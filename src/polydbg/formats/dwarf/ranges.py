@@ -5,6 +5,9 @@ Sources: DWARF 4 section 2.17.3, DWARF 5 sections 2.17.3, 7.25 and 7.28.
 
 from __future__ import annotations
 
+import re
+from itertools import chain
+
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.reading import Section, cut, uleb128, unsigned
@@ -12,6 +15,7 @@ from polydbg.formats.dwarf.unit import Unit
 
 _MAX_RANGES = 1 << 18
 _CHUNK = 1 << 12
+_PAIRS = 64
 #: No entry is longer: a kind and two numbers.
 _MAX_ENTRY = 65
 (
@@ -24,6 +28,10 @@ _MAX_ENTRY = 65
     _START_END,
     _START_LENGTH,
 ) = range(8)
+_INDEXED = bytes((_STARTX_LENGTH,))
+_LEB = rb"[\x80-\xff]*+[\x00-\x7f]"
+_INDEXED_ENTRY = re.compile(rb"\x03(" + _LEB + rb")(" + _LEB + rb")")
+_INDEXED_LIST = re.compile(rb"(?:\x03" + _LEB + _LEB + rb")++\x00")
 
 Ranges = list[tuple[int, int]]
 """(start, end) of each range: addresses in bytes, none of them empty."""
@@ -61,20 +69,25 @@ def _read_v4(unit: Unit, section: Section, offset: int) -> Ranges:
     mask = (1 << 8 * size) - 1
     base = unit.base_address
     found: Ranges = []
-    for _ in range(_MAX_RANGES):
-        start, end = section.numbers(offset, 2, size)
-        offset += 2 * size
-        if start == mask:
-            base = end
-        elif start == end == 0:
-            return found
-        elif start < end:
-            found.append((start + base & mask, end + base & mask))
+    room = (section.size - offset) // (2 * size)
+    for first in range(0, min(_MAX_RANGES, room), _PAIRS):
+        count = min(_PAIRS, room - first)
+        numbers = section.numbers(offset + 2 * size * first, 2 * count, size)
+        for start, end in zip(numbers[::2], numbers[1::2], strict=True):
+            if start == mask:
+                base = end
+            elif start == end == 0:
+                return found
+            elif start < end:
+                found.append((start + base & mask, end + base & mask))
     raise FormatError("a DWARF list of ranges does not end", offset=offset)
 
 
 def _read_v5(unit: Unit, section: Section, offset: int) -> Ranges:
     data = section.rest(offset, _CHUNK)
+    simple = _indexed(unit, section, offset) if data[:1] == _INDEXED else None
+    if simple is not None:
+        return simple
     position = 0
     base: int | None = unit.base_address
     found: Ranges = []
@@ -93,6 +106,22 @@ def _read_v5(unit: Unit, section: Section, offset: int) -> Ranges:
         elif start is not None and end is not None and start < end:
             found.append((start, end))
     raise FormatError("a DWARF list of ranges does not end", offset=offset)
+
+
+def _indexed(unit: Unit, section: Section, offset: int) -> Ranges | None:
+    """Return a list that has nothing but numbers of addresses and lengths, ``None`` for others.
+    Units whose functions lie apart have thousands of these."""
+    entries = section.match(_INDEXED_LIST, offset)
+    if entries is None:
+        return None
+    pairs = _INDEXED_ENTRY.findall(entries)[:_MAX_RANGES]
+    numbers = {raw: uleb128(raw, 0)[0] for raw in set(chain.from_iterable(pairs))}
+    starts = unit.indexed_addresses([numbers[raw] for raw, _ in pairs])
+    return [
+        (start, start + numbers[size])
+        for start, (_, size) in zip(starts, pairs, strict=True)
+        if start is not None and numbers[size]
+    ]
 
 
 def _entry(

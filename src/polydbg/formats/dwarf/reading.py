@@ -142,6 +142,12 @@ class Section:
         """Tell whether *pattern* matches anywhere."""
         return pattern.search(*self.extent) is not None
 
+    def match(self, pattern: re.Pattern[bytes], offset: int) -> bytes | None:
+        """Return what *pattern* matches at *offset*, ``None`` where it does not."""
+        buffer, start, end = self.extent
+        found = pattern.match(buffer, start + offset, end) if 0 <= offset <= self.size else None
+        return found[0] if found is not None else None
+
     def numbers(self, offset: int, count: int, size: int) -> tuple[int, ...]:
         """Return *count* unsigned numbers of *size* (1, 2, 4 or 8) bytes each."""
         data = self.take(offset, count * size)

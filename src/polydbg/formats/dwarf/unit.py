@@ -6,6 +6,7 @@ the GNU extensions for split units (version 4) and supplementary files.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from polydbg.base.errors import FormatError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from polydbg.formats.dwarf.info import DwarfFile
 
 _ROOT_ROOM = 4096
+_MAX_SPREAD = 16
 
 Attributes = dict[int, tuple[int, Value]]
 """From DW_AT numbers to (form, value)."""
@@ -243,6 +245,17 @@ class Unit:
             return None
         size = self.header.address_size
         return table.number(base + index * size, size)
+
+    def indexed_addresses(self, indexes: Sequence[int]) -> Sequence[int | None]:
+        """Return what :meth:`indexed_address` does for each of *indexes*."""
+        low, high = min(indexes, default=0), max(indexes, default=0)
+        if high - low > _MAX_SPREAD * len(indexes) or self.indexed_address(low) is None:
+            return [self.indexed_address(index) for index in indexes]
+        table, base = self._addresses or (None, 0)
+        size = self.header.address_size
+        assert table is not None
+        found = table.numbers(base + low * size, high - low + 1, size)
+        return [found[index - low] for index in indexes]
 
     def _address_table(self) -> tuple[Section | None, int]:
         """Return ``.debug_addr`` and where the unit's part begins."""

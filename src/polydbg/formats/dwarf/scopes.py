@@ -1,0 +1,247 @@
+"""The named scopes around entries (DIEs): namespaces, classes, functions.
+
+Entries do not say what they lie in. Of a large unit, the scopes around a few entries are found by a
+pass of their own each, over nothing but the entries around; for more of them, and in small units, a
+pass over all entries keeps the scope of each function, variable and named type in arrays of
+numbers. Sources: DWARF 5 sections 2.3 and 3.3.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
+
+from polydbg.base.errors import FormatError
+from polydbg.formats.dwarf import constants as c
+from polydbg.formats.dwarf.abbrev import Abbreviation
+from polydbg.formats.dwarf.forms import LOCAL_REFERENCES, step_over
+from polydbg.formats.dwarf.reading import uleb128
+from polydbg.formats.dwarf.skipping import is_large, run_of_subtrees
+from polydbg.formats.dwarf.unit import Unit
+
+_SCOPE, _DECLARATION, _FUNCTION, _VARIABLE, _SKIPPED = 1, 2, 3, 4, 5
+_OPENING = (_SCOPE, _FUNCTION)
+#: What lies below these is of no interest here; their siblings say where it ends.
+_BARREN = frozenset(
+    {
+        c.TAG_ARRAY_TYPE,
+        c.TAG_CALL_SITE,
+        c.TAG_GNU_CALL_SITE,
+        c.TAG_SUBROUTINE_TYPE,
+    }
+)
+_CODE = frozenset({c.AT_LOW_PC, c.AT_RANGES})
+_NO_PARENT = 0
+_MAX_DEPTH = 512
+#: How many entries of a large unit are looked for one by one.
+_MAX_PASSES = 4
+
+
+def _kind_of(abbreviation: Abbreviation) -> int:
+    """Return what the pass does with entries of this abbreviation, 0 for nothing."""
+    if abbreviation.tag in c.SCOPES:
+        return _SCOPE
+    if abbreviation.tag in (c.TAG_ENUMERATION_TYPE, c.TAG_TYPEDEF):
+        return _DECLARATION
+    if abbreviation.tag == c.TAG_SUBPROGRAM:
+        return _DECLARATION if abbreviation.names.isdisjoint(_CODE) else _FUNCTION
+    if abbreviation.tag == c.TAG_VARIABLE and c.AT_LOCATION in abbreviation.names:
+        return _VARIABLE
+    if abbreviation.tag in _BARREN and abbreviation.has_children:
+        return _SKIPPED
+    is_static = abbreviation.tag in (c.TAG_VARIABLE, c.TAG_MEMBER)
+    return _DECLARATION if is_static and c.AT_EXTERNAL in abbreviation.names else 0
+
+
+class Scopes:
+    """The scopes of *unit*."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self._found: dict[int, list[int]] = {}
+
+    @cached_property
+    def _index(self) -> _Index:
+        return _read_index(self.unit)
+
+    @property
+    def variables(self) -> Sequence[int]:
+        """Return the offsets of the variables with a location outside of functions.
+
+        :raises FormatError: the unit has no abbreviations.
+        """
+        return self._index.variables
+
+    def around(self, offset: int) -> list[int]:
+        """Return the offsets of the named scopes around the entry at *offset*, the innermost first;
+        empty where there are none or the entry is not found.
+
+        :raises FormatError: the unit has no abbreviations.
+        """
+        if "_index" not in self.__dict__:
+            found = self._found.get(offset)
+            if found is None and len(self._found) < _MAX_PASSES and is_large(self.unit):
+                found = self._found[offset] = _ancestors(self.unit, offset)
+            if found is not None:
+                return found
+        chain: list[int] = []
+        parent = self._index.parent(offset)
+        while parent is not None and len(chain) < _MAX_DEPTH:
+            chain.append(parent)
+            parent = self._index.parent(parent)
+        return chain
+
+
+class _Index:
+    """The scope around each entry of interest, and the variables."""
+
+    __slots__ = ("_offsets", "_parents", "variables")
+
+    def __init__(self, offsets: array[int], parents: array[int], variables: array[int]) -> None:
+        self._offsets = offsets
+        self._parents = parents
+        self.variables = variables
+
+    def parent(self, offset: int) -> int | None:
+        rank = bisect_left(self._offsets, offset)
+        if rank == len(self._offsets) or self._offsets[rank] != offset:
+            return None
+        return self._parents[rank] or None
+
+
+def _read_index(unit: Unit) -> _Index:
+    scan = _Scan(unit)
+    # Where the entries stop making sense the pass ends: what was found until then holds.
+    with suppress(FormatError, KeyError, IndexError):
+        scan.run()
+    return _Index(scan.offsets, scan.parents, scan.variables)
+
+
+def _ancestors(unit: Unit, offset: int) -> list[int]:
+    """Return the named scopes around the entry at *offset*, the innermost first."""
+    kinds = {code: _kind_of(each) for code, each in unit.abbreviations.items()}
+    opened: list[tuple[int, int]] = []
+    try:
+        _walk_to(unit, offset - unit.header.offset, opened)
+    except (FormatError, KeyError, IndexError):
+        return []
+    start = unit.header.offset
+    found = [start + at for at, code in opened[1 : _MAX_DEPTH + 1] if kinds[code] in _OPENING]
+    return found[::-1]
+
+
+def _walk_to(unit: Unit, target: int, opened: list[tuple[int, int]]) -> None:
+    """Fill *opened* with position and code of the entries around the one at position *target*.
+
+    :raises FormatError: no entry begins there.
+    """
+    data, layout, order = unit.data, unit.layout, unit.section.order
+    run = run_of_subtrees(unit)
+    position = unit.header.root - unit.header.offset
+    while True:
+        # What the target lies in does not end before it, so no run leads over it.
+        match = run.match(data, position, target) if run is not None else None
+        at = position = match.end() if match is not None else position
+        if position >= target:
+            break
+        code, position = uleb128(data, position)
+        size = layout.sizes[code]
+        if size >= 0:
+            position += size
+        else:
+            position = step_over(data, position, layout.steps[code], unit.encoding, order)
+        if not code:
+            opened.pop()
+        elif layout.children[code]:
+            opened.append((at, code))
+    if position != target:
+        raise FormatError("no entry of a DWARF unit begins there", offset=target)
+
+
+class _Scan:
+    """One pass over the entries of *unit*."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self._start = unit.header.offset
+        self.offsets, self.parents, self.variables = array("Q"), array("Q"), array("Q")
+        # (depth, offset, kind) of the scopes that are open.
+        self._around: list[tuple[int, int, int]] = [(0, _NO_PARENT, _SCOPE)]
+        abbreviations = unit.abbreviations.items()
+        self._kinds = {0: 0} | {code: _kind_of(each) for code, each in abbreviations}
+        # Where those without anything of interest below them say where they end.
+        self._siblings = {
+            code: place
+            for code, kind in self._kinds.items()
+            if kind in (_SKIPPED, _DECLARATION)
+            for place in _sibling_field(unit, code)
+        }
+
+    def run(self) -> None:
+        data, header, kinds = self._unit.data, self._unit.header, self._kinds
+        layout, encoding = self._unit.layout, self._unit.encoding
+        sizes, children, steps = layout.sizes, layout.children, layout.steps
+        order = self._unit.section.order
+        end, position, depth = len(data), header.root - header.offset, 0
+        while position < end:
+            at = position
+            code = data[position]
+            position += 1
+            if code >= 0x80:
+                second = data[position]
+                position += 1
+                code = code & 0x7F | second << 7
+                if second >= 0x80:
+                    code, position = uleb128(data, at)
+            kind = kinds[code]
+            if kind:
+                if kind != _SKIPPED:
+                    self._record(kind, at, depth, children[code])
+                if code in self._siblings:
+                    target = self._sibling(code, data, position)
+                    if target > position:
+                        position = target
+                        continue
+            depth += children[code]
+            size = sizes[code]
+            if size >= 0:
+                position += size
+            else:
+                position = step_over(data, position, steps[code], encoding, order)
+
+    def _record(self, kind: int, at: int, depth: int, has_children: int) -> None:
+        around, offset = self._around, self._start + at
+        while around[-1][0] >= depth > 0:
+            around.pop()
+        outer, parent, outer_kind = around[-1]
+        if kind == _VARIABLE:
+            if depth != outer + 1 or outer_kind == _FUNCTION:
+                return  # local
+            self.variables.append(offset)
+        self.offsets.append(offset)
+        self.parents.append(parent)
+        if has_children and kind in _OPENING and depth and len(around) < _MAX_DEPTH:
+            around.append((depth, offset, kind))
+
+    def _sibling(self, code: int, data: bytes, position: int) -> int:
+        """Return the position of the entry's sibling, 0 where that makes no sense."""
+        field, size = self._siblings[code]
+        raw = data[position + field : position + field + size]
+        target = int.from_bytes(raw, self._unit.section.order)
+        return target if target < len(data) else 0
+
+
+def _sibling_field(unit: Unit, code: int) -> list[tuple[int, int]]:
+    """Return where DW_AT_sibling lies behind the code of an entry, and its size; empty where that
+    is not the same for all entries."""
+    position = 0
+    for name, form, size, _ in unit.layout.fields[code]:
+        if size < 0:
+            break
+        if name == c.AT_SIBLING and form in LOCAL_REFERENCES:
+            return [(position, size)]
+        position += size
+    return []
