@@ -17,11 +17,13 @@ from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.line_header import is_absolute
 from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.dwarf.sections import DebugSections
+from polydbg.formats.elf.debug_links import AltLink
 from polydbg.formats.pdb.sources import last_component
 from polydbg.images.elf import ElfImage
 from polydbg.images.macho import MachoImage
 from polydbg.images.pe import PeImage
 from polydbg.symbols.dwarf import DwarfSource
+from polydbg.symbols.dwarf_pe import PeDwarfSource
 from polydbg.symbols.dwarf_units import SplitFile
 from polydbg.symbols.source import SymbolSource
 
@@ -35,12 +37,14 @@ def elf_dwarf(
     *,
     table: SymbolSource | None = None,
     folders: Iterable[Path] = (),
+    supplementary: Callable[[AltLink], ElfImage | None] | None = None,
 ) -> DwarfSource | None:
     """Return the source of the DWARF of *image*, or of its separate file *debug*; ``None`` where
     neither has any.
 
     *table* answers where DWARF does not. Split and supplementary files are also looked for in
-    *folders*. Neither image is closed by the source, but files that it opened itself are.
+    *folders*; *supplementary* finds one of the latter kind that is at none of these places, and
+    passes it on. Neither image is closed by the source, but files that it opened itself are.
 
     :raises FormatError: a section cannot be expanded.
     """
@@ -48,7 +52,7 @@ def elf_dwarf(
         sections = file.debug_sections() if file is not None else None
         if file is None or sections is None or not sections.get(".debug_info").size:
             continue
-        others = OtherFiles(Path(file.path) if file.path else None, folders)
+        others = OtherFiles(Path(file.path) if file.path else None, folders, supplementary)
         code = [s for s in image.section_headers if s.is_executable and s.address]
         lowest = min((s.address for s in code), default=1)
         return DwarfSource(
@@ -75,12 +79,13 @@ def pe_dwarf(
     others = OtherFiles(Path(image.path) if image.path else None, folders)
     code = [each.rva for each in image.sections() if image.is_code(each.rva)]
     base = image.preferred_base
-    return DwarfSource(
+    return PeDwarfSource(
         DwarfFile(sections),
         image.path or image.name,
         base=base,
         lowest=base + min(code, default=1),
         table=table,
+        table_is_complete=table is not None and table.status == "coff symbols",
         opener=others.split,
         on_close=others.close,
     )
@@ -138,8 +143,14 @@ def pe_sections(image: PeImage) -> DebugSections | None:
 class OtherFiles:
     """The files that belong to the debug file at *path*, opened when they are asked for."""
 
-    def __init__(self, path: Path | None, folders: Iterable[Path] = ()) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        folders: Iterable[Path] = (),
+        finder: Callable[[AltLink], ElfImage | None] | None = None,
+    ) -> None:
         self._path = path
+        self._finder = finder
         self._folders = [*([path.parent] if path is not None else ()), *folders]
         self._opened: dict[Path, DwarfFile | None] = {}
         self._images: list[ElfImage] = []
@@ -209,7 +220,11 @@ class OtherFiles:
             image = self._open(place)
             if image is not None and image.build_id == link.build_id:
                 return DwarfFile(image.debug_sections())
-        return None
+        image = self._finder(link) if self._finder is not None else None
+        if image is None:
+            return None
+        self._images.append(image)
+        return DwarfFile(image.debug_sections())
 
 
 def _split_sections(image: ElfImage) -> DebugSections:

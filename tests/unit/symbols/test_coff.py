@@ -7,7 +7,10 @@ from polydbg.formats.pe import coff_symbols as coff
 from polydbg.images.pe import PeImage
 from polydbg.symbols.coff import CoffSource, coff_source
 from polydbg.symbols.demangle import undecorate_coff
+from polydbg.symbols.dwarf import DwarfSource
+from polydbg.symbols.dwarf_files import pe_dwarf
 from polydbg.symbols.source import Symbol, SymbolKind
+from polydbg.testing.dwarf_sample import sample
 from polydbg.testing.pe_builder import DATA_RVA, TEXT_RVA, PeBuilder
 
 STATIC, LABEL, WEAK = coff.CLASS_STATIC, coff.CLASS_LABEL, coff.CLASS_WEAK_EXTERNAL
@@ -142,3 +145,45 @@ def test_x86_image() -> None:
     assert named(found.symbol_at(TEXT_RVA + 0x10)) == "run"
     assert named(found.symbol_named("run")) == "run"
     assert named(found.symbol_named("_run@8")) == "run"
+
+
+def with_dwarf() -> DwarfSource:
+    made = PeBuilder(image_base=0, text_virtual_size=0x3000)
+    made.sections += [(name, bytes(data)) for name, data in sample(5).sections.items()]
+    made.symbol("_ZN2ns3runEv", 0x1FF8)
+    made.symbol("main", 0x40)
+    made.symbol("by_assembler", 0x100)
+    image = PeImage.from_buffer(made.build(), "app.exe")
+    found = pe_dwarf(image, table=coff_source(image))
+    assert found is not None
+    return found
+
+
+def test_dwarf_beside_coff_symbols() -> None:
+    made = with_dwarf()
+    assert made.status == "private dwarf symbols"
+    assert [made.kind_at(rva) for rva in (0x1004, 0x1100, 0x1044)] == ["dwarf", "coff", "dwarf"]
+    assert made.kind_at(DATA_RVA) == ""
+    assert named(made.symbol_at(0x1004)) == "ns::run"
+    assert named(made.symbol_at(0x1104)) == "by_assembler"
+    assert [each.name for each in made.inlines_at(0x1014)] == ["twice", "once"]
+    line = made.line_at(0x1044)
+    assert line is not None
+    assert line.line == 20
+    names = [each.name for each in made.symbols_matching("*", CancelToken())]
+    assert names == ["ns::run", "main", "by_assembler"]
+
+
+def test_room_for_a_hook_belongs_to_the_function() -> None:
+    made = with_dwarf()
+    whole = Symbol("ns::run", 0x2FF8, 0x18, SymbolKind.FUNCTION, True)
+    assert made.symbol_at(0x3004) == made.symbol_at(0x2FF8) == made.symbol_at(0x2FFF) == whole
+    assert made.symbols_at(0x2FF8) == (whole,)
+    assert made.symbols_at(0x3000) == ()
+    assert made.neighbours(0x2FFA) == (whole, None)
+    listed = made.symbol_named("ns::run")
+    assert listed is not None
+    assert listed.rva == 0x2FF8
+    assert made.signature_of(listed) == made.signature_of(Symbol(
+        "ns::run", 0x3000, 0x10, SymbolKind.FUNCTION, True
+    ))  # fmt: skip
