@@ -18,6 +18,8 @@ from functools import cached_property
 from importlib import resources
 from typing import NamedTuple
 
+import frame_readers
+
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, MemoryReadError
 from polydbg.formats.archives.archive import Budget
@@ -603,5 +605,7 @@ TARGETS: dict[str, Target] = {
     "elf": Target(read_elf, elf_seeds),
     "macho": Target(read_macho, macho_seeds),
     "dwarf": Target(read_dwarf, dwarf_seeds),
+    "cfi": Target(frame_readers.read_cfi, frame_readers.cfi_seeds),
+    "expression": Target(frame_readers.read_expression, frame_readers.expression_seeds),
     "archive": Target(read_archive, archive_seeds),
 }

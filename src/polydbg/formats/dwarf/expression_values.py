@@ -82,6 +82,7 @@ def _rounded(number: Number, kind: BaseType) -> float:
     form = _FLOATS.get(kind.size)
     if form is None:
         raise FormatError(f"floating-point numbers of {kind.size} bytes are not computed with")
+    number = float(number)
     try:
         found: float = struct.unpack(form, struct.pack(form, number))[0]
     except OverflowError:
