@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from polydbg.base.cancel import CancelToken
+from polydbg.commands.call_frame_rows import CallFrameRow
 from polydbg.commands.elf_process import ThreadControlBlock
 from polydbg.commands.futex_locks import FutexDeadlockItem, FutexItem, FutexWaitItem
 from polydbg.commands.headers import FoundImage, HeaderBlock, ModuleHeaders
 from polydbg.commands.language import Interpreter
 from polydbg.commands.linux_files import AuxiliaryRow, MappingRow
-from polydbg.commands.modules import ModuleDetails
+from polydbg.commands.modules import ModuleDetails, ModuleRow
 from polydbg.commands.output import CommandEnd, Failure, Item
 from polydbg.commands.threads import ThreadRow
 from polydbg.engine.session import Session
@@ -209,3 +210,40 @@ def test_what_modules_say_of_themselves(on: Run) -> None:
     assert dict(item.fields)["Machine Type"] == "62 (amd64)"
     found = [item for item in on("crowd", ".imgscan") if isinstance(item, FoundImage)]
     assert "linux-vdso.so.1" in [image.name for image in found]
+
+
+def _dwarfdump(path: Path) -> dict[int, list[str]]:
+    """Return LLVM's rows of each function in ``.eh_frame`` by its address as linked."""
+    program = shutil.which("llvm-dwarfdump-19") or shutil.which("llvm-dwarfdump")
+    if program is None:
+        pytest.skip("no llvm-dwarfdump")
+    command = [program, "--eh-frame", str(path)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found: dict[int, list[str]] = {}
+    rows: list[str] = []
+    for line in text.splitlines():
+        if match := re.search(r" FDE cie=\w+ pc=(\w+)\.\.\.", line):
+            rows = found.setdefault(int(match[1], 16), [])
+        elif match := re.match(r"  0x(\w+): (CFA=.*)", line):
+            rows.append(f"{int(match[1], 16):x} {match[2].lower()}")
+        elif " CIE" in line:
+            rows = []
+    return found
+
+
+def test_call_frames_are_llvms(on: Run, data_dir: Path) -> None:
+    """Every function of the program with plain rules; LLVM writes expressions in words."""
+    theirs = _dwarfdump(data_dir / "samples" / "linux" / "bin" / "crowd")
+    (module,) = [item for item in on("crowd", "lm m crowd") if isinstance(item, ModuleRow)]
+    assert len(theirs) > 8
+    for start, rows in theirs.items():
+        items = on("crowd", f".fnent {module.start + start:x}")
+        ours = [
+            f"{item.address - module.start:x} {item.text().split(': ', 1)[1].lower()}"
+            for item in items
+            if isinstance(item, CallFrameRow)
+        ]
+        plain = [row for row in rows if "dw_op" not in row]
+        assert [row for row in ours if "expression" not in row] == plain
+    (failure,) = on("crowd", f".fnent {module.start + 8:x}")
+    assert isinstance(failure, Failure)

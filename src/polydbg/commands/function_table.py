@@ -8,6 +8,7 @@ import msgspec
 
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import address_text
+from polydbg.commands.call_frame_rows import call_frame_items
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Hex, Item, ShownItem
@@ -75,7 +76,8 @@ class _Place(msgspec.Struct, frozen=True):
 
 @command(
     ".fnent",
-    summary="Show the unwind table entry of the function at an address (x64).",
+    summary="Show the unwind table entry of the function at an address: of x64 images of Windows, "
+    "or the rules of DWARF call frame information.",
     syntax=".fnent [address]",
     example=".fnent @rip    offsets in hex; the operations that k undoes",
     family="disassemble",
@@ -85,10 +87,15 @@ def function_entry(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     address = ctx.evaluate("@$ip") if cursor.at_end else ctx.expression(cursor)
     module = system.modules.at(address)
     image = system.modules.pe_image(module) if module else None
+    if module is not None and (image is None or not _has_row(image, address - module.base)):
+        found = call_frame_items(ctx, module, address)
+        if found is not None:
+            yield from found
+            return
     missing = CommandError(
         f"No function entry for {address_text(address, system.pointer_size)}",
         identifier="unwind.no-entry",
-        hint=_why_missing(module, image),
+        hint=_why_missing(ctx, module, image),
     )
     if module is None or image is None or image.machine != "amd64":
         raise missing
@@ -106,9 +113,15 @@ def function_entry(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     yield from _unwind_information(ctx, place, row)
 
 
-def _why_missing(module: Module | None, image: PeImage | None) -> str:
+def _has_row(image: PeImage, rva: int) -> bool:
+    return image.machine == "amd64" and image.function_at(rva) is not None
+
+
+def _why_missing(ctx: CommandContext, module: Module | None, image: PeImage | None) -> str:
     if module is None:
         return "the address is in no module"
+    if image is None and ctx.system.modules.image(module) is not None:
+        return f"the call frame information of {module.name} has no entry for it, or is not there"
     if image is None:
         return f"no image of {module.name}: .exepath+ FOLDER says where to look for it"
     if image.machine != "amd64":

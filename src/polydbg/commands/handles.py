@@ -12,6 +12,7 @@ from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.engine.session import System
+from polydbg.engine.windows_process import is_windows
 from polydbg.targets.target import HandleInfo
 
 _TYPE, _BASIC, _NAME, _OBJECT = 1, 2, 4, 8
@@ -68,7 +69,7 @@ def handle_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise CommandError(
             "Unable to read handle information",
             identifier="target.no-handles",
-            hint="the dump has no handle data (MiniDumpWithHandleData, .dump /mh)",
+            hint=_absence(system),
         )
     digits = 2 * system.pointer_size
     if wanted and wanted & (1 << 4 * digits) - 1 != (1 << 4 * digits) - 1:
@@ -91,6 +92,12 @@ def handle_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     for name, count in counts.items():
         shown = f"{sanitise_line(name):15}\t{count}"
         yield HandleTotal(type_name=sanitise_line(name), count=count, shown=shown)
+
+
+def _absence(system: System) -> str:
+    if is_windows(system):
+        return "the dump has no handle data (MiniDumpWithHandleData, .dump /mh)"
+    return "only cores of FreeBSD and minidumps with handle data list open files"
 
 
 def _one(system: System, handles: Sequence[HandleInfo], wanted: int, flags: int) -> HandleRow:

@@ -18,6 +18,7 @@ from polydbg.commands.times import stamp_text
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.reload import add, forget, module_info, reload_list, unload, unloaded_info
 from polydbg.engine.session import System
+from polydbg.engine.windows_process import is_windows
 from polydbg.images.pe import PeImage
 from polydbg.symbols.store import Outcome
 from polydbg.targets.target import ModuleInfo
@@ -336,13 +337,16 @@ def _with_known(system: System, info: ModuleInfo) -> ModuleInfo:
 def _not_found(request: _Request, system: System) -> str:
     name = request.name
     address = address_text(request.address or 0, system.pointer_size)
+    windows = is_windows(system)
+    example = "kernel32.dll" if windows else "libc.so.6"
+    reason = "Win32 error 0n2" if windows else "no such file"
     return (
         f'\n"{name}" was not found in the image list.\n'
         f'Debugger will attempt to load "{name}" at given base {address}.\n\n'
-        "Please provide the full image name, including the extension (i.e. kernel32.dll)\n"
+        f"Please provide the full image name, including the extension (i.e. {example})\n"
         "for more reliable results.Base address and size overrides can be given as\n"
         ".reload <image.ext>=<base>,<size>.\n"
-        f"Unable to load image {name}, Win32 error 0n2\n"
+        f"Unable to load image {name}, {reason}\n"
         f"Unable to add module at {address}"
     )
 

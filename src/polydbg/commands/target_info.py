@@ -14,6 +14,7 @@ from polydbg.commands.registry import command
 from polydbg.commands.times import duration_text, session_time_text
 from polydbg.engine.session import System
 from polydbg.engine.system_names import system_name
+from polydbg.engine.windows_process import is_windows
 from polydbg.targets.dump_file import shown_path
 from polydbg.targets.process_files import process_files
 from polydbg.targets.target import SystemInfo
@@ -214,6 +215,7 @@ def effective_machine(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 
 def _choose_machine(system: System, word: str) -> None:
     """Make the machine that *word* means the effective one. :raises CommandError: none is."""
+    windows = is_windows(system)
     special = {".": system.target.arch, "#": system.event_machine, "x64": "amd64"}
     machine = special.get(word, word)
     if machine not in system.machines:
@@ -226,8 +228,10 @@ def _choose_machine(system: System, word: str) -> None:
         raise CommandError(
             f"this dump's threads have no {machine} registers",
             identifier="target.unsupported",
-            hint="a 64-bit dump of a 32-bit process (WOW64) has x86 and amd64; "
-            f"this one has {', '.join(system.machines)}",
+            hint=(
+                "a 64-bit dump of a 32-bit process (WOW64) has x86 and amd64; " if windows else ""
+            )
+            + f"this one has {', '.join(system.machines)}",
         )
     system.select_machine(machine)
 
