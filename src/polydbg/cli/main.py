@@ -67,11 +67,19 @@ def _run(arguments: Arguments) -> int:
 
 
 def _demo(arguments: Arguments) -> int:
-    """Open the practice dump; without a terminal show its main answers and leave."""
+    """Open a practice dump; without a terminal show its main answers and leave."""
     from importlib import resources
 
     folder = str(resources.files("polydbg") / "demo")
-    arguments.lists["z"] = [os.path.join(folder, "practice.dmp")]
+    dump = "practice.dmp"
+    if arguments.words == ["container"]:
+        folder, dump = os.path.join(folder, "container"), "core.7"
+        arguments.lists["sysroot"] = [os.path.join(folder, "image.tar")]
+        arguments.values.setdefault("y", os.path.join(folder, "symbols"))
+    elif arguments.words:
+        raise UsageError("usage: polydbg demo [options] [container]")
+    arguments.words = []
+    arguments.lists["z"] = [os.path.join(folder, dump)]
     arguments.values.setdefault("y", folder)
     arguments.values.setdefault("i", folder)
     arguments.values.setdefault("srcpath", folder)
@@ -125,6 +133,7 @@ def _open(arguments: Arguments, *, first_screen: bool = True, alone: bool = Fals
             dumps=arguments.dumps,
             symbol_path=arguments.get("y"),
             image_path=arguments.get("i"),
+            sysroots=arguments.lists.get("sysroot", ()),
             source_path=arguments.get("srcpath"),
             first_screen=first_screen,
             arch=arguments.get("arch"),

@@ -39,7 +39,16 @@ class Verb(msgspec.Struct, frozen=True):
 OPTIONS = (
     Option("-z", "FILE", "open a dump; may be repeated; wildcards are ours: -z 'dir/*.dmp'", True),
     Option("-y", "PATH", "symbol path: folders and stores, separated by ;"),
-    Option("-i", "PATH", "image path: where executables lie (x64 unwind data is in them)"),
+    Option(
+        "-i", "PATH", "image path: folders of executables (x64 unwind data is in them), or files"
+    ),
+    Option(
+        "--sysroot",
+        "PATH",
+        "the file system that the process ran in: a folder, or an archive such as docker save's; "
+        "may be repeated",
+        True,
+    ),
     Option("-srcpath", "PATH", "source path"),
     Option("-arch", "NAME", "processor of minidumps that lack it: amd64, x86, arm64, arm"),
     Option("-c", "COMMANDS", "run these commands first"),
@@ -57,7 +66,11 @@ OPTIONS = (
 
 VERBS = (
     Verb("open", "[options] FILE...", "open dumps, as without a verb"),
-    Verb("demo", "[options]", "open the practice dump that the package carries"),
+    Verb(
+        "demo",
+        "[options] [container]",
+        "open the practice dump that the package carries; container: the core of a container",
+    ),
     Verb("sym", "why DUMP MODULE", "say where a module's symbols were sought, and what to do"),
     Verb(
         "check",

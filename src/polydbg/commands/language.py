@@ -45,6 +45,7 @@ class Interpreter:
             Notice(identifier=identifier, value=message)
         )
         session.files.cancel = cancel
+        session.files.sysroots.progress = progress
 
     def run(self, line: str) -> Iterator[Item]:
         """Run a line of commands and yield what they say. Errors are yielded as failures; one

@@ -1,23 +1,40 @@
 """Finds the files of ELF modules: the image, its separate debug file, and what they say.
 
-Where the dump yields a module's build id, only files of that id are used. A separate debug file is
-found by the build id in ``.build-id`` trees (``.build-id/ab/cdef.debug``), or by the name and
-checksum that ``.gnu_debuglink`` records, beside the image, in ``.debug`` there, and under
-``/usr/lib/debug``, as gdb looks for them.
+Where the dump yields a module's build id, only files of that id are used, unless ``.reload /i``
+asked for others. Where it yields none, a file is used when nothing speaks against it, and the
+module counts as unverified. Images are looked for along the paths of the session, in its root file
+systems (by the recorded path as the process saw it, then by name), by build id in ``.build-id``
+trees and debuginfod's cache, and at the recorded path on this host.
+
+A separate debug file is found by the build id in ``.build-id`` trees, symbol stores and
+debuginfod's cache, or by the name and checksum that ``.gnu_debuglink`` records; in the session's
+root file systems too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
-from polydbg.engine.debug_files import debug_places
+from polydbg.base.text import sanitise_line
+from polydbg.engine.debug_files import (
+    build_id_path,
+    debug_places,
+    debuginfod_file,
+    image_places,
+    root_debug_paths,
+    symbol_directories,
+)
+from polydbg.engine.elf_evidence import ElfEvidence
 from polydbg.engine.modules import Module, ModuleMap
 from polydbg.engine.settings import Settings
-from polydbg.formats.elf.constants import ET_EXEC
-from polydbg.formats.elf.debug_links import DebugLink, crc_of
+from polydbg.engine.sysroots import Sysroots
+from polydbg.formats.elf.debug_links import AltLink, DebugLink, crc_of
 from polydbg.images.elf import ElfImage
 from polydbg.symbols.dwarf_files import elf_dwarf
 from polydbg.symbols.elf import ElfSource
@@ -31,47 +48,135 @@ from polydbg.symbols.store import (
     Wanted,
     locate,
 )
-from polydbg.targets.target import ModuleInfo
+from polydbg.symbols.store.hostpath import file_problem
+from polydbg.symbols.store.sysroot import FoundFile
+from polydbg.targets.target import ModuleInfo, Target
+
+_BUILD_ID_SIZE = 20  # bytes of a build id in the keys of symbol stores; shorter ones are padded
+
+
+class _Found(msgspec.Struct, frozen=True, eq=False):
+    """An image file to use, and whether it is of another build."""
+
+    image: ElfImage
+    mismatched: bool = False
 
 
 class ElfFiles:
-    """The search for the files of ELF modules along the paths in *settings*, then in *folders*
-    (of the dump)."""
+    """The search for the files of ELF modules of *target* along the paths in *settings*, then in
+    *folders* (of the dump). *notify* receives (identifier, message) for what the user should see.
+    With *load_anything* files of another build are used where there are no right ones."""
 
-    def __init__(self, settings: Settings, folders: Sequence[Path], cancel: CancelToken) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        folders: Sequence[Path],
+        cancel: CancelToken,
+        notify: Callable[[str, str], None],
+        sysroots: Sysroots,
+        target: Target,
+        *,
+        load_anything: bool = False,
+    ) -> None:
         self._settings = settings
         self._folders = folders
         self._cancel = cancel
+        self._notify = notify
+        self._sysroots = sysroots
+        self._target = target
+        self._load_anything = load_anything
 
     # -- images ------------------------------------------------------------------------------
 
     def find_image(self, module: Module, trail: Trail) -> ElfImage | None:
         """Return the image file of *module*, ``None`` where none of the right id is found."""
-        info = module.info
+        search = _ImageSearch(module.info, self._target, self._cancel)
+        found = self._right_image(search, trail)
+        if found is None and self._load_anything:
+            search.takes_any = True
+            found = self._right_image(search, Trail())
+        if found is None:
+            self._say_refused(module.info, trail)
+            return None
+        module.image_file = Path(found.image.path or found.image.name)
+        module.mismatched = found.mismatched
+        module.is_unverified = not module.info.build_id and not found.mismatched
+        return found.image
+
+    def _right_image(self, search: _ImageSearch, trail: Trail) -> _Found | None:
+        info = search.info
         images, symbols = self._settings.image_path, self._settings.symbol_path
         elements = tuple(dict.fromkeys(images.elements + symbols.elements))
+        path = SymbolPath(images.text, elements, symbols.directories)
+        wanted = self._wanted(info)
+        found = self._along(search, wanted, path, trail)
+        if found is not None:
+            return found
+        for each in self._in_roots(search, trail):
+            if (found := search.image_of(each, trail)) is not None:
+                return found
+        for place in image_places(self._settings, info.build_id.hex()):
+            if (found := search.image_at(place, trail)) is not None:
+                return found
+        second = Trail()
+        extra = msgspec.structs.replace(
+            wanted, extra_paths=(*self._folders, *search.paths), any_name=False
+        )
+        found = self._along(search, extra, SymbolPath.parse(""), second)
+        for entry in second.entries:
+            trail.add(entry.place, entry.outcome, entry.detail, entry.found_id)
+        return found
+
+    def _wanted(self, info: ModuleInfo) -> Wanted:
         build_id = info.build_id.hex()
-        wanted = Wanted(
+        main = next(iter(self._target.modules()), None)
+        return Wanted(
             kind=FileKind.IMAGE,
             name=info.file_name,
-            key=f"elf-buildid-{build_id}" if build_id else None,
+            key=f"elf-buildid-{build_id.ljust(2 * _BUILD_ID_SIZE, '0')}" if build_id else None,
             id_text=f"build id {build_id}" if build_id else "",
-            extra_paths=(*self._folders, info.image_path),
+            any_name=main is not None and main.base == info.base,
         )
-        path = SymbolPath(images.text, elements, symbols.directories)
+
+    def _along(
+        self, search: _ImageSearch, wanted: Wanted, path: SymbolPath, trail: Trail
+    ) -> _Found | None:
         located = locate(
-            wanted, path, lambda candidate: _check(candidate, info), trail, cancel=self._cancel
+            wanted,
+            path,
+            search.check_file,
+            trail,
+            load_anything=search.takes_any,
+            cancel=self._cancel,
         )
         if located is None:
             return None
         try:
-            image = ElfImage.from_file(located.path)
+            return _Found(ElfImage.from_file(located.path), located.mismatched)
         except DebuggerError as error:
             # It was whole a moment ago: replaced while we looked.
             trail.add(located.path, Outcome.DAMAGED, error.message)
             return None
-        module.image_file = located.path
-        return image
+
+    def _in_roots(self, search: _ImageSearch, trail: Trail) -> Iterator[FoundFile]:
+        arch, cancel, notify = self._target.arch, self._cancel, self._notify
+        yield from self._sysroots.candidates(search.paths, arch, trail, cancel, notify)
+        if build_id := search.info.build_id.hex():
+            path = f"/usr/lib/{build_id_path(build_id)}"
+            yield from self._sysroots.exact([path], arch, trail, cancel, notify)
+
+    def _say_refused(self, info: ModuleInfo, trail: Trail) -> None:
+        """Say that a file was found that has another build id than the module."""
+        entry = next((each for each in trail.entries if each.outcome is Outcome.WRONG_ID), None)
+        if entry is None:
+            return
+        what = f"build id mismatch - Dump: {info.build_id.hex()}, File: {entry.found_id or 'none'}"
+        if not info.build_id:
+            what = f"another file: {entry.detail}"
+        self._notify(
+            "image.mismatched",
+            sanitise_line(f"*** WARNING: Check Image - {what} - {entry.place}"),
+        )
 
     # -- symbols -----------------------------------------------------------------------------
 
@@ -85,7 +190,13 @@ class ElfFiles:
             return None
         try:
             table = ElfSource(files[0], module.debug_file)
-            return elf_dwarf(files[0], module.debug_file, table=table, folders=self._folders)
+            return elf_dwarf(
+                files[0],
+                module.debug_file,
+                table=table,
+                folders=[*self._folders, *symbol_directories(self._settings)],
+                supplementary=self._supplementary,
+            )
         except DebuggerError as error:
             trail.add(files[-1].path or files[-1].name, Outcome.DAMAGED, error.message)
             return None
@@ -102,29 +213,82 @@ class ElfFiles:
         return None if source.status == "no symbols" else source
 
     def _debug_file(self, module: Module, image: ElfImage | None, trail: Trail) -> ElfImage | None:
-        build_id = module.info.build_id.hex() or (image.build_id if image is not None else None)
+        build_id = image.build_id if image is not None else None
+        if not module.mismatched:
+            build_id = module.info.build_id.hex() or build_id
         if image is not None and image.path and image.debug_sections().get(".debug_info").size:
             return None
         try:
             link = image.debug_link() if image is not None else None
         except DebuggerError:
             link = None
-        folders, file = self._folders, module.image_file
-        for place, _ in debug_places(self._settings, folders, file, build_id, link):
-            if not place.is_file():
-                trail.add(place, Outcome.MISSING)
-                continue
-            try:
-                found = ElfImage.from_file(place)
-            except DebuggerError as error:
-                trail.add(place, Outcome.DAMAGED, error.message)
-                continue
+        for found in self._debug_candidates(module, build_id, link, trail):
+            place = found.path or found.name
             if self._is_right(found, build_id, link):
                 trail.add(place, Outcome.FOUND, found_id=build_id or "")
                 return found
             detail = f"wanted build id {build_id}" if build_id else "not of the link's checksum"
             trail.add(place, Outcome.WRONG_ID, detail, found.build_id or "")
             found.close()
+        return None
+
+    def _debug_candidates(
+        self, module: Module, build_id: str | None, link: DebugLink | None, trail: Trail
+    ) -> Iterator[ElfImage]:
+        """Yield files that may be the separate debug file."""
+        places = debug_places(self._settings, self._folders, module.image_file, build_id, link)
+        for place, _ in places:
+            yield from _opened(place, trail)
+        if build_id:
+            if (cached := debuginfod_file(build_id, "debuginfo")) is not None:
+                yield from _opened(cached, trail)
+            if (stored := self._in_store(build_id)) is not None:
+                yield from _opened(stored, trail)
+        folders = [os.path.dirname(each) for each in self._recorded(module)]
+        paths = root_debug_paths(folders, build_id, link)
+        for found in self._sysroots.exact(
+            paths, self._target.arch, trail, self._cancel, self._notify
+        ):
+            try:
+                yield _image_of(found)
+            except DebuggerError as error:
+                trail.add(found.shown, Outcome.DAMAGED, error.message)
+
+    def _recorded(self, module: Module) -> list[str]:
+        from polydbg.symbols.store.root_paths import path_candidates
+
+        paths = _ImageSearch(module.info, self._target, self._cancel).paths
+        inside = str(module.image_file or "").partition("!")[2]
+        return [*([inside] if inside else ()), *(c for p in paths for c in path_candidates(p))]
+
+    def _in_store(self, build_id: str) -> Path | None:
+        """Return the debug file that a symbol store has under its own key."""
+        key = f"elf-buildid-sym-{build_id.ljust(2 * _BUILD_ID_SIZE, '0')}"
+
+        def check(path: Path) -> IdCheck:
+            image = ElfImage.from_file(path)
+            try:
+                return IdCheck(image.build_id == build_id, image.build_id or "")
+            finally:
+                image.close()
+
+        wanted = Wanted(FileKind.PDB, "_.debug", key)
+        path = self._settings.symbol_path
+        located = locate(wanted, path, check, Trail(), cancel=self._cancel)
+        return located.path if located is not None else None
+
+    def _supplementary(self, link: AltLink) -> ElfImage | None:
+        """Return the file of dwz that *link* leads to in a root file system."""
+        paths = [link.path] if link.path.startswith("/") else []
+        paths += root_debug_paths([], link.build_id, None)
+        cancel, notify = self._cancel, self._notify
+        for found in self._sysroots.exact(paths, self._target.arch, Trail(), cancel, notify):
+            try:
+                image = _image_of(found)
+            except DebuggerError:
+                continue
+            if image.build_id == link.build_id:
+                return image
         return None
 
     def _is_right(self, found: ElfImage, build_id: str | None, link: DebugLink | None) -> bool:
@@ -134,15 +298,83 @@ class ElfFiles:
         return crc_of(found.buffer or b"", self._cancel.check) == link.crc
 
 
-def _check(path: Path, info: ModuleInfo) -> IdCheck:
-    """Compare an image file's build id with the module's."""
-    image = ElfImage.from_file(path)
-    try:
-        found = image.build_id or ""
-        if info.build_id:
-            return IdCheck(found == info.build_id.hex(), found)
-        if not info.size:  # nothing but where it is is known
-            return IdCheck(image.header.type == ET_EXEC and image.image_base == info.base, found)
-        return IdCheck(image.size_of_image >= info.size, found)
-    finally:
+class _ImageSearch:
+    """What decides whether a file is the image of one module. With *takes_any*, one of another
+    build is."""
+
+    def __init__(self, info: ModuleInfo, target: Target, cancel: CancelToken) -> None:
+        self.info = info
+        self.takes_any = False
+        self._evidence = ElfEvidence(info, target, cancel.check)
+        mapped = self._evidence.mapped_path
+        self.paths = list(dict.fromkeys(each for each in (mapped, info.image_path) if each))
+
+    def check_file(self, path: Path) -> IdCheck:
+        """Tell whether a file of this host is the module's image.
+
+        :raises DebuggerError: it is no ELF file, or cannot be read.
+        """
+        image = ElfImage.from_file(path)
+        try:
+            return self._check(image)
+        finally:
+            image.close()
+
+    def image_at(self, place: Path, trail: Trail) -> _Found | None:
+        """Return the image in a file of this host, or tell *trail* why it is not the one."""
+        for image in _opened(place, trail):
+            return self._accepted(image, str(place), trail)
+        return None
+
+    def image_of(self, found: FoundFile, trail: Trail) -> _Found | None:
+        """Return the image in a file of a root, or tell *trail* why it is not the one."""
+        try:
+            image = _image_of(found)
+        except DebuggerError as error:
+            trail.add(found.shown, Outcome.DAMAGED, error.message)
+            return None
+        return self._accepted(image, found.shown, trail)
+
+    def _accepted(self, image: ElfImage, shown: str, trail: Trail) -> _Found | None:
+        check = self._check(image)
+        if check.matches:
+            trail.add(shown, Outcome.FOUND, found_id=check.found_id)
+            return _Found(image)
+        if check.problem:
+            trail.add(shown, Outcome.DAMAGED, check.problem, check.found_id)
+        else:
+            detail = check.difference or f"wanted build id {self.info.build_id.hex()}"
+            trail.add(shown, Outcome.WRONG_ID, detail, check.found_id)
+            if self.takes_any:
+                return _Found(image, mismatched=True)
         image.close()
+        return None
+
+    def _check(self, image: ElfImage) -> IdCheck:
+        found = image.build_id or ""
+        if image.is_debug_only:
+            return IdCheck(False, found, "it holds debug information only")
+        if self.info.build_id:
+            return IdCheck(found == self.info.build_id.hex(), found)
+        difference = self._evidence.difference(image)
+        return IdCheck(not difference, found, difference=difference)
+
+
+def _opened(place: Path, trail: Trail) -> Iterator[ElfImage]:
+    """Yield the ELF file at *place*, or tell *trail* why there is none."""
+    problem = file_problem(place)
+    if problem is not None:
+        trail.add(place, Outcome.UNREADABLE if problem else Outcome.MISSING, problem)
+        return
+    try:
+        image = ElfImage.from_file(place)
+    except DebuggerError as error:
+        trail.add(place, Outcome.DAMAGED, error.message)
+        return
+    yield image
+
+
+def _image_of(found: FoundFile) -> ElfImage:
+    """Return a file of a root as an image. :raises FormatError: it is none."""
+    name = found.path.rsplit("/", 1)[-1]
+    return ElfImage.from_buffer(found.buffer, name, found.host_path or found.shown)

@@ -28,6 +28,7 @@ from polydbg.engine.modules import Module, ModuleMap, SymbolState
 from polydbg.engine.pe_files import PeFiles
 from polydbg.engine.settings import LOAD_ANYTHING, Settings
 from polydbg.engine.source_view import SourceView
+from polydbg.engine.sysroots import Sysroots
 from polydbg.images.image import CodeViewRecord, Image
 from polydbg.images.pe import PeImage
 from polydbg.symbols.pdb import PdbSource, open_pdb
@@ -43,7 +44,7 @@ from polydbg.symbols.store import (
     Wanted,
     locate,
 )
-from polydbg.targets.target import ModuleInfo
+from polydbg.targets.target import ModuleInfo, Target
 
 if TYPE_CHECKING:
     from polydbg.engine.elf_files import ElfFiles
@@ -89,6 +90,7 @@ class FileFinder:
         self.notify: Notify = lambda identifier, message: None
         self.cancel = CancelToken()
         self.sources = SourceView()
+        self.sysroots = Sysroots(settings)
         self._accepted: set[ModuleInfo] = set()
         self._warned: set[ModuleInfo] = set()  # of a missing image
         self._missing = ""
@@ -109,7 +111,7 @@ class FileFinder:
 
     # -- symbols -----------------------------------------------------------------------------
 
-    def load_symbols(self, module: Module, modules: ModuleMap, dump_path: str) -> None:
+    def load_symbols(self, module: Module, modules: ModuleMap, target: Target) -> None:
         """Fill *module*'s symbols: its PDB, else what its image holds, else none.
 
         A missing image is said in one line, here or by :meth:`unwind_data_missing`. The name of
@@ -117,13 +119,13 @@ class FileFinder:
 
         :raises Cancelled: the user asked to stop; the module stays deferred.
         """
-        image = modules.pe_image(module)
+        image, dump_path = modules.pe_image(module), target.path
         record = _record(module.info, image)
         trail = Trail()
         module.pdb_key = record.debug_id
         module.symbol_trail = trail
         if not module.info.is_pe:
-            self._load_foreign(module, modules, record, dump_path, trail)
+            self._load_foreign(module, modules, record, target, trail)
             self._trace(module)
             return
         files = PeFiles(self._settings, _dump_folder(dump_path), self.cancel, module, image)
@@ -145,15 +147,16 @@ class FileFinder:
         self._trace(module)
 
     def _load_foreign(
-        self, module: Module, modules: ModuleMap, record: _Record, dump_path: str, trail: Trail
+        self, module: Module, modules: ModuleMap, record: _Record, target: Target, trail: Trail
     ) -> None:
         """Fill the symbols of an ELF or Mach-O module: DWARF, else Breakpad's, else those of its
         symbol tables, else none."""
         name = sanitise_line(module.info.file_name)
-        files = self._foreign_files(module.info, dump_path)
+        files = self._foreign_files(module.info, target)
         source: SymbolSource | None = files.open_dwarf(module, modules, trail) if files else None
         if source is None:
-            source, module.mismatched = self._open_breakpad(module, record, dump_path, trail)
+            source, other = self._open_breakpad(module, record, target.path, trail)
+            module.mismatched |= other
         if source is None and files is not None:
             source = files.open_table(module, modules)
         if source is not None:
@@ -165,23 +168,18 @@ class FileFinder:
         self._missing = self._missing or module.name
         self.notify("symbols.none", f"{name}: neither DWARF nor symbol tables were found")
 
-    def _foreign_files(self, info: ModuleInfo, dump_path: str) -> ElfFiles | MachoFiles | None:
+    def _foreign_files(self, info: ModuleInfo, target: Target) -> ElfFiles | MachoFiles | None:
         """Return what finds the files of modules of this format, ``None`` for PE images."""
-        folders = _dump_folder(dump_path)
+        common = (self._settings, _dump_folder(target.path), self.cancel, self.notify)
         if info.image_format == "elf":
             from polydbg.engine.elf_files import ElfFiles
 
-            return ElfFiles(self._settings, folders, self.cancel)
+            any_build = self._loads_anything(info)
+            return ElfFiles(*common, self.sysroots, target, load_anything=any_build)
         if info.image_format == "macho":
             from polydbg.engine.macho_files import MachoFiles
 
-            return MachoFiles(
-                self._settings,
-                folders,
-                self.cancel,
-                self.notify,
-                load_anything=self._loads_anything(info),
-            )
+            return MachoFiles(*common, load_anything=self._loads_anything(info))
         return None
 
     def take_missing(self) -> str:
@@ -412,14 +410,16 @@ class FileFinder:
 
     # -- images ------------------------------------------------------------------------------
 
-    def find_image(self, module: Module, dump_path: str) -> Image | None:
+    def find_image(self, module: Module, target: Target) -> Image | None:
         """Return the image file of *module*, checked by its ids, or ``None``."""
         info = module.info
         trail = module.image_trail = Trail()
-        files = self._foreign_files(info, dump_path)
+        files = self._foreign_files(info, target)
         if files is not None:
-            return files.find_image(module, trail)
-        extra: list[str | Path] = [*_dump_folder(dump_path), info.image_path]
+            foreign = files.find_image(module, trail)
+            self._trace_image(trail)
+            return foreign
+        extra: list[str | Path] = [*_dump_folder(target.path), info.image_path]
         wanted = Wanted(
             kind=FileKind.IMAGE,
             name=info.file_name,
@@ -435,10 +435,13 @@ class FileFinder:
             module.image_file = located.path
             if info.checksum and image.checksum and info.checksum != image.checksum:
                 self._warn_of_difference("Checksum", info.checksum, image.checksum, located.path)
+        self._trace_image(trail)
+        return image
+
+    def _trace_image(self, trail: Trail) -> None:
         if self._settings.noisy:
             for line in trail.lines("DBGENG:  "):
                 self.notify("image.trail", line)
-        return image
 
     def unwind_data_missing(self, module: Module) -> None:
         """Say that a stack needed the image of *module*, unless its absence was said already."""

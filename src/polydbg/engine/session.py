@@ -244,8 +244,8 @@ class Session:
         target = open_target(path, member, cancel, progress, arch=arch)
         memory = SystemMemory(target.memory)
         loader = ModuleLoader(
-            load_symbols=lambda m: self.files.load_symbols(m, modules, target.path),
-            find_image=lambda m: self.files.find_image(m, target.path),
+            load_symbols=lambda m: self.files.load_symbols(m, modules, target),
+            find_image=lambda m: self.files.find_image(m, target),
             unwind_data_missing=self.files.unwind_data_missing,
         )
         modules = ModuleMap(loader, memory, target.pointer_size, target.unloaded_modules())

@@ -39,13 +39,14 @@ DEFAULT_SYMBOL_OPTIONS = 0x30337
 class Settings(msgspec.Struct, eq=False):
     """What ``.sympath``, ``n``, ``.lines``, ``.asm`` and the like change.
 
-    *radix* is 8, 10 or 16; *stack_limit* the default depth of ``k``; *register_mask* the one of
-    ``rm``.
+    *sysroots* are root file systems, folders or archives. *radix* is 8, 10 or 16; *stack_limit* the
+    default depth of ``k``; *register_mask* the one of ``rm``.
     """
 
     symbol_path: SymbolPath = msgspec.field(default_factory=lambda: SymbolPath.parse(""))
     image_path: SymbolPath = msgspec.field(default_factory=lambda: SymbolPath.parse(""))
     source_path: str = ""
+    sysroots: tuple[str, ...] = ()
     radix: int = 16
     stack_limit: int = 0x100
     register_mask: int = 0xA

@@ -17,6 +17,7 @@ from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd
 from polydbg.engine.exceptions.naming import describe_event
 from polydbg.engine.session import Session
+from polydbg.engine.sysroots import checked_roots
 from polydbg.expr.evaluator import evaluate
 from polydbg.library.handle import MAX_FRAMES, Handle
 from polydbg.library.records import CommandResult, CrashAnalysis, ExceptionInfo, Frame
@@ -34,13 +35,15 @@ def open(
     symbols: SearchPath = None,
     images: SearchPath = None,
     sources: SearchPath = None,
+    sysroots: Sequence[str | os.PathLike[str]] = (),
     arch: str | None = None,
 ) -> DumpSession:
     """Open a dump; use the session in a ``with`` statement, or close it.
 
     *symbols*, *images* and *sources* are where to look for files. Without *symbols* or *images* the
-    environment decides, as on the command line; ``""`` is no path at all. *arch* (``amd64``, ...)
-    is the processor of a minidump, over what the file says.
+    environment decides, as on the command line; ``""`` is no path at all. *sysroots* are root file
+    systems, folders or archives (of ``docker save``, say), of the process of a core. *arch*
+    (``amd64``, ...) is the processor of a minidump, over what the file says.
 
     :raises DebuggerError: the file cannot be opened, or is no dump that is read.
     """
@@ -49,6 +52,7 @@ def open(
     settings.symbol_path = _search_path(symbols, images=False)
     settings.image_path = _search_path(images, images=True)
     settings.source_path = _text(sources) or ""
+    settings.sysroots = checked_roots([os.fspath(root) for root in sysroots])
     try:
         system = session.open_dump(os.fspath(path), arch=arch)
     except BaseException:

@@ -16,8 +16,8 @@ from polydbg.commands.output import CommandEnd, Item
 
 class OpenRequest(msgspec.Struct, frozen=True):
     """What to open at the start. Paths of ``symbol_path`` and the like are in WinDbg's grammar;
-    ``None`` means: from the environment. *arch* is the processor of minidumps, over what they
-    say."""
+    ``None`` means: from the environment. *sysroots* are root file systems. *arch* is the processor
+    of minidumps, over what they say."""
 
     dumps: Sequence[str] = ()
     symbol_path: str | None = None
@@ -27,6 +27,7 @@ class OpenRequest(msgspec.Struct, frozen=True):
     lines: bool = True
     first_screen: bool = True
     arch: str | None = None
+    sysroots: Sequence[str] = ()
 
 
 class ItemsEvent(msgspec.Struct, frozen=True):

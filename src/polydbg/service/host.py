@@ -16,6 +16,7 @@ from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd, Failure, Item
 from polydbg.engine.session import Session, expand_dump_arguments
+from polydbg.engine.sysroots import checked_roots
 from polydbg.service.api import (
     Completion,
     Event,
@@ -178,6 +179,7 @@ class EngineHost:
         settings.symbol_path = _path(request.symbol_path, request.use_environment, "symbols")
         settings.image_path = _path(request.image_path, request.use_environment, "images")
         settings.source_path = request.source_path or ""
+        settings.sysroots = checked_roots(request.sysroots)
         settings.lines = request.lines
         context = CommandContext(self._session, self._cancel, self._interpreter.run, self._progress)
         for path in expand_dump_arguments(request.dumps):

@@ -64,10 +64,10 @@ def test_check(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = SymbolPath.parse(f"{tmp_path};{tmp_path}/none;{tmp_path}/file;cache*")
     rows = path.check()
-    assert [row.status for row in rows] == ["OK", "Error", "Error", "Deferred"]
+    assert [row.status for row in rows] == ["OK", "Error", "OK", "Deferred"]
     assert rows[1].reason == "0x2 - File not found."
     assert rows[0].row == f"OK{'':45}{tmp_path}" or rows[0].milliseconds
-    assert rows[2].reason.startswith("0x10b")
+    assert not rows[2].reason  # a file may be given itself
 
 
 def test_environment() -> None:

@@ -1,7 +1,8 @@
 """The search for one file of one build along a path, with a trail of every place.
 
 Order: the elements of the path from left to right (in a directory ``symbols/<ext>``, ``<ext>``, the
-directory itself, then the directory as a store), then the extra paths of the request. Every
+directory itself, then the directory as a store; a file as itself), then the extra paths of the
+request. Every
 candidate's id is read by the caller's function before it counts.
 """
 
@@ -37,11 +38,13 @@ _EXTENSIONS = ("dll", "exe", "sys")
 
 class IdCheck(msgspec.Struct, frozen=True):
     """What a candidate is: *found_id* in the form of a store key (or empty), *problem* in words
-    when the file is damaged or no such file at all."""
+    when the file is damaged or no such file at all, *difference* what tells it from the wanted one
+    where no ids can be compared."""
 
     matches: bool
     found_id: str = ""
     problem: str = ""
+    difference: str = ""
 
 
 class Located(msgspec.Struct, frozen=True):
@@ -145,6 +148,8 @@ class _Search:
         if root is None:
             self._trail.add(element.text, Outcome.NOT_ASKED, "a path of another system")
             return None
+        if file_problem(root) is None:
+            return self._given_file(root, element)
         problem = directory_problem(root)
         if problem is not None:
             outcome = Outcome.UNREADABLE if problem else Outcome.MISSING
@@ -158,6 +163,21 @@ class _Search:
                 return self._share(Path(found), self._caches)
         store = LocalStore(root, self._directories)
         return self._in_stores([store], element)
+
+    def _given_file(self, file: Path, element: PathElement) -> Path | None:
+        """Offer a file that is itself an element: an image may have another name than it had. That
+        it is not the wanted one is worth a word only of a file of that name."""
+        if file.name.lower() == self._file.lower() or self._wanted.any_name:
+            return file if self._accept(file, element.text) else None
+        if self._wanted.kind is not FileKind.IMAGE:
+            return None
+        try:
+            matches = self._verify(file).matches
+        except (OSError, DebuggerError):
+            return None
+        if matches:
+            self._trail.add(file, Outcome.FOUND)
+        return file if matches else None
 
     def _folders(self) -> Iterable[tuple[str, ...]]:
         extension = os.path.splitext(base_name(self._wanted.image_name))[1][1:]
@@ -244,6 +264,9 @@ class _Search:
         if check.problem:
             self._trail.add(place, Outcome.DAMAGED, check.problem, check.found_id)
             return None
+        if check.difference:
+            self._trail.add(place, Outcome.WRONG_ID, check.difference, check.found_id)
+            return check
         if self._wanted.key is None:
             detail = "neither the dump nor an image says which id is wanted"
             self._trail.add(place, Outcome.UNKNOWN_ID, detail, check.found_id)

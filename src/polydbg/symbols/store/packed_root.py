@@ -203,6 +203,7 @@ class PackedRoot:
 
     def _listed(self) -> FileTree:
         if self._tree is None:
+            self.warnings.clear()  # of an attempt that was cancelled
             with self._errors(self.path):
                 tree, layers = self._open_layers()
                 if tree.is_full:

@@ -19,6 +19,7 @@ import msgspec
 from polydbg.symbols.store.hostpath import (
     DirectoryCache,
     expand_variables,
+    file_problem,
     host_path,
     is_windows_style,
 )
@@ -215,6 +216,8 @@ def _directory_problem(text: str) -> str:
         with os.scandir(path):
             return ""
     except NotADirectoryError:
+        if file_problem(path) is None:
+            return ""  # a file is an element too: the one that is meant
         return "0x10b - The directory name is invalid."
     except PermissionError:
         return "0x5 - Access is denied."

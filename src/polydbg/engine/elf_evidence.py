@@ -1,0 +1,127 @@
+"""Whether an ELF file can be the one that a process has mapped, where no build id tells.
+
+What is compared: the processor; the program headers, where memory has them; how the system's map
+lays out the file (gABI chapter 5: a ``PT_LOAD`` segment maps the file at a constant distance); the
+first code that memory holds. All of it only speaks against a file: nothing proves that it is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from polydbg.base.errors import DebuggerError
+from polydbg.formats.elf.constants import ET_EXEC
+from polydbg.images.elf import ElfImage
+from polydbg.images.elf_spaces import loaded
+from polydbg.memory.space import AddressSpace
+from polydbg.targets.target import MemoryRegion, ModuleInfo, Target
+
+COMPARED = 64 << 10
+"""Bytes of code that are compared."""
+_LARGEST_PAGE = 1 << 16
+_STEP = 1 << 12
+_MAX_REGIONS = 4096
+
+
+class _Mapped(msgspec.Struct, frozen=True):
+    """A mapped part of the module's file."""
+
+    start: int
+    end: int
+    offset: int
+
+
+class ElfEvidence:
+    """What *target* holds of the module *info*: memory as the dump has it, and its map."""
+
+    def __init__(self, info: ModuleInfo, target: Target, poll: Callable[[], None]) -> None:
+        self._info = info
+        self._arch = target.arch
+        self._memory: AddressSpace = target.memory
+        self._poll = poll
+        self._regions: Sequence[MemoryRegion] = target.regions()
+        self._file = next((r.file for r in self._regions if r.base == info.base and r.file), None)
+
+    @property
+    def mapped_path(self) -> str:
+        """Return the path of the file that is mapped at the module's base, ``""`` if none is."""
+        return self._file.path if self._file is not None else ""
+
+    def difference(self, image: ElfImage) -> str:
+        """Return in words what shows that the file *image* is another one, ``""`` for nothing."""
+        if image.machine not in (self._arch, "x32") and self._arch != "unknown":
+            return f"it is for {image.machine}"
+        if not self._info.size and not self.mapped_path:  # nothing but where it is is known
+            is_there = image.header.type == ET_EXEC and image.image_base == self._info.base
+            return "" if is_there else "only the address of the module is known, it has another"
+        return self._headers(image) or self._layout(image) or self._code(image)
+
+    def _headers(self, image: ElfImage) -> str:
+        info = self._info
+        try:
+            there = ElfImage.from_memory(self._memory, info.base, info.size or None)
+        except DebuggerError:
+            return ""
+        if loaded(there.segments) != loaded(image.segments):
+            return "its segments differ from those in memory"
+        return ""
+
+    def _layout(self, image: ElfImage) -> str:
+        segments = [each for each in loaded(image.segments) if each.file_size]
+        bias = self._info.base - image.image_base
+        parts = list(self._mapped())
+        if not parts:
+            fits = image.size_of_image >= self._info.size
+            return "" if fits else f"it takes {image.size_of_image:#x} bytes in memory"
+        for part in parts:
+            if not any(
+                part.start - part.offset == bias + each.vaddr - each.offset
+                and part.start < bias + each.vaddr + each.file_size
+                and bias + each.vaddr < part.end + _LARGEST_PAGE
+                for each in segments
+            ):
+                return f"no segment of it is mapped at {part.start:#x} from {part.offset:#x} on"
+        for each in segments:
+            start = bias + each.vaddr
+            if not any(part.start <= start < part.end for part in parts):
+                return f"nothing is mapped where its segment at {each.vaddr:#x} would be"
+        return ""
+
+    def _mapped(self) -> Iterator[_Mapped]:
+        """Yield the parts of the file at the base, up to where it is mapped another time."""
+        if self._file is None:
+            return
+        count = 0
+        for region in self._regions:
+            file = region.file
+            if region.base < self._info.base or file is None or file.path != self._file.path:
+                continue
+            if (count and not file.offset) or count >= _MAX_REGIONS:
+                return
+            count += 1
+            yield _Mapped(region.base, region.end, file.offset)
+
+    def _code(self, image: ElfImage) -> str:
+        if not image.constant_parts():
+            return ""  # the loader patches code too
+        left = COMPARED
+        for segment in loaded(image.segments):
+            if not segment.is_executable or segment.is_writable:
+                continue
+            at = self._info.base + segment.vaddr - image.image_base
+            end = at + segment.file_size
+            while at < end and left > 0:
+                self._poll()
+                there = self._memory.read_some(at, min(_STEP, left, end - at))
+                if not there:
+                    following = self._memory.next_readable(at)
+                    at = end if following is None else following
+                    continue
+                rva = at - self._info.base
+                if image.space.read_some(rva, len(there)) != there:
+                    return f"its code differs from memory at {at:#x}"
+                at += len(there)
+                left -= len(there)
+        return ""
