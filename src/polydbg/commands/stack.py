@@ -257,7 +257,11 @@ def _with_doubt(
             yield waiting, waiting.trust.is_guess or row.trust.is_guess
         waiting = row
     if waiting is not None and waiting.number < limit:
-        yield waiting, waiting.trust.is_guess or not waiting.frame.return_address
+        # On Windows even the end of a stack is a guess; elsewhere tables say that nobody called.
+        is_sure = system.target.system().platform != "windows"
+        address = waiting.frame.return_address
+        is_end = bool(address) or (is_sure and address == 0)
+        yield waiting, waiting.trust.is_guess or not is_end
 
 
 def frame_base(system: System, row: StackFrame) -> int:
