@@ -47,17 +47,20 @@ def test_source_files_that_pages_name_exist(path: Path) -> None:
     assert not [name for name in named if not (package / name).exists()]
 
 
-def tour() -> Iterator[tuple[str, list[str]]]:
-    """Yield each command of the README's tour with the lines that it shows; ``""`` for opening."""
+def tour(title: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each command of a chapter of the README with the lines that it shows; ``""`` for
+    opening."""
     text = (ROOT / "README.md").read_text("utf-8")
-    start = text.index("## Five minutes")
+    start = text.index(f"## {title}")
     for block in re.findall(r"```\n(.*?)```", text[start : text.index("\n## ", start + 1)], re.S):
         for part in re.split(r"^(?=0:000>|\$ )", block, flags=re.M):
             prompt, *shown = part.rstrip("\n").split("\n")
             command = prompt.removeprefix("0:000>").strip()
+            if shown and not prompt.startswith(("0:000>", "$ ")):
+                continue
             if shown:
                 yield "" if command.startswith("$") else command, shown
-            elif command:
+            elif command and prompt.startswith("0:000>"):
                 yield command, ["..."]
 
 
@@ -84,8 +87,27 @@ def test_the_tour_prints_what_the_readme_shows() -> None:
     try:
         opening = OpenRequest([f"{folder}/practice.dmp"], folder, folder, folder)
         opened = lines_of(client.open(opening))
-        steps = list(tour())
+        steps = list(tour("Five minutes"))
         assert len(steps) > 10
+        for command, shown in steps:
+            printed = lines_of(client.execute(command)) if command else opened
+            assert fits(shown, printed), (command, printed)
+    finally:
+        client.close()
+
+
+def test_the_core_from_a_container_prints_what_the_readme_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT / "src" / "polydbg" / "demo" / "container")
+    client = LocalClient()
+    try:
+        opening = OpenRequest(
+            ["core.7"], symbol_path="symbols", source_path=".", sysroots=("image.tar",)
+        )
+        opened = lines_of(client.open(opening))
+        steps = list(tour("A core from a container"))
+        assert len(steps) == 4
         for command, shown in steps:
             printed = lines_of(client.execute(command)) if command else opened
             assert fits(shown, printed), (command, printed)
