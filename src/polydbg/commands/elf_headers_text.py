@@ -164,7 +164,9 @@ _NOTE_NAMES: Final = {
     ("OpenBSD", 1): "ABI tag",
     ("Android", 1): "ABI tag",
     ("Linux", 0): "version",
+    ("Linux", 0x100): "build salt",
 }
+_TEXT_NOTES: Final = frozenset({"package", "gold version", "Go build id", "build salt"})
 
 
 def file_type(image: ElfImage) -> str:
@@ -287,7 +289,10 @@ def _note_text(image: ElfImage, note: Note) -> str:
     data = note.descriptor
     if (note.owner, note.type) == ("GNU", NT_GNU_ABI_TAG):
         return head + (image.abi or "")
-    if note.type == NT_PACKAGE or (note.owner, kind) in (("GNU", "gold version"), ("Go", kind)):
+    if (note.owner, note.type) == ("Linux", 0) and len(data) == 4:
+        code = int.from_bytes(data, image.header.order)
+        return head + f"{code >> 16}.{code >> 8 & 0xFF}.{code & 0xFF}"
+    if kind in _TEXT_NOTES:
         return head + sanitise_line(data.rstrip(b"\0").decode("utf-8", "replace"))
     more = "..." if len(data) > _SHOWN_BYTES else ""
     return head + data[:_SHOWN_BYTES].hex() + more

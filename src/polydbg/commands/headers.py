@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from polydbg.base.error_codes import meaning_of, ntstatus_meaning
+from polydbg.base.error_codes_errno import errno_meaning
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import address_text, sanitise_line
 from polydbg.commands import elf_headers
@@ -70,7 +71,7 @@ class FoundImage(ShownItem, frozen=True):
 
 
 class ErrorCode(ShownItem, frozen=True):
-    """What a number means: *kind* is ``Win32``, ``NTSTATUS`` or ``HRESULT``."""
+    """What a number means: *kind* is ``Win32``, ``NTSTATUS``, ``HRESULT`` or ``errno``."""
 
     code: Hex
     kind: str
@@ -83,7 +84,7 @@ class ErrorCode(ShownItem, frozen=True):
 
 @command(
     "!error",
-    summary="Say what a Win32 error, NTSTATUS or HRESULT means.",
+    summary="Say what a Win32 error, NTSTATUS or HRESULT means; beside a dump of Linux an errno.",
     syntax="!error value [1]",
     example="!error c0000374    or !error 2; !error 5 1 takes 5 as an NTSTATUS",
     family="headers",
@@ -93,6 +94,13 @@ def error_code(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise CommandError("Numeric expression missing from '<EOL>'", hint="!error value [1]")
     code = ctx.expression(cursor) & 0xFFFFFFFF
     as_status = not cursor.at_end and ctx.expression(cursor) == 1
+    info = ctx.system.target.system() if ctx.session.has_target and not as_status else None
+    if info is not None and info.platform in ("linux", "android"):
+        name, text = errno_meaning(code, info.arch)
+        if name:
+            shown = f"Error code: (errno) {code:#x} ({code}) {name} - {text}"
+            yield ErrorCode(code=code, kind="errno", name=name, meaning=text, shown=shown)
+            return
     found = ntstatus_meaning(code) if as_status else meaning_of(code)
     yield ErrorCode(
         code=code,

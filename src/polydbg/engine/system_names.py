@@ -48,7 +48,7 @@ def _release(info: SystemInfo) -> tuple[str, str]:
     numbers = [info.major, info.minor, info.build]
     if max(numbers) > _HIGHEST_VERSION:
         numbers = [0]  # lldb leaves these fields of its minidumps as memory had them
-    if info.platform in ("macos", "ios") and not info.build:
+    if info.platform in ("macos", "ios", "freebsd") and not info.build:
         numbers.pop()
     version = ".".join(map(str, numbers)) if any(numbers) else ""
     text = info.service_pack.strip()

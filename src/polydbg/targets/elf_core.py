@@ -12,7 +12,7 @@ from functools import cached_property
 import msgspec
 
 from polydbg.arch.registers import program_counter, stack_pointer, thread_pointer
-from polydbg.base.errors import FormatError, TargetError
+from polydbg.base.errors import DebuggerError, FormatError, TargetError
 from polydbg.base.identifiers import DebugId
 from polydbg.base.warnings import Warning
 from polydbg.formats.dwarf.reading import ByteOrder
@@ -25,6 +25,7 @@ from polydbg.formats.elf.notes import Note, iterate_notes
 from polydbg.formats.identify import HEAD_SIZE
 from polydbg.formats.procfs import Mapping as ProcessMapping
 from polydbg.formats.procfs import parse_auxiliary
+from polydbg.images.elf import ElfImage
 from polydbg.memory.ranges import Layer, RangeMap, clipped
 from polydbg.memory.space import BufferSpace
 from polydbg.targets.dump_file import DumpFile, refusal
@@ -54,6 +55,7 @@ from polydbg.targets.target import (
 )
 
 _AT_RANDOM = 25
+_AT_OSRELDATE, _AT_NCPUS = 18, 19  # of FreeBSD
 _VSYSCALL = 0xFFFFFFFFFF600000
 _MAX_NOTES = 512 << 20
 _MAX_NAMED = 8
@@ -384,6 +386,7 @@ class ElfCoreTarget:
 
     @cached_property
     def _system(self) -> SystemInfo:
+        major, minor, build = self._version
         kernel = user = None
         if self._times:
             kernel = sum(each.times.kernel_time for each in self.threads() if each.times)
@@ -395,16 +398,35 @@ class ElfCoreTarget:
             processor_architecture=_PROCESSOR_NUMBERS.get(self.arch, _UNKNOWN_NUMBER),
             processor_level=0,
             processor_revision=0,
-            processor_count=0,
+            processor_count=self._auxiliary.get(_AT_NCPUS, 0) if self.platform == "freebsd" else 0,
             product_type=0,
-            major=0,
-            minor=0,
-            build=0,
+            major=major,
+            minor=minor,
+            build=build,
             service_pack="",
             suite_mask=0,
             process_kernel_time=kernel,
             process_user_time=user,
         )
+
+    @cached_property
+    def _version(self) -> tuple[int, int, int]:
+        """The system's version, zeros where it is not known: Linux's from the note that the kernel
+        puts into its own image, FreeBSD's from the auxiliary vector (``__FreeBSD_version``)."""
+        if self.platform == "freebsd":
+            number = self._auxiliary.get(_AT_OSRELDATE, 0)
+            return number // 100_000, number // 1000 % 100, 0
+        at = self._auxiliary.get(AT_SYSINFO_EHDR, 0)
+        if self.platform != "linux" or not at:
+            return 0, 0, 0
+        try:
+            for note in ElfImage.from_memory(self.memory, at).notes():
+                if (note.owner, note.type, len(note.descriptor)) == ("Linux", 0, 4):
+                    code = int.from_bytes(note.descriptor, self.header.order)
+                    return code >> 16, code >> 8 & 0xFF, code & 0xFF
+        except DebuggerError:
+            pass
+        return 0, 0, 0
 
     def system(self) -> SystemInfo:
         return self._system

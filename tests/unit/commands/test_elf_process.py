@@ -215,3 +215,14 @@ def test_the_linkers_list(on: Run) -> None:
     (failure,) = on(thread(), "!dlls")
     assert isinstance(failure, Failure)
     assert failure.identifier == "process.no-loader-list"
+
+
+def test_error_numbers_beside_a_linux_core(on: Run) -> None:
+    (item,) = on(thread(), "!error 6e")
+    assert item.text() == "Error code: (errno) 0x6e (110) ETIMEDOUT - Connection timed out"
+    (item,) = on(thread(), "!error c0000005")
+    assert "NTSTATUS" in item.text()
+    # MIPS has other numbers above 34.
+    mips = ElfCoreBuilder(machine=8).thread(7, 11, *[0] * 45)
+    (item,) = on(mips, "!error 6e")
+    assert "errno" not in item.text()

@@ -294,3 +294,22 @@ def test_thread_pointers() -> None:
     builder = ElfCoreBuilder(machine=183).thread(7, 11, *[0] * 34)
     builder.note("LINUX", 0x401, struct.pack("<2Q", 0x7F1240, 0))
     assert [thread.teb for thread in opened(builder).threads()] == [0x7F1240]
+
+
+def test_the_kernels_version_by_its_own_image() -> None:
+    head = b"\x7fELF\x02\x01\x01" + bytes(9)
+    head += struct.pack("<HHI3QI6H", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    head += struct.pack("<2I6Q", 1, 5, 0, 0, 0, 0x1000, 0x1000, 0x1000)
+    head += struct.pack("<2I6Q", 4, 4, 0x100, 0x100, 0x100, 24, 24, 4)
+    note = struct.pack("<3I", 6, 4, 0) + b"Linux\0\0\0" + struct.pack("<I", 0x060C08)
+    builder = usual().auxiliary(at33=0x7FFF0000)
+    builder.memory(0x7FFF0000, (head.ljust(0x100, b"\0") + note).ljust(0x1000, b"\0"), flags=5)
+    system = opened(builder).system()
+    assert (system.major, system.minor, system.build) == (6, 12, 8)
+    assert opened(usual().auxiliary(at33=0x123)).system().major == 0
+
+
+def test_freebsds_version_and_processors() -> None:
+    auxiliary = struct.pack("<I6Q", 16, 18, 1_401_000, 19, 12, 0, 0)
+    system = opened(ElfCoreBuilder(os_abi=9).note("FreeBSD", 16, auxiliary)).system()
+    assert (system.major, system.minor, system.processor_count) == (14, 1, 12)
