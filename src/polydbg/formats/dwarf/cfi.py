@@ -32,6 +32,7 @@ _NO_LOCATION: Final = 0
 """What linkers write as the address of functions that they left out, in ``.debug_frame``."""
 
 _ESCAPE = 0xFFFFFFFF
+_USUAL = 0x3B  # 4 bytes, signed, from the start of the table
 
 
 class Cie(msgspec.Struct, frozen=True):
@@ -97,6 +98,7 @@ class CallFrameTable:
         self._is_sparc = is_sparc
         self._search = search
         self._cies: dict[int, Cie] = {}
+        self._initial: dict[int, RuleMachine] = {}
         self._rows: dict[int, FrameRules | None] = {}
 
     # -- questions -------------------------------------------------------------------------
@@ -139,11 +141,8 @@ class CallFrameTable:
         :raises FormatError: the instructions make no sense, or give no CFA.
         """
         cie = fde.cie
-        machine = RuleMachine(self._factors(cie, cie.place, 0), fde.start, rva)
-        machine.run(cie.instructions)
-        machine.keep_initial()
-        entry_register = machine.cfa.register
-        machine.use(self._factors(cie, fde.place, fde.start))
+        initial = self._initial_rules(cie)
+        machine = RuleMachine(self._factors(cie, fde.place, fde.start), fde.start, rva, initial)
         machine.run(fde.instructions)
         if not machine.has_cfa:
             raise FormatError(f"no rule for the frame at {rva:#x}")
@@ -157,8 +156,16 @@ class CallFrameTable:
             ra_signed=machine.is_signed,
             uses_key_b=cie.uses_key_b,
             address_size=cie.address_size,
-            entry_register=entry_register,
+            entry_register=initial.cfa.register,
         )
+
+    def _initial_rules(self, cie: Cie) -> RuleMachine:
+        found = self._initial.get(cie.place)
+        if found is None:
+            found = RuleMachine(self._factors(cie, cie.place, 0), 0, 0)
+            found.run(cie.instructions)
+            self._initial[cie.place] = found
+        return found
 
     def _factors(self, cie: Cie, place: int, function: int) -> Factors:
         bases = self._sized(cie.address_size)
@@ -378,6 +385,7 @@ class SearchTable:
         """
         # Its data-relative pointers count from its own start.
         self._bases = msgspec.structs.replace(bases, data=rva)
+        self._mask = bases.mask
         self._data = data
         self._rva = rva
         head = data.rest(0, 4 + 2 * 10)
@@ -399,17 +407,21 @@ class SearchTable:
         """Return start and entry, both RVAs, of the last function that begins at *rva* or before
         it, ``None`` if none does."""
         low, high = 0, self.count
+        pointer = self._pointer
         while low < high:
             middle = (low + high) // 2
-            if self._pointer(middle * 2) <= rva:
+            if pointer(middle * 2) <= rva:
                 low = middle + 1
             else:
                 high = middle
         if low == 0:
             return None
-        return self._pointer(low * 2 - 2), self._pointer(low * 2 - 1)
+        return pointer(low * 2 - 2), pointer(low * 2 - 1)
 
     def _pointer(self, index: int) -> int:
         offset = self._first + index * self._size
         raw = self._data.take(offset, self._size)
+        if self._encoding == _USUAL:
+            value = int.from_bytes(raw, self._bases.order, signed=True)
+            return self._rva + value & self._mask
         return read_pointer(raw, 0, self._encoding, self._bases, self._rva + offset)[0]

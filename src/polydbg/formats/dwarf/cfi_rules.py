@@ -105,26 +105,21 @@ SAME: Final = RegisterRule(RuleKind.SAME)
 class RuleMachine:
     """Runs instructions up to the row that holds for one address."""
 
-    def __init__(self, factors: Factors, start: int, wanted: int) -> None:
-        """Begin with the row at *start*; stop before the first row behind *wanted*."""
+    def __init__(
+        self, factors: Factors, start: int, wanted: int, initial: RuleMachine | None = None
+    ) -> None:
+        """Begin with the row at *start*; stop before the first row behind *wanted*. *initial* has
+        run the instructions of the CIE: its rules are those that ``restore`` goes back to."""
         self._factors = factors
         self._wanted = wanted
         self.start = start
         self.end: int | None = None
-        self.cfa = CfaRule(0, 0)
-        self.has_cfa = False
-        self.rules: dict[int, RegisterRule] = {}
-        self.is_signed = False
-        self._initial: dict[int, RegisterRule] = {}
+        self.cfa: CfaRule = CfaRule(0, 0) if initial is None else initial.cfa
+        self.has_cfa: bool = initial is not None and initial.has_cfa
+        self.is_signed: bool = initial is not None and initial.is_signed
+        self._initial: dict[int, RegisterRule] = {} if initial is None else initial.rules
+        self.rules: dict[int, RegisterRule] = dict(self._initial)
         self._remembered: list[tuple[CfaRule, dict[int, RegisterRule], bool]] = []
-
-    def keep_initial(self) -> None:
-        """Take the rules so far, those of the CIE, for those that ``restore`` goes back to."""
-        self._initial = dict(self.rules)
-
-    def use(self, factors: Factors) -> None:
-        """Read what follows with *factors*."""
-        self._factors = factors
 
     def run(self, program: bytes) -> None:
         """Run *program* until it ends or the next row begins behind the address.
