@@ -159,19 +159,20 @@ class MachoBuilder:
 
     def _link_edit(self, body: bytearray, address: int) -> list[bytes]:
         strings = bytearray(b" \0")
-        symbols = b""
+        symbols = bytearray()
         for name, offset, kind, section, description in self._symbols:
             layout = "<IBBHQ" if self.is_64 else "<IBBHI"
             value = self.base + offset if kind & 0x0E else 0
             symbols += struct.pack(layout, len(strings), kind, section, description, value)
             strings += name.encode() + b"\0"
-        starts = b""
+        starts = bytearray()
         before = 0
         for each in self.starts:
             starts += uleb(each - before)
             before = each
         starts += b"\0" if self.starts else b""
-        parts = [symbols, starts, struct.pack(f"<{len(self._indirect)}I", *self._indirect)]
+        indirect = struct.pack(f"<{len(self._indirect)}I", *self._indirect)
+        parts: list[bytes] = [bytes(symbols), bytes(starts), indirect]
         places = []
         start = at = len(body)
         for part in (*parts, bytes(strings)):
