@@ -30,19 +30,22 @@ def name_of(die: Die) -> Name:
 
     :raises FormatError: the entries that it leads to are damaged.
     """
-    plain, owner = b"", die
+    linkage, plain, owner = b"", b"", die
     current: Die | None = die
     for _ in range(_MAX_LINKS):
         if current is None:
             break
-        linkage = current.string(c.AT_LINKAGE_NAME) or current.string(c.AT_MIPS_LINKAGE_NAME)
-        if linkage:
-            return Name(linkage, plain or current.string(c.AT_NAME) or b"", owner)
+        if not linkage:
+            found = current.string(c.AT_LINKAGE_NAME) or current.string(c.AT_MIPS_LINKAGE_NAME)
+            linkage = found or b""
         if not plain:
             owner = current
             plain = current.string(c.AT_NAME) or b""
+        # What conventions of x86 add to a name (`@f@8`) can be told by the plain one alone.
+        if linkage and (plain or b"@" not in linkage):
+            break
         current = _next(current)
-    return Name(b"", plain, owner)
+    return Name(linkage, plain, owner)
 
 
 def _next(die: Die) -> Die | None:
