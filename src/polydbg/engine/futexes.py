@@ -12,6 +12,7 @@ musl's ``pthread_mutex_t`` by their installed headers' sizes and the order of th
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -36,6 +37,11 @@ _MUSL_TYPES = {0: "normal", 1: "recursive", 2: "error-checking"}
 _MUSL_ROBUST, _MUSL_PRIORITY_INHERIT, _MUSL_SHARED = 4, 8, 0x80
 _BUSY = 16  # what musl writes into a normal mutex that is held
 _MAX_COUNT = 1 << 20
+_WAITING = re.compile(
+    r"_*(?:GI_+)?(?:new_)?"
+    r"(?:pthread|sem_|futex|lll_|mtx_|cnd_|thrd_|timedwait|wait|syscall|libc_)"
+)
+"""Names of the C library's functions that lead to a wait."""
 
 
 class Kind(enum.Enum):
@@ -174,14 +180,14 @@ class _Reader:
     def _function(self, thread: ThreadInfo, cancel: CancelToken) -> str:
         """Return the function of the C library that its user called, ``""`` without names."""
         registers = self._system.thread_registers(thread)
-        name = module = ""
+        name = ""
         for row in walk_stack(self._system, registers, _DEPTH, cancel, inline=False):
-            if not module and not row.place.module.startswith("linux_vdso"):
-                module = row.place.module
-            if row.place.module not in ("", module) and module:
+            symbol = row.place.symbol.split("@")[0]
+            if _WAITING.match(symbol):
+                name = symbol
+            elif name:
                 break
-            name = row.place.symbol or name
-        return name.split("@")[0]
+        return name
 
     # -- the ends of threads ---------------------------------------------------------------
 
@@ -216,10 +222,12 @@ class _Reader:
             return None
         if not in_word and not kind & _PRIORITY_PROTECT and word > 2:
             return None
-        is_recursive = kind & 3 == 1
-        if bool(word) != bool(owner_id) or (word and (not users or is_recursive != bool(count))):
+        # Robust and priority-inheriting ones count even where they are not recursive.
+        is_counted = kind & 3 == 1 or in_word
+        if bool(word) != bool(owner_id) or (word and (not users or is_counted != bool(count))):
             return None
-        words = [_GLIBC_TYPES[kind & 3], *_flag_words(kind, _ROBUST, _PRIORITY_INHERIT, _SHARED)]
+        flags = kind & ~_SHARED if kind & _ROBUST else kind  # robust ones have that bit anyway
+        words = [_GLIBC_TYPES[kind & 3], *_flag_words(flags, _ROBUST, _PRIORITY_INHERIT, _SHARED)]
         if word & _OWNER_DIED and in_word:
             words.append("owner died")
         owner = self._threads.get(owner_id)

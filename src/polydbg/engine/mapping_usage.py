@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from polydbg.engine.session import System
 
 _MAX_GUARD = 16 << 20
+_MAX_READABLE_GUARD = 64 << 10
 _MAX_BREAK_DISTANCE = (1 << 30) + (1 << 21)
 _ARENA_SIZES = {8: 64 << 20, 4: 1 << 20}  # HEAP_MAX_SIZE
 _HEAP_NAMES = ("[anon:libc_malloc", "[anon:scudo", "[anon:GWP-ASan", "[anon: glibc: malloc")
@@ -54,9 +55,9 @@ class _Finder:
         for piece in self._pieces:
             self._by_name(piece)
         self._stack_guards()
-        self._thread_blocks()
         self._vdso_data()
         self._heaps()
+        self._thread_blocks()
         return self._found
 
     def _name(self, piece: Region) -> str:
@@ -101,14 +102,16 @@ class _Finder:
         return f"~{thread.ordinal}; {process or 0:x}.{thread.id:x}"
 
     def _stack_guards(self) -> None:
-        """A mapping without any access right below the one that a thread's stack is in."""
+        """A mapping without any access right below the one that a thread's stack is in; gdb's
+        ``gcore`` calls it readable."""
         for thread in self._system.threads:
             index = self._at(thread.stack_base) if thread.stack_base else None
             if not index:
                 continue
             stack, guard = self._pieces[index], self._pieces[index - 1]
-            is_guard = guard.end == stack.base and self._permissions(guard) == "---"
-            if is_guard and guard.size <= _MAX_GUARD and self._is_plain(guard):
+            most = {"---": _MAX_GUARD, "r--": _MAX_READABLE_GUARD}.get(self._permissions(guard), 0)
+            is_guard = guard.end == stack.base and guard.size <= most
+            if is_guard and self._is_plain(guard):
                 what = self._label(thread)
                 self._found[guard.base] = Span(
                     guard.base, guard.end, Usage.STACK, what, thread=thread

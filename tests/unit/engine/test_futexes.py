@@ -88,8 +88,8 @@ def test_a_deadlock(opened: Open) -> None:
         (mutex(2, 12, kind=2), "error-checking"),
         (mutex(1, 12, kind=3), "adaptive"),
         (mutex(2, 12, kind=0x80), "normal process-shared"),
-        (mutex(0x80000000 | 12, 12, kind=0x10), "normal robust"),
-        (mutex(0x80000000 | 12, 12, kind=0x20), "normal priority-inheriting"),
+        (mutex(0x80000000 | 12, 12, kind=0x210, count=1), "normal robust"),
+        (mutex(0x80000000 | 12, 12, kind=0x20, count=1), "normal priority-inheriting"),
     ],
 )
 def test_kinds_of_mutexes(opened: Open, data: bytes, words: str) -> None:
