@@ -17,19 +17,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from polydbg.base.cancel import CancelToken
-from polydbg.base.errors import DebuggerError, FormatError, TargetError
-from polydbg.base.identifiers import DebugId
+from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.base.text import sanitise_line
 from polydbg.engine.breakpad_files import add_second_search, breakpad_wanted, open_matching
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
 from polydbg.engine.pe_files import PeFiles
+from polydbg.engine.pe_identity import PdbRecord, check_image, difference_of, record_of
 from polydbg.engine.settings import LOAD_ANYTHING, Settings
 from polydbg.engine.source_view import SourceView
 from polydbg.engine.sysroots import Sysroots
-from polydbg.images.image import CodeViewRecord, Image
+from polydbg.images.image import Image
 from polydbg.images.pe import PeImage
 from polydbg.symbols.pdb import PdbSource, open_pdb
 from polydbg.symbols.source import SymbolSource
@@ -40,7 +38,6 @@ from polydbg.symbols.store import (
     Outcome,
     SymbolPath,
     Trail,
-    TrailEntry,
     Wanted,
     locate,
 )
@@ -64,18 +61,6 @@ _LACKING = frozenset(
 """Notices of files that are not there."""
 
 Notify = Callable[[str, str], None]
-
-
-class _Record(msgspec.Struct, frozen=True):
-    """Which PDB a module wants: *codeview* is ``None`` when nothing says so; *is_missing* when its
-    image was read and has no record, rather than not being there."""
-
-    codeview: CodeViewRecord | None
-    is_missing: bool = False
-
-    @property
-    def debug_id(self) -> DebugId | None:
-        return self.codeview.debug_id if self.codeview else None
 
 
 class FileFinder:
@@ -120,7 +105,7 @@ class FileFinder:
         :raises Cancelled: the user asked to stop; the module stays deferred.
         """
         image, dump_path = modules.pe_image(module), target.path
-        record = _record(module.info, image)
+        record = record_of(module.info, image)
         trail = Trail()
         module.pdb_key = record.debug_id
         module.symbol_trail = trail
@@ -139,7 +124,8 @@ class FileFinder:
         if source is not None:
             module.symbols = source
             module.state = SymbolState.LOADED
-            if image is None:
+            is_partial = module.status.startswith("private dwarf") and record.names_pdb
+            if image is None or is_partial:
                 self._missing = self._missing or module.name
             self._verify(module, image)
         else:
@@ -147,7 +133,7 @@ class FileFinder:
         self._trace(module)
 
     def _load_foreign(
-        self, module: Module, modules: ModuleMap, record: _Record, target: Target, trail: Trail
+        self, module: Module, modules: ModuleMap, record: PdbRecord, target: Target, trail: Trail
     ) -> None:
         """Fill the symbols of an ELF or Mach-O module: DWARF, else Breakpad's, else those of its
         symbol tables, else none."""
@@ -275,7 +261,7 @@ class FileFinder:
             result = f"{module.symbols.status}: {module.symbols.path}"
         self.notify("symbols.trail", sanitise_line(f"DBGHELP: {module.name} - {result}"))
 
-    def pdb_wanted(self, module: Module, record: _Record, dump_path: str) -> Wanted:
+    def pdb_wanted(self, module: Module, record: PdbRecord, dump_path: str) -> Wanted:
         """Return what is to be found for *module*'s symbols."""
         codeview, image_file = record.codeview, module.image_file
         path = codeview.path if codeview else ""
@@ -303,34 +289,38 @@ class FileFinder:
     def _open_any(
         self,
         module: Module,
-        record: _Record,
+        record: PdbRecord,
         files: PeFiles,
         dump_path: str,
         trail: Trail,
     ) -> tuple[SymbolSource | None, bool]:
-        """Return the PDB of this build, else its DWARF, else its Breakpad file, else what is of
-        another build."""
+        """Return the PDB of this build, else its DWARF, else its Breakpad file (that one first
+        where a PDB was made), else what is of another build."""
         pdb, mismatched = self._open_pdb(module, record, files.image, dump_path, trail)
         if pdb is not None and not mismatched:
             return pdb, False
-        dwarf = files.open_dwarf(record.debug_id, trail)
+        found, other_build = None, False
+        dwarf = None if record.names_pdb else files.open_dwarf(record.debug_id, trail)
+        if dwarf is None:
+            second = Trail()
+            found, other_build = self._open_breakpad(module, record, dump_path, second)
+            path = record.codeview.path if record.codeview else ""
+            add_second_search(trail, second, breakpad_wanted(module.info, None, path, ()))
+        if record.names_pdb and (found is None or other_build):
+            dwarf = files.open_dwarf(record.debug_id, trail)
+        best, is_other = found, other_build
         if dwarf is not None:
-            if pdb is not None:
-                pdb.close()
+            best, is_other = dwarf, False
             self._say_unusable(trail)
-            return dwarf, False
-        second = Trail()
-        found, other_build = self._open_breakpad(module, record, dump_path, second)
-        path = record.codeview.path if record.codeview else ""
-        add_second_search(trail, second, breakpad_wanted(module.info, None, path, ()))
-        if found is None or (pdb is not None and other_build):
-            return pdb, mismatched
-        if pdb is not None:
-            pdb.close()
-        return found, other_build
+        elif found is None or (pdb is not None and other_build):
+            best, is_other = pdb, mismatched
+        for source in (pdb, found):
+            if source is not None and source is not best:
+                source.close()
+        return best, is_other
 
     def _open_breakpad(
-        self, module: Module, record: _Record, dump_path: str, trail: Trail
+        self, module: Module, record: PdbRecord, dump_path: str, trail: Trail
     ) -> tuple[SymbolSource | None, bool]:
         """Return the Breakpad file and whether it is of another build; say what is damaged."""
         path = record.codeview.path if record.codeview else ""
@@ -356,7 +346,7 @@ class FileFinder:
     def _open_pdb(
         self,
         module: Module,
-        record: _Record,
+        record: PdbRecord,
         image: PeImage | None,
         dump_path: str,
         trail: Trail,
@@ -427,7 +417,7 @@ class FileFinder:
             id_text=f"timestamp {info.timestamp:08X}, size {info.size:X}",
             extra_paths=tuple(extra),
         )
-        located = locate(wanted, self._image_elements(), lambda p: _check_image(p, info), trail)
+        located = locate(wanted, self._image_elements(), lambda p: check_image(p, info), trail)
         if located is None:
             self._warn_of_other_image(info, trail)
         image = _open_image(located.path) if located else None
@@ -467,7 +457,7 @@ class FileFinder:
         entry = next((e for e in trail.entries if e.outcome is Outcome.WRONG_ID), None)
         if entry is None:
             return
-        what, here, there = _difference(info, entry)
+        what, here, there = difference_of(info, entry)
         self._warn_of_difference(what, here, there, entry.place)
 
     def _warn_of_difference(self, what: str, here: int, there: int, path: str | Path) -> None:
@@ -483,20 +473,6 @@ class FileFinder:
 def _dump_folder(dump_path: str) -> tuple[Path, ...]:
     """Return the folder that holds the dump, where there is a file."""
     return (Path(os.path.abspath(dump_path)).parent,) if dump_path else ()
-
-
-def _record(info: ModuleInfo, image: PeImage | None) -> _Record:
-    """Return which PDB belongs to a module: as the dump says, else as its image does."""
-    if info.debug_id is not None:
-        signature = info.codeview_signature or ""
-        return _Record(CodeViewRecord(info.debug_id, info.pdb_path or "", signature))
-    if image is None:
-        return _Record(None)
-    try:
-        found = image.codeview()
-    except DebuggerError:
-        return _Record(None)
-    return _Record(found, is_missing=found is None)
 
 
 def _add_no_record(trail: Trail, info: ModuleInfo, image: PeImage | None) -> None:
@@ -522,45 +498,8 @@ def _open_named_pdb(path: Path) -> PdbSource | BreakpadSource:
     return open_breakpad(path)
 
 
-def _check_image(path: Path, info: ModuleInfo) -> IdCheck:
-    """Compare an image file with what the dump says of the module.
-
-    Links without a timestamp make the same code id again and again, so the debug id counts too
-    where both sides have one.
-    """
-    try:
-        image = PeImage.from_file(path)
-    except TargetError as error:
-        if isinstance(error.__cause__, OSError):
-            raise error.__cause__ from None
-        raise
-    try:
-        if image.code_id != info.code_id:
-            return IdCheck(False, image.code_id.key)
-        found = _record(ModuleInfo("", "", 0, 0), image).debug_id
-        if found is not None and info.debug_id is not None and found != info.debug_id:
-            return IdCheck(False, found.key)
-        return IdCheck(True, image.code_id.key)
-    finally:
-        image.close()
-
-
 def _open_image(path: Path) -> PeImage | None:
     try:
         return PeImage.from_file(path)
     except DebuggerError:
         return None
-
-
-def _difference(info: ModuleInfo, entry: TrailEntry) -> tuple[str, int, int]:
-    """Return what differs between the dump and an image of another build, and the two numbers."""
-    found = entry.found_id
-    try:
-        stamp, size = int(found[:8], 16), int(found[8:], 16)
-    except ValueError:
-        return "Timestamp", info.timestamp, 0
-    if len(found) > 16 and info.debug_id is not None:
-        return "Debug id", int(info.debug_id.key, 16), int(found, 16)
-    if stamp != info.timestamp:
-        return "Timestamp", info.timestamp, stamp
-    return "Size", info.size, size
