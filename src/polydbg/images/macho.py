@@ -396,9 +396,10 @@ class MachoImage:
         if place is None:
             return array("Q")
         end = max((each.end for each in self.segments), default=0)
-        found = parse_function_starts(self._at_offset(*place), self.image_base, min(end, _LIMIT))
-        mask = ~1 if self.machine == "arm" else -1
-        return array("Q", ((address & mask) - self.image_base for address in found))
+        found = parse_function_starts(self._at_offset(*place), min(end, _LIMIT) - self.image_base)
+        if self.machine != "arm":
+            return found
+        return array("Q", (rva & ~1 for rva in found))
 
     @cached_property
     def stubs(self) -> Sequence[Stub]:
