@@ -1,4 +1,4 @@
-"""Callers on ARM64 and ARM without unwind tables: the link register and chains of frames.
+"""Callers without unwind tables: the link register, and on ARM64 and ARM chains of frames.
 
 Both are guesses. A frame record is two words, the caller's frame pointer and the return address:
 x29 points at it on ARM64 (Arm, "Procedure Call Standard for the Arm 64-bit Architecture"), r11 or
@@ -11,7 +11,8 @@ from polydbg.base.errors import MemoryReadError
 from polydbg.unwind.arm_rules import kept_registers
 from polydbg.unwind.calls import may_return_to
 from polydbg.unwind.frames import FrameTrust
-from polydbg.unwind.method import Callee, Caller, UnwindContext, code_address
+from polydbg.unwind.method import ARM, ARM64, Callee, Caller, UnwindContext, code_address
+from polydbg.unwind.processors import processor
 
 _MAX_DISTANCE = 0x1000000
 _RECORDS = {
@@ -35,7 +36,10 @@ class LinkRegister:
     def caller_of(self, callee: Callee, context: UnwindContext) -> Caller | None:
         names = callee.convention
         value = callee.registers.get(names.lr)
-        if callee.is_return_address or value is None or not may_return_to(context, value, names):
+        if callee.is_return_address or value is None:
+            return None
+        value += processor(names.machine).return_offset
+        if not may_return_to(context, value, names):
             return None
         address = code_address(context, names, value)
         trust = FrameTrust.LINK_REGISTER
@@ -47,8 +51,15 @@ class LinkRegister:
                 return None
         elif 0 < address - function[0] <= function[1] and callee.pc != function[0]:
             return None
-        registers = {**kept_registers(callee), names.pc: address, names.sp: callee.sp}
+        registers = {**_kept(callee), names.pc: address, names.sp: callee.sp}
         return Caller(registers, trust)
+
+
+def _kept(callee: Callee) -> dict[str, int]:
+    if callee.convention is ARM64 or callee.convention is ARM:
+        return kept_registers(callee)
+    preserved = processor(callee.convention.machine).preserved
+    return {name: value for name, value in callee.registers.items() if name in preserved}
 
 
 class ArmFramePointer:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from polydbg.base.errors import DebuggerError
 from polydbg.unwind.arm_calls import ends_with_arm_call
-from polydbg.unwind.method import AMD64, ARM, ARM64, Convention, UnwindContext, code_address
+from polydbg.unwind.method import (
+    AMD64,
+    ARM,
+    ARM64,
+    X86,
+    Convention,
+    UnwindContext,
+    code_address,
+)
+from polydbg.unwind.other_calls import ends_with_other_call
 
-_LONGEST = 7
+_LONGEST = 8
 _MAX_JUMPS = 3
 
 
@@ -23,7 +32,7 @@ def code_at(context: UnwindContext, address: int, size: int) -> bytes:
 
 
 def code_before(context: UnwindContext, address: int) -> bytes:
-    """Return up to seven bytes of code before *address*, from the image or from memory."""
+    """Return up to eight bytes of code before *address*, from the image or from memory."""
     start = max(0, address - _LONGEST)
     code = code_at(context, start, address - start)
     return code if len(code) == address - start else b""
@@ -43,7 +52,9 @@ def is_behind_call(code: bytes, value: int, convention: Convention) -> bool:
     """Return whether *code*, which ends at the return address *value*, ends with a call."""
     if convention is ARM64 or convention is ARM:
         return ends_with_arm_call(code, convention.machine, value)
-    return ends_with_call(code)
+    if convention is AMD64 or convention is X86:
+        return ends_with_call(code)
+    return ends_with_other_call(code, convention.machine, convention.order)
 
 
 def calls(context: UnwindContext, address: int, function: int) -> bool | None:

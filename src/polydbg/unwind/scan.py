@@ -27,7 +27,7 @@ class StackScan:
         names, known = callee.convention, self._known
         start = (callee.sp + names.size - 1) // names.size * names.size
         unproven: tuple[int, int] | None = None
-        for index, word in enumerate(self._words(context, start, names.size)):
+        for index, word in enumerate(self._words(context, start, names)):
             if word not in known:
                 known[word] = _is_return_address(context, names, word)
             is_return = known[word]
@@ -37,10 +37,11 @@ class StackScan:
                 unproven = start + index * names.size, word
         return self._caller(callee, context, *unproven) if unproven else None
 
-    def _words(self, context: UnwindContext, start: int, size: int) -> tuple[int, ...]:
+    def _words(self, context: UnwindContext, start: int, names: Convention) -> tuple[int, ...]:
+        size, mark = names.size, ">" if names.order == "big" else "<"
         data = context.memory.read_some(start, MAX_WORDS * size)
         count = len(data) // size
-        return struct.unpack(f"<{count}{'Q' if size == 8 else 'I'}", data[: count * size])
+        return struct.unpack(f"{mark}{count}{'Q' if size == 8 else 'I'}", data[: count * size])
 
     def _caller(self, callee: Callee, context: UnwindContext, address: int, word: int) -> Caller:
         names = callee.convention

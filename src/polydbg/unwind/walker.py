@@ -26,7 +26,7 @@ from polydbg.unwind.method import (
     UnwindMethod,
     code_address,
 )
-from polydbg.unwind.processors import GROWS_UP, convention_of
+from polydbg.unwind.processors import GROWS_UP, convention_of, processor
 from polydbg.unwind.scan import StackScan
 from polydbg.unwind.signal_frames import SignalFrame, is_signal_return
 
@@ -54,7 +54,7 @@ def _methods(convention: Convention) -> tuple[UnwindMethod, ...]:
         guesses = (LinkRegister(), ArmFramePointer(), LinkRegister(is_last=True))
         return (PeArm(convention.machine), *dwarf, rules, *guesses)
     if convention is not AMD64 and convention is not X86:
-        return dwarf
+        return (*dwarf, *_guesses(convention))
     from polydbg.unwind.cfi import CFI_AMD64, CFI_X86
     from polydbg.unwind.frame_pointer import FramePointer
     from polydbg.unwind.wild_call import JumpStub, WildCall
@@ -71,6 +71,18 @@ def _methods(convention: Convention) -> tuple[UnwindMethod, ...]:
     # Call frame information holds everywhere; code is decoded where there is none.
     stub = JumpStub(PRESERVED_X86)
     return WildCall(PRESERVED_X86), *dwarf, X86Frames(), CFI_X86, stub, FramePointer()
+
+
+def _guesses(convention: Convention) -> tuple[UnwindMethod, ...]:
+    """Return what may be tried without tables on processors besides x86 and ARM."""
+    from polydbg.unwind.arm_frames import LinkRegister
+    from polydbg.unwind.back_chain import BackChain, RegisterWindow
+    from polydbg.unwind.wild_call import WildCall
+
+    if not convention.lr:
+        return WildCall(processor(convention.machine).preserved), BackChain()
+    chain = RegisterWindow() if convention.machine.startswith("sparc") else BackChain()
+    return LinkRegister(), chain, LinkRegister(is_last=True)
 
 
 def walk(
@@ -92,7 +104,9 @@ def walk(
         return
     callee = Callee(dict(registers), False, True, convention)
     # The last resort keeps what it has learnt of words on this stack.
-    methods = (*_methods(convention), StackScan())
+    methods = _methods(convention)
+    if convention.machine not in GROWS_UP:
+        methods = (*methods, StackScan())
     seen: set[tuple[int, int]] = set()
     is_doubtful, follows_guess = trust.is_guess, False
     for _ in range(min(limit, MAX_FRAMES)):

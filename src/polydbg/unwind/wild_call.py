@@ -17,8 +17,8 @@ def _top_of_stack(
 ) -> Caller | None:
     """Return the caller by the word on top of the stack, ``None`` if nothing returns there."""
     names = callee.convention
-    address = int.from_bytes(context.memory.read(callee.sp, names.size), "little")
-    if not may_return_to(context, address):
+    address = int.from_bytes(context.memory.read(callee.sp, names.size), names.order)
+    if not may_return_to(context, address, names):
         return None
     registers = {name: value for name, value in callee.registers.items() if name in preserved}
     registers |= {names.pc: address, names.sp: callee.sp + names.size}
