@@ -341,6 +341,13 @@ def display_headers(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         for part, name, lines in elf_headers.header_blocks(elf_image, "".join(options)):
             yield HeaderBlock(base=base, part=part, name=name, shown="\n".join(lines))
         return
+    module = system.modules.at(base)
+    if module is not None and module.info.image_format == "macho":
+        raise CommandError(
+            f"{module.name} is a Mach-O image: its headers are not shown by this version",
+            identifier="image.unsupported-format",
+            hint=f"!lmi {module.name} shows its UUID and files",
+        )
     try:
         image = PeImage.from_memory(system.memory, base)
     except DebuggerError as error:

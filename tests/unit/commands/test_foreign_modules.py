@@ -49,6 +49,11 @@ def test_macho(tmp_path: Path, command: str) -> None:
     assert not [word for word in PE_WORDS if word in text]
 
 
+def test_headers_of_macho_are_refused_by_name(tmp_path: Path) -> None:
+    text = shown(tmp_path / "a", 0x8101, "dyld_sim", rsds(GUID, 0, "dyld_sim"), "!dh 400000")
+    assert "dyld_sim is a Mach-O image" in text
+
+
 def test_pe_keeps_its_words(tmp_path: Path) -> None:
     text = shown(tmp_path / "a", 2, r"C:\a\x.dll", rsds(GUID, 1, "x.pdb"), "lmva 400000")
     assert "CheckSum:" in text
