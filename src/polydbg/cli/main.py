@@ -89,9 +89,9 @@ def _demo(arguments: Arguments) -> int:
 
 
 def _sym(arguments: Arguments) -> int:
-    if len(arguments.words) != 3 or arguments.words[0] != "why":
-        raise UsageError("usage: polydbg sym why DUMP MODULE")
-    _, dump, module = arguments.words
+    if len(arguments.words) not in (2, 3) or arguments.words[0] != "why":
+        raise UsageError("usage: polydbg sym why DUMP [MODULE]")
+    _, dump, module = [*arguments.words, "*"][:3]
     arguments.words = [dump]
     arguments.values["c"] = f"!sym why {module}; q"
     return _open(arguments, first_screen=False)

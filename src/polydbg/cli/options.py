@@ -71,7 +71,11 @@ VERBS = (
         "[options] [container]",
         "open the practice dump that the package carries; container: the core of a container",
     ),
-    Verb("sym", "why DUMP MODULE", "say where a module's symbols were sought, and what to do"),
+    Verb(
+        "sym",
+        "why DUMP [MODULE]",
+        "say where a module's files were sought, and what to do; without a name, what all lack",
+    ),
     Verb(
         "check",
         "[--json] [-arch NAME] FILE...",

@@ -12,7 +12,8 @@ from polydbg.engine.stack import StackFrame
 
 class AnalysisFrame(Item, frozen=True):
     """A frame of the stack of the fault. *name* is ``mod!function+0x12``, *symbols* the kind of
-    symbols that it comes from (see the frames of ``k``)."""
+    symbols that it comes from, *is_unverified* that the module's file may be of another build (see
+    the frames of ``k``)."""
 
     number: int
     pc: Hex
@@ -27,6 +28,7 @@ class AnalysisFrame(Item, frozen=True):
     is_guess: bool
     follows_guess: bool
     symbols: str
+    is_unverified: bool
 
     def text(self) -> str:
         return f"{self.number:02x} {self.name}"
@@ -111,6 +113,7 @@ def analysis_frame(row: StackFrame) -> AnalysisFrame:
         is_guess=row.trust.is_guess,
         follows_guess=row.frame.follows_guess,
         symbols=row.symbols,
+        is_unverified=row.is_unverified,
     )
 
 

@@ -133,6 +133,14 @@ def _missing(system: System, pc: int | None) -> list[str]:
     module = system.modules.at(pc) if pc is not None else None
     if module is None:
         return []
+    if module.info.image_format == "elf" and module.state is not SymbolState.DEFERRED:
+        from polydbg.engine.elf_advice import lack_of
+
+        lack = lack_of(system.modules, module)
+        if lack is not None:
+            package = f", package {lack.package_words}" if lack.package_words else ""
+            what = f"{lack.missing} of {module.name} ({lack.id_words}{package})"
+            return [f"{what}. {lack.steps()[0]} !sym why * lists what all modules lack."]
     has_symbols = module.state is SymbolState.LOADED and module.symbols is not None
     if has_symbols and not module.status.startswith("export"):
         return []

@@ -127,6 +127,7 @@ INDEX = {
     ".symfix": "symbol_path",
     ".symopt": "symbol_path",
     ".sympath": "symbol_path",
+    ".sysroot": "symbol_path",
     ".thread": "threads",
     ".time": "target_info",
     ".tlist": "refused",

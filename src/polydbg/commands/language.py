@@ -8,7 +8,7 @@ errors into items, and lets notices (symbols that failed to load) appear where t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import CommandError, DebuggerError
@@ -161,6 +161,13 @@ class Interpreter:
         """Forget what arose so far and was not shown."""
         self._notices.clear()
         self._session.files.take_missing()
+
+    def take_notices(self, identifiers: Sequence[str]) -> list[Notice]:
+        """Return and forget the notices so far whose identifier begins with one of these."""
+        chosen = tuple(identifiers)
+        taken = [each for each in self._notices if each.identifier.startswith(chosen)]
+        self._notices = [each for each in self._notices if each not in taken]
+        return taken
 
     def _drain(self) -> Iterator[Item]:
         notices, self._notices = self._notices, []

@@ -47,7 +47,8 @@ _TYPE_NAMES = {0: "Unknown", 1: "App", 2: "Dll", 3: "Driver", 4: "Font", 5: "VxD
 
 
 class ModuleRow(ShownItem, frozen=True):
-    """A row of ``lm``. *status* is the phrase in parentheses, *symbol_file* what answers."""
+    """A row of ``lm``. *status* is the phrase in parentheses, *symbol_file* what answers.
+    *is_unverified*: the file that was found may be of another build, the dump does not tell."""
 
     name: str
     start: Hex
@@ -58,6 +59,7 @@ class ModuleRow(ShownItem, frozen=True):
     image: str
     timestamp: Hex
     checksum: Hex
+    is_unverified: bool
 
 
 class ModuleDetails(ShownItem, frozen=True):
@@ -180,6 +182,7 @@ def _module_row(module: Module, shown: str) -> ModuleRow:
         image=sanitise_line(module.info.image_path),
         timestamp=module.info.timestamp,
         checksum=module.info.checksum,
+        is_unverified=module.is_unverified,
         shown=shown,
     )
 
@@ -201,7 +204,8 @@ def _row(system: System, module: Module, letters: set[str]) -> str:
         return f"{head}{name} {image}"
     if "c" in letters:
         return f"{head}{name} {module.info.checksum:08x}"
-    status = f"({module.status})  "
+    unverified = " (unverified)" if module.is_unverified else ""
+    status = f"({module.status}){unverified}  "
     return f"{head}{name} {module.flag} {status:23}{symbol_file(module)}"
 
 

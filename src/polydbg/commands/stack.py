@@ -39,7 +39,8 @@ class FrameRow(ShownItem, frozen=True):
     for x86 ChildEBP. *memory* is the distance to the frame above in bytes; *trust* says how the
     frame was found; *layout* is what ``kv`` says of an x86 function's frame; *symbols* is the kind
     of symbols that the name comes from: ``pdb``, ``breakpad``, ``dwarf``, ``elf``, ``macho``,
-    ``coff``, ``export``, ``""`` without a name.
+    ``coff``, ``export``, ``""`` without a name. *is_unverified*: the module's file was taken for
+    the one that ran, but the dump does not tell its build id.
     """
 
     number: int
@@ -59,6 +60,7 @@ class FrameRow(ShownItem, frozen=True):
     memory: int | None
     layout: str
     symbols: str
+    is_unverified: bool
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -305,6 +307,7 @@ def frame_row(
         memory=memory,
         layout=described,
         symbols=row.symbols,
+        is_unverified=row.is_unverified,
         shown=_row_text(row, layout, arguments, (base, memory, described), system.pointer_size),
     )
 
@@ -360,7 +363,7 @@ def _row_text(
         parts[-1] += "    "
     line = " ".join(parts)
     source = f" [{row.file} @ {row.line}]" if layout.source and row.file else ""
-    guess = " (guess)" if row.trust.is_guess else ""
+    guess = " (guess)" if row.trust.is_guess else " (unverified)" if row.is_unverified else ""
     return f"{line.rstrip() if layout.arguments else line} {name}{source}{guess}"
 
 

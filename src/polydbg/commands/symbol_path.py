@@ -258,6 +258,45 @@ def image_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     yield path_item("Executable image", settings.image_path)
 
 
+class SysrootRow(Item, frozen=True):
+    """A root file system and what was noticed of it so far."""
+
+    path: str
+    notes: tuple[str, ...]
+
+    def text(self) -> str:
+        return "\n".join([f"  {self.path}", *(f"    {note}" for note in self.notes)])
+
+
+@command(
+    ".sysroot",
+    summary="Show or set the file systems that a Linux process ran in; + adds one.",
+    syntax=".sysroot[+] [dir | archive; ... | -]",
+    example=".sysroot+ image.tar    what docker save wrote; - forgets them all",
+    family="symbols",
+)
+def sysroot(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    """Files of an ELF module are looked for in each at the path that the process had mapped."""
+    from polydbg.engine.sysroots import checked_roots
+
+    settings, roots = ctx.session.settings, ctx.session.files.sysroots
+    append = cursor.take("+")
+    text = read_path(cursor)
+    if text:
+        kept = settings.sysroots if append else ()
+        given = [] if text == "-" else [part.strip() for part in text.split(";")]
+        settings.sysroots = checked_roots([*kept, *(part for part in given if part)])
+        roots.forget()
+        refresh_all(ctx.session)
+    if not settings.sysroots:
+        yield Text(value="Root file systems: none (.sysroot DIR or ARCHIVE)")
+        return
+    yield Text(value="Root file systems:")
+    for path in settings.sysroots:
+        notes = [sanitise_line(warning.message) for warning in roots.warnings(path)]
+        yield SysrootRow(path=sanitise_line(path), notes=tuple(notes))
+
+
 @command(
     ".srcpath",
     summary="Show or set where source files are looked for; + adds to it.",
@@ -321,8 +360,9 @@ def symbol_options(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 @command(
     "!sym",
     summary="Trace symbol searches, or say why a module has the symbols it has.",
-    syntax="!sym [noisy | quiet | prompts [off] | why [module]]",
-    example="!sym why app    every place tried, the id wanted, the id found, what to do",
+    syntax="!sym [noisy | quiet | prompts [off] | why [module | *]]",
+    example="!sym why app    every place tried, the id wanted, the id found, what to do; "
+    "!sym why * lists what all modules lack",
     family="symbols",
 )
 def sym(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
@@ -349,6 +389,11 @@ def sym(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     system = ctx.system
     name = cursor.string_or_word()
+    if name == "*":
+        from polydbg.commands.missing_files import missing_files
+
+        yield from missing_files(ctx)
+        return
     if name:
         module = system.modules.named(name)
     else:
@@ -363,9 +408,9 @@ def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     image = system.modules.image(module)
     if module.symbol_trail is not None:
         yield symbol_search(module, module.symbol_trail)
-    # Images of other formats are not read: a file would not help.
-    if module.image_trail is not None and module.info.is_pe:
-        lacks_unwind_data = image is None and system.machine == "amd64"
+    if module.image_trail is not None:
+        is_amd64 = module.info.is_pe and system.machine == "amd64"
+        lacks_unwind_data = image is None and is_amd64
         yield image_search(module, module.image_trail, lacks_unwind_data=lacks_unwind_data)
 
 
@@ -377,6 +422,8 @@ def symbol_search(module: Module, trail: Trail) -> SymbolSearch:
         state = f"{module.status}, {found}"
         if module.mismatched:
             state += " (of another build)"
+        elif module.is_unverified:
+            state += " (unverified: the dump does not tell the build id)"
     advice = [] if trail.has(Outcome.FOUND) else trail.advice()
     return _search("Symbols", module, trail, state, found, advice)
 

@@ -100,7 +100,7 @@ class ElfFiles:
             return None
         module.image_file = Path(found.image.path or found.image.name)
         module.mismatched = found.mismatched
-        module.is_unverified = not module.info.build_id and not found.mismatched
+        module.is_unverified = not search.has_id and not found.mismatched
         return found.image
 
     def _right_image(self, search: _ImageSearch, trail: Trail) -> _Found | None:
@@ -136,6 +136,7 @@ class ElfFiles:
             key=f"elf-buildid-{build_id.ljust(2 * _BUILD_ID_SIZE, '0')}" if build_id else None,
             id_text=f"build id {build_id}" if build_id else "",
             any_name=main is not None and main.base == info.base,
+            flat=True,
         )
 
     def _along(
@@ -217,11 +218,16 @@ class ElfFiles:
         if not module.mismatched:
             build_id = module.info.build_id.hex() or build_id
         if image is not None and image.path and image.debug_sections().get(".debug_info").size:
+            trail.add(image.path, Outcome.FOUND, "DWARF in the image", image.build_id or "")
             return None
         try:
             link = image.debug_link() if image is not None else None
         except DebuggerError:
             link = None
+        name = link.name if link is not None else f"{module.info.file_name}.debug"
+        words = f"build id {build_id}" if build_id else ""
+        elements = [each.text for each in self._settings.symbol_path.elements]
+        trail.begin(Wanted(FileKind.PDB, name, build_id, words), elements)
         for found in self._debug_candidates(module, build_id, link, trail):
             place = found.path or found.name
             if self._is_right(found, build_id, link):
@@ -236,7 +242,9 @@ class ElfFiles:
         self, module: Module, build_id: str | None, link: DebugLink | None, trail: Trail
     ) -> Iterator[ElfImage]:
         """Yield files that may be the separate debug file."""
-        places = debug_places(self._settings, self._folders, module.image_file, build_id, link)
+        file = module.image_file
+        beside = file if file is not None and file.is_file() else None  # it is in no archive
+        places = debug_places(self._settings, self._folders, beside, build_id, link)
         for place, _ in places:
             yield from _opened(place, trail)
         if build_id:
@@ -272,7 +280,7 @@ class ElfFiles:
             finally:
                 image.close()
 
-        wanted = Wanted(FileKind.PDB, "_.debug", key)
+        wanted = Wanted(FileKind.PDB, "_.debug", key, flat=True)
         path = self._settings.symbol_path
         located = locate(wanted, path, check, Trail(), cancel=self._cancel)
         return located.path if located is not None else None
@@ -308,6 +316,11 @@ class _ImageSearch:
         self._evidence = ElfEvidence(info, target, cancel.check)
         mapped = self._evidence.mapped_path
         self.paths = list(dict.fromkeys(each for each in (mapped, info.image_path) if each))
+
+    @property
+    def has_id(self) -> bool:
+        """Tell whether the dump tells the build: by the build id, or as Breakpad writes it."""
+        return bool(self.info.build_id) or self.info.debug_id is not None
 
     def check_file(self, path: Path) -> IdCheck:
         """Tell whether a file of this host is the module's image.
@@ -352,10 +365,15 @@ class _ImageSearch:
 
     def _check(self, image: ElfImage) -> IdCheck:
         found = image.build_id or ""
-        if image.is_debug_only:
+        if _is_debug_only(image):
             return IdCheck(False, found, "it holds debug information only")
         if self.info.build_id:
             return IdCheck(found == self.info.build_id.hex(), found)
+        wanted, has = self.info.debug_id, image.debug_id
+        if wanted is not None and has is not None:
+            matches = has.guid == wanted.guid
+            words = f"wanted the id {wanted.braced}"
+            return IdCheck(matches, found, difference="" if matches else words)
         difference = self._evidence.difference(image)
         return IdCheck(not difference, found, difference=difference)
 
@@ -372,6 +390,12 @@ def _opened(place: Path, trail: Trail) -> Iterator[ElfImage]:
         trail.add(place, Outcome.DAMAGED, error.message)
         return
     yield image
+
+
+def _is_debug_only(image: ElfImage) -> bool:
+    """Tell whether it is a separate debug file: its code has headers, but no bytes."""
+    code = [each for each in image.section_headers if each.is_executable and each.is_loaded]
+    return bool(code) and not any(each.has_bytes for each in code)
 
 
 def _image_of(found: FoundFile) -> ElfImage:

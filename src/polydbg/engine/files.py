@@ -149,10 +149,28 @@ class FileFinder:
             module.symbols = source
             module.state = SymbolState.LOADED
             self._say_mismatched(module)
+            self._note_lack(module, modules)
             return
         module.state = SymbolState.NONE
+        self._note_lack(module, modules)
         self._missing = self._missing or module.name
         self.notify("symbols.none", f"{name}: neither DWARF nor symbol tables were found")
+
+    def _note_lack(self, module: Module, modules: ModuleMap) -> None:
+        """Add to the trails of an ELF module how to get what it lacks."""
+        if module.info.image_format != "elf":
+            return
+        from polydbg.engine.elf_advice import lack_of
+
+        lack = lack_of(modules, module)
+        if lack is None:
+            return
+        if module.image_trail is not None:
+            module.image_trail.steps = lack.image_steps()
+        if module.symbol_trail is not None:
+            module.symbol_trail.steps = lack.debug_steps()
+        if lack.lacks_image:
+            self._missing = self._missing or module.name
 
     def _foreign_files(self, info: ModuleInfo, target: Target) -> ElfFiles | MachoFiles | None:
         """Return what finds the files of modules of this format, ``None`` for PE images."""

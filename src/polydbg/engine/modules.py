@@ -134,7 +134,7 @@ class FrameName(msgspec.Struct, frozen=True):
     """What a row of a stack is called, and its source line: ``""`` and 0 when not known.
 
     *symbols* is the kind of symbols that the name comes from (``pdb``, ``dwarf``, ``export``, ...),
-    ``""`` without a name.
+    ``""`` without a name. *is_unverified*: nothing says that the module's file is of this build.
     """
 
     place: Place
@@ -142,6 +142,7 @@ class FrameName(msgspec.Struct, frozen=True):
     line: int
     is_inline: bool
     symbols: str = ""
+    is_unverified: bool = False
 
 
 def displacement_text(value: int) -> str:

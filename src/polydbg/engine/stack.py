@@ -43,8 +43,9 @@ Answer = TypeVar("Answer")
 class StackFrame(msgspec.Struct, frozen=True):
     """One row of ``k``: a physical frame, or an inlined call inside one (*is_inline*).
 
-    *number* counts both. *file* and *line* are ``""`` and 0 when not known. *symbols* is the kind of
-    symbols that the name comes from, see :class:`~polydbg.engine.modules.FrameName`.
+    *number* counts both. *file* and *line* are ``""`` and 0 when not known. *symbols* is the kind
+    of symbols that the name comes from, *is_unverified* tells of a file that may be of another
+    build: see :class:`~polydbg.engine.modules.FrameName`.
     """
 
     number: int
@@ -54,6 +55,7 @@ class StackFrame(msgspec.Struct, frozen=True):
     line: int
     is_inline: bool
     symbols: str = ""
+    is_unverified: bool = False
 
     @property
     def trust(self) -> FrameTrust:
@@ -225,7 +227,14 @@ def _expand(system: System, frame: Frame, number: int, inline: bool) -> Iterator
         names = kept[key] = _names(system, frame.pc, lookup, inline)
     for name in names:
         yield StackFrame(
-            number, frame, name.place, name.file, name.line, name.is_inline, name.symbols
+            number,
+            frame,
+            name.place,
+            name.file,
+            name.line,
+            name.is_inline,
+            name.symbols,
+            name.is_unverified,
         )
         number += 1
 
@@ -237,14 +246,16 @@ def _names(system: System, pc: int, lookup: int, inline: bool) -> tuple[FrameNam
     if place.symbol:
         found = _answer(modules, lookup, lambda source, rva: source.kind_at(rva))
         kind = found[1] if found is not None else ""
+    module = modules.at(lookup)
+    unverified = module is not None and module.is_unverified
     names = []
     sites = inlined_at(system, lookup) if inline and place.symbol else []
     for site in reversed(sites):
         inner = _inlined_place(system, pc, lookup, site)
-        names.append(FrameName(inner, sanitise_line(site.file), site.line, True, kind))
+        names.append(FrameName(inner, sanitise_line(site.file), site.line, True, kind, unverified))
     line = modules.line_at(lookup) if place.symbol else None
     file, at = (sanitise_line(line.file), line.line) if line else ("", 0)
-    return (*names, FrameName(place, file, at, False, kind))
+    return (*names, FrameName(place, file, at, False, kind, unverified))
 
 
 def _inlined_place(system: System, address: int, lookup: int, site: InlineSite) -> Place:

@@ -99,8 +99,6 @@ class Sysroots:
             root = self._open[key]
             if root is not None:
                 yield root
-                for warning in root.warnings:
-                    self._say(path, warning.identifier, warning.message, notify)
 
     def _progress(self, text: str, done: int, total: int) -> None:
         self.progress(text, done, total)
@@ -116,6 +114,8 @@ class Sysroots:
             except TargetError as error:
                 self._failed(root.path, error, trail, notify)
                 continue
+            for warning in root.warnings:
+                self._say(root.path, warning.identifier, warning.message, notify)
             if found is not None and found.path not in seen:
                 seen.add(found.path)
                 yield found

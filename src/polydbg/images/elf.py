@@ -398,12 +398,6 @@ class ElfImage:
             return False
         return self.header.type == elf.ET_EXEC or self.is_pie
 
-    @property
-    def is_debug_only(self) -> bool:
-        """Tell whether it is a separate debug file: its code has headers, but no bytes."""
-        code = [each for each in self.section_headers if each.is_executable and each.is_loaded]
-        return bool(code) and not any(each.has_bytes for each in code)
-
     # -- symbols ---------------------------------------------------------------------------
 
     @cached_property

@@ -20,10 +20,11 @@ class Frame(msgspec.Struct, frozen=True):
     *module* and *symbol* are ``""`` where not known, *displacement* counts from the symbol, else
     from the module. *file* and *line* are ``""`` and 0 without line information; the line is that
     of the call, not of the return address. *symbols* is the kind of symbols that the name comes
-    from (``pdb``, ``breakpad``, ``dwarf``, ``elf``, ``macho``, ``coff``, ``export``). *trust* says how the frame was found (``context``,
-    ``unwind info``, ``scan``, ...); *is_guess* that no table vouches for it,
-    *follows_guess* that a frame before it was one: both may be wrong. *registers* are those
-    known in the frame: calls do not keep all.
+    from (``pdb``, ``breakpad``, ``dwarf``, ``elf``, ``macho``, ``coff``, ``export``). *trust* says
+    how the frame was found (``context``, ``unwind info``, ``scan``, ...); *is_guess* that no table
+    vouches for it, *follows_guess* that a frame before it was one: both may be wrong.
+    *is_unverified* says that the module's file may be of another build. *registers* are those known
+    in the frame: calls do not keep all.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Frame(msgspec.Struct, frozen=True):
     registers: Mapping[str, int]
     name: str  # as k prints it: module!symbol+0x12
     symbols: str = ""
+    is_unverified: bool = False
 
     @classmethod
     def of(cls, row: StackFrame) -> Frame:
@@ -64,6 +66,7 @@ class Frame(msgspec.Struct, frozen=True):
             registers=row.registers,
             name=place.text,
             symbols=row.symbols,
+            is_unverified=row.is_unverified,
         )
 
     def __repr__(self) -> str:

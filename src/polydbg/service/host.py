@@ -28,6 +28,7 @@ from polydbg.service.api import (
 from polydbg.service.render import text_of
 from polydbg.symbols.store.path import SymbolPath
 
+_OF_FILES = ("sysroot.", "image.mismatched")  # what is said of files while a dump opens
 _BATCH_ITEMS = 64
 _BATCH_SECONDS = 0.02
 _QUEUE_EVENTS = 64
@@ -188,6 +189,7 @@ class EngineHost:
             )
             if request.first_screen:
                 yield first_screen(context, system)
+                yield from self._interpreter.take_notices(_OF_FILES)
                 yield CommandEnd(command="open", ok=True)
         # What was missing on opening stands in the first screen.
         self._interpreter.discard_notices()

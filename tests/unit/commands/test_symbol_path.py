@@ -163,16 +163,20 @@ def test_why_needs_a_module_that_exists(items: Items) -> None:
     assert failure.hint
 
 
-def test_why_asks_for_no_image_of_another_system(
+def test_why_asks_for_files_as_another_system_has_them(
     session: Session, items: Items, tmp_path: Path
 ) -> None:
     builder = MinidumpBuilder().system(platform=0x8201).thread(1, amd64_context(rip=0x140000000))
     builder.module(0x140000000, 0x1000, "/usr/bin/app", codeview=rsds("1" * 32, 0, "app"))
     (tmp_path / "x.dmp").write_bytes(builder.build())
     items(f".opendump {tmp_path / 'x.dmp'}; ||1s")
-    (search,) = [item for item in items("!sym why app") if isinstance(item, SymbolSearch)]
+    found = items("!sym why app")
+    search, image = [item for item in found if isinstance(item, SymbolSearch)]
     assert search.text().startswith("Symbols of app: none loaded")
     assert "dump_syms" in search.text()
+    assert image.text().startswith("Image of app: not found")
+    assert "--sysroot DIR or ARCHIVE" in image.text()
+    assert "Unwind data is in the .exe" not in image.text()
 
 
 def test_reload_unknown_module_in_windbgs_words(run: Run) -> None:

@@ -181,7 +181,7 @@ class _Search:
 
     def _folders(self) -> Iterable[tuple[str, ...]]:
         extension = os.path.splitext(base_name(self._wanted.image_name))[1][1:]
-        if self._wanted.kind is FileKind.BREAKPAD:
+        if self._wanted.kind is FileKind.BREAKPAD or self._wanted.flat:
             yield ()
             return
         if self._wanted.kind is FileKind.IMAGE:

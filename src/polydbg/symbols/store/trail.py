@@ -84,7 +84,8 @@ class Wanted(msgspec.Struct, frozen=True):
     or a dump and is tried only if it is absolute on this host, not on a network, and ends in
     *name*. *image_name* is the image a PDB belongs to; its extension is the ``<ext>`` of the search
     path. *also* are names of other files of the build that would serve. *any_name*: a file that is
-    given itself is meant whatever it is called, as it is for the main program.
+    given itself is meant whatever it is called, as it is for the main program. *flat*: the system
+    has no folders by extension (``symbols/dll``).
     """
 
     kind: FileKind
@@ -95,6 +96,7 @@ class Wanted(msgspec.Struct, frozen=True):
     image_name: str = ""
     also: Sequence[str] = ()
     any_name: bool = False
+    flat: bool = False
 
     @property
     def id_words(self) -> str:
@@ -127,6 +129,7 @@ class Trail:
     def __init__(self) -> None:
         self.entries: list[TrailEntry] = []
         self.dropped = 0
+        self.steps: list[str] = []  # what else would help, in whole sentences: added by callers
         self.wanted: Wanted | None = None
         self._begin = 0
         self.elements: tuple[str, ...] = ()
@@ -181,6 +184,7 @@ class Trail:
                 f"The id of {base_name(wanted.name)} is not known (neither the dump's record nor "
                 f"an image file gives it), so stores cannot be searched. {_GIVE_IMAGE}"
             )
+        advice += self.steps
         if not self.has(Outcome.UNSAFE_NAME):
             advice.append(self._where_to_put(wanted))
         return [sanitise_line(line) for line in advice]
@@ -255,7 +259,12 @@ def _digits(text: str) -> str:
 
 def _advice_of_id(entry: TrailEntry, wanted: Wanted) -> str:
     """Tell a wrong age or size (the file is of this build, rewritten) from another build."""
-    found, key = _digits(entry.found_id), _digits(wanted.key or "")
+    if wanted.key is None:
+        return (
+            f"{entry.place} is another file: {entry.detail}. "
+            ".reload /i accepts it all the same (addresses will then be wrong)."
+        )
+    found, key = _digits(entry.found_id), _digits(wanted.key)
     shared = 8 if wanted.kind is FileKind.IMAGE else 32
     has = entry.found_id or "another id"
     if len(key) > shared and len(found) > shared and found[:shared] == key[:shared]:
