@@ -22,6 +22,7 @@ from polydbg.unwind.arm_rules import low_vectors
 from polydbg.unwind.cfi import trust_of
 from polydbg.unwind.frames import FrameTrust
 from polydbg.unwind.method import (
+    ARM64,
     X86,
     Callee,
     Caller,
@@ -51,9 +52,13 @@ class DwarfCfi:
         except (FormatError, ValueUnknownError) as error:
             raise UnwindError(f"call frame information: {error.message}") from error
         if rules.is_signal_frame:
-            return Caller(registers, FrameTrust.CFI, machine_frame=True)
-        pc = code_address(context, callee.convention, registers[callee.convention.pc])
-        return Caller(registers, trust_of(callee, pc, context))
+            return Caller(registers, FrameTrust.CFI, machine_frame=True, has_code_address=True)
+        names = callee.convention
+        # What is not signed is shown as it is: it may have been overwritten.
+        if names is not ARM64 or rules.ra_signed:
+            registers[names.pc] = code_address(context, names, registers[names.pc])
+        trust = trust_of(callee, registers[names.pc], context)
+        return Caller(registers, trust, has_code_address=True)
 
 
 class _Frame(Environment):

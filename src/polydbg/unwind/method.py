@@ -146,12 +146,14 @@ class Callee(msgspec.Struct, frozen=True):
 class Caller(msgspec.Struct, frozen=True):
     """The caller's registers, unknown ones absent. *machine_frame*: it did not call, but was
     interrupted, so its pc is exact and all that was saved of it is in *registers*.
-    *arguments_size* as in :class:`Callee`."""
+    *arguments_size* as in :class:`Callee`. *has_code_address*: pc is an address as it stands, from
+    which nothing is to be taken away."""
 
     registers: Mapping[str, int]
     trust: FrameTrust
     machine_frame: bool = False
     arguments_size: int = 0
+    has_code_address: bool = False
 
 
 class UnwindMethod(Protocol):

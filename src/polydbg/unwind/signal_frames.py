@@ -242,7 +242,8 @@ class SignalFrame:
         registers = _registers(found, callee, context, callee.sp - raised)
         if registers is None:
             return None
-        return Caller(registers, FrameTrust.SIGNAL_FRAME, machine_frame=True)
+        trust = FrameTrust.SIGNAL_FRAME
+        return Caller(registers, trust, machine_frame=True, has_code_address=True)
 
 
 def _inside(context: UnwindContext, callee: Callee) -> tuple[Trampoline | None, int]:

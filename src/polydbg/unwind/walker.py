@@ -179,7 +179,7 @@ def _at_code_address(caller: Caller, names: Convention, context: UnwindContext) 
     """Return *caller* with the address that its pc leads to, see :func:`code_address`."""
     pc = caller.registers[names.pc]
     address = code_address(context, names, pc)
-    if address == pc:
+    if address == pc or caller.has_code_address:
         return caller
     return msgspec.structs.replace(caller, registers={**caller.registers, names.pc: address})
 

@@ -194,9 +194,15 @@ def test_return_addresses_without_what_is_no_address() -> None:
     thumb = {0x100: rules(CfaRule(13, 0), {}, 14, size=4)}
     found = frames(Context(thumb, stack), "arm", pc=LEAF, sp=STACK, lr=CALLER | 1, r0=0)
     assert found[1].pc == CALLER
-    signed = {0x100: rules(CfaRule(31, 0), {}, 30)}
+    plain = rules(CfaRule(31, 0), {}, 30)
+    signed = {0x100: msgspec.structs.replace(plain, ra_signed=True)}
     found = frames(Context(signed, stack), "arm64", pc=LEAF, sp=STACK, lr=0x5A << 48 | CALLER)
     assert found[1].pc == CALLER
+    # What nobody signed was overwritten: nothing of it is hidden.
+    found = frames(
+        Context({0x100: plain}, stack), "arm64", pc=LEAF, sp=STACK, lr=0x4141414141414141
+    )
+    assert (found[1].pc, found[1].trust) == (0x4141414141414141, FrameTrust.NO_MODULE)
 
 
 def test_rules_of_every_kind() -> None:
