@@ -39,11 +39,13 @@ from polydbg.images.elf import ElfImage
 from polydbg.images.macho import MachoImage
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import BufferSpace
+from polydbg.symbols.coff import coff_source
 from polydbg.symbols.dwarf import DwarfSource
-from polydbg.symbols.dwarf_files import macho_dwarf
+from polydbg.symbols.dwarf_files import macho_dwarf, pe_dwarf
 from polydbg.symbols.elf import ElfSource
 from polydbg.symbols.macho import MachoSource
 from polydbg.symbols.pdb import PdbSource
+from polydbg.symbols.source import SymbolSource
 from polydbg.targets.dump_file import DumpFile
 from polydbg.targets.elf_core import ElfCoreTarget, open_elf_core
 from polydbg.targets.macho_core import open_macho_core
@@ -232,6 +234,28 @@ def pe_seeds() -> list[bytes]:
     return [PeBuilder().build(), practice("practice.exe")]
 
 
+def read_coff(data: bytes) -> None:
+    try:
+        image = PeImage.from_buffer(data, "x")
+        source = coff_source(image)
+    except DebuggerError:
+        return
+    attempt(image.debug_link, image.sections, lambda: pe_dwarf(image, table=source))
+    if source is not None:
+        _ask_table(source, ("*", "*total*", "_main@4"))
+
+
+def coff_seeds() -> list[bytes]:
+    made = [PeBuilder("x86", image_base=0x400000), PeBuilder()]
+    for each in made:
+        each.symbol(".text", 0, kind=0, storage_class=3, auxiliaries=bytes(18))
+        each.symbol("_main@4", 0x10)
+        each.symbol("_ZN4shop5totalEi.cold", 0x80, storage_class=3)
+        each.symbol("shared_total", 8, 2, kind=0)
+        each.sections += [(".gnu_debuglink", b"x.debug" + bytes(5)), (".debug_info", bytes(9))]
+    return [each.build() for each in made]
+
+
 def read_pdata(data: bytes) -> None:
     """The bytes are an image whose first 48 are its table."""
     space, table = BufferSpace(data), DataDirectory(0, 48)
@@ -410,17 +434,23 @@ def _read_elf_image(image: ElfImage) -> None:
         attempt(lambda name=name: getattr(image, name))
     for section in image.section_headers[:20]:
         attempt(lambda section=section: image.section_data(section))
-    symbols = ElfSource(image)
     for probe in PROBES:
         attempt(
-            lambda probe=probe: symbols.symbol_at(probe),
-            lambda probe=probe: symbols.neighbours(probe),
             lambda probe=probe: image.is_code(probe),
             lambda probe=probe: image.space.read_some(probe, 64),
         )
-    for pattern in ("*", "*main*", "f@V1"):
-        attempt(lambda pattern=pattern: list(symbols.symbols_matching(pattern, CancelToken())))
-        attempt(lambda pattern=pattern: symbols.symbol_named(pattern))
+    _ask_table(ElfSource(image), ("*", "*main*", "f@V1"))
+
+
+def _ask_table(source: SymbolSource, patterns: tuple[str, ...]) -> None:
+    for probe in PROBES:
+        attempt(
+            lambda probe=probe: source.symbol_at(probe),
+            lambda probe=probe: source.neighbours(probe),
+        )
+    for pattern in patterns:
+        attempt(lambda pattern=pattern: list(source.symbols_matching(pattern, CancelToken())))
+        attempt(lambda pattern=pattern: source.symbol_named(pattern))
 
 
 def read_macho(data: bytes) -> None:
@@ -596,6 +626,7 @@ TARGETS: dict[str, Target] = {
     "userdump": Target(read_userdump, userdump_seeds),
     "core": Target(read_core, core_seeds),
     "pe": Target(read_pe, pe_seeds),
+    "coff": Target(read_coff, coff_seeds),
     "pdata": Target(read_pdata, pdata_seeds),
     "arm_unwind": Target(read_arm, arm_seeds),
     "pdb": Target(read_pdb, pdb_seeds),
