@@ -70,9 +70,11 @@ def lock_items(ctx: CommandContext) -> Iterator[Item]:
     system = ctx.system
     _require_linux(system)
     report = futex_report(system, ctx.cancel, ctx.progress)
+    waiters: dict[int, list[ThreadInfo]] = {}
+    for wait in report.waits:
+        waiters.setdefault(wait.address, []).append(wait.thread)
     for lock in report.locks:
-        waiters = [wait.thread for wait in report.waits if wait.address == lock.address]
-        yield _lock_item(system, lock, waiters)
+        yield _lock_item(system, lock, waiters[lock.address])
     yield from _findings(system, report)
     yield Text(value=f"Looked at {report.threads} threads: {len(report.waits)} wait in futex calls")
 

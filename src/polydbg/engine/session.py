@@ -9,6 +9,7 @@ import glob
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,7 +27,7 @@ from polydbg.engine.modules import ModuleLoader, ModuleMap
 from polydbg.engine.settings import Settings
 from polydbg.engine.stack import StackFrame, walk_stack
 from polydbg.memory.overlay import Overlay
-from polydbg.targets.target import Target, ThreadInfo
+from polydbg.targets.target import MemoryRegion, Target, ThreadInfo
 from polydbg.targets.wow64 import is_wow64, narrowed, runs_32_bit_code, x86_registers
 from polydbg.unwind.frames import FrameTrust
 
@@ -64,6 +65,7 @@ class System(msgspec.Struct, eq=False):
     register_overlay: dict[int, dict[str, int]] = msgspec.field(default_factory=dict)
     is_wow64: bool = False  # a 64-bit picture of a 32-bit process
     _address_map: AddressMap | None = None
+    _mappings: tuple[list[MemoryRegion], tuple[int, int]] | None = None
     _event_thread: ThreadInfo | None = None
 
     def address_map(self, cancel: CancelToken | None = None) -> AddressMap:
@@ -76,6 +78,16 @@ class System(msgspec.Struct, eq=False):
             poll = cancel.check if cancel is not None else lambda: None
             known = self._address_map = AddressMap(self, poll)
         return known
+
+    def mappings(self) -> tuple[list[MemoryRegion], tuple[int, int]]:
+        """Return the regions of a map of Linux's kind, ascending, and from where to where those
+        reach that may be executed ((0, 0): none may); every stack asks for both."""
+        if self._mappings is None:
+            listed = (each for each in self.target.regions() if each.file is not None)
+            regions = sorted(listed, key=attrgetter("base"))
+            code = [each for each in regions if each.file and "x" in each.file.permissions]
+            self._mappings = regions, (code[0].base, code[-1].end) if code else (0, 0)
+        return self._mappings
 
     @property
     def pointer_size(self) -> int:

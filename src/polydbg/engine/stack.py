@@ -19,7 +19,7 @@ from polydbg.memory.space import AddressSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite, SymbolSource
 from polydbg.targets.crash_report import crash_report
-from polydbg.targets.target import MemoryRegion, byte_order
+from polydbg.targets.target import byte_order
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.walker import walk
 
@@ -122,26 +122,17 @@ class _UnwindView:
     def _is_mapped_code(self, address: int) -> bool:
         """Tell whether Linux's map lets the address execute, whatever is there: a library that is
         in no list, or code that was made at run time."""
-        low, high = self._executable_extent
+        _, (low, high) = self._system.mappings()
         return low <= address < high and self._is_executable(address) is True
-
-    @cached_property
-    def _executable_extent(self) -> tuple[int, int]:
-        code = [each for each in self._mapped if each.file and "x" in each.file.permissions]
-        return (code[0].base, code[-1].end) if code else (0, 0)
 
     def _is_executable(self, address: int) -> bool | None:
         """Return what Linux's map says of the address, ``None`` where it says nothing."""
-        index = bisect_right(self._mapped, address, key=_BASE) - 1
-        if index < 0 or address >= self._mapped[index].end:
+        mapped, _ = self._system.mappings()
+        index = bisect_right(mapped, address, key=_BASE) - 1
+        if index < 0 or address >= mapped[index].end:
             return None
-        file = self._mapped[index].file
+        file = mapped[index].file
         return None if file is None else "x" in file.permissions
-
-    @cached_property
-    def _mapped(self) -> list[MemoryRegion]:
-        regions = self._system.target.regions()
-        return sorted((region for region in regions if region.file is not None), key=_BASE)
 
     def is_data(self, address: int) -> bool:
         found = _answer(self._modules, address, lambda source, rva: source.symbol_at(rva))
