@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from polydbg.base.cancel import CancelToken
+from polydbg.engine.session import Session
 from polydbg.formats.elf.debug_links import crc_of
 from polydbg.images.pe import PeImage
 from polydbg.symbols.coff import coff_source
 from polydbg.symbols.demangle import undecorate_coff, undecorate_elf
 from polydbg.symbols.dwarf_files import pe_dwarf
 from polydbg.symbols.source import SymbolSource
+from polydbg.symbols.store.path import SymbolPath
 
 pytestmark = pytest.mark.corpus
 
@@ -208,3 +211,24 @@ def test_separate_debug_file(tmp_path: Path) -> None:
     for rva in range(0x1000, 0x3000, 7):
         assert apart.line_at(rva) == whole.line_at(rva)
         assert apart.inlines_at(rva) == whole.inlines_at(rva)
+
+
+def test_each_frame_says_which_symbols_name_it(
+    data_dir: Path, sample_dump: Callable[[str], Path]
+) -> None:
+    """Wine's DLLs have DWARF, the program a PDB; a function of Wine's begins at its export."""
+    windows = data_dir / "samples" / "win"
+    session = Session()
+    path = SymbolPath.parse(f"{windows / 'bin'};{windows / 'wine'}")
+    session.settings.symbol_path = session.settings.image_path = path
+    system = session.open_dump(str(sample_dump("figures-throw")))
+    rows = list(session.stack(system, system.scope_registers(), 20))
+    shown = [(row.symbols, row.place.text, row.file.rpartition("/")[2], row.line) for row in rows]
+    session.close()
+    assert shown[:2] == [
+        ("dwarf", "kernelbase!RaiseException+0x4e", "debug.c", 302),
+        ("dwarf", "msvcrt!_CxxThrowException+0x47", "cpp.c", 1035),
+    ]
+    assert [each[0] for each in shown[2:7]] == ["pdb"] * 5
+    assert shown[7][:2] == ("", "figures+0x13ae")
+    assert shown[-1] == ("dwarf", "ntdll!RtlUserThreadStart+0x88", "thread.c", 286)

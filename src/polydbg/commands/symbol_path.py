@@ -110,6 +110,20 @@ class SymbolSearch(Item, frozen=True):
         return "\n".join(lines)
 
 
+class FrameSymbols(Item, frozen=True):
+    """A row of ``!sym frames``: *symbols* is the kind of symbols that *name* comes from, as in the
+    rows of ``k``, *file* the file that has them; both ``""`` where the frame has no name."""
+
+    number: int
+    name: str
+    symbols: str
+    file: str
+
+    def text(self) -> str:
+        origin = f" [{self.file}]" if self.file else ""
+        return f"{self.number:02x} {self.symbols or '-':<9}{self.name}{origin}"
+
+
 def _set_bits(value: int) -> list[tuple[int, str]]:
     return [(bit, name) for bit, name in SYMBOL_OPTIONS.items() if value & bit]
 
@@ -360,9 +374,9 @@ def symbol_options(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 @command(
     "!sym",
     summary="Trace symbol searches, or say why a module has the symbols it has.",
-    syntax="!sym [noisy | quiet | prompts [off] | why [module | *]]",
+    syntax="!sym [noisy | quiet | prompts [off] | why [module | *] | frames]",
     example="!sym why app    every place tried, the id wanted, the id found, what to do; "
-    "!sym why * lists what all modules lack",
+    "!sym why * lists what all modules lack; !sym frames says which symbols name each frame",
     family="symbols",
 )
 def sym(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
@@ -371,6 +385,9 @@ def sym(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if word == "why":
         yield from _why(ctx, cursor)
         return
+    if word == "frames":
+        yield from _frames(ctx)
+        return
     if word in ("noisy", "quiet"):
         settings.noisy = word == "noisy"
     elif word == "prompts":
@@ -378,12 +395,28 @@ def sym(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         options = settings.symbol_options & ~_NO_PROMPTS
         settings.symbol_options = options | (_NO_PROMPTS if off else 0)
     elif word:
-        raise cursor.error("Syntax error", hint="!sym noisy, quiet, prompts, prompts off, why NAME")
+        hint = "!sym noisy, quiet, prompts, prompts off, why NAME, frames"
+        raise cursor.error("Syntax error", hint=hint)
     mode = "noisy" if settings.noisy else "quiet"
     prompts = "off" if settings.symbol_options & _NO_PROMPTS else "on"
     state = f"{mode} mode - symbol prompts {prompts}"
     usage = "!sym <noisy/quiet - prompts/prompts off> - "
     yield Text(value=state if word else usage + state)
+
+
+def _frames(ctx: CommandContext) -> Iterator[Item]:
+    """Show which kind of symbols, and of which file, names each frame of the current stack."""
+    system = ctx.system
+    limit = ctx.session.settings.stack_limit
+    for row in ctx.session.stack(system, system.scope_registers(), limit, ctx.cancel):
+        module = system.modules.at(row.frame.lookup_pc)
+        source = module.symbols if module is not None and row.symbols else None
+        yield FrameSymbols(
+            number=row.number,
+            name=row.place.text,
+            symbols=row.symbols,
+            file=sanitise_line(source.path) if source is not None else "",
+        )
 
 
 def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

@@ -9,7 +9,7 @@ import pytest
 from conftest_types import Items, Run
 
 from polydbg.commands.output import Failure
-from polydbg.commands.symbol_path import SearchPath, SymbolSearch
+from polydbg.commands.symbol_path import FrameSymbols, SearchPath, SymbolSearch
 from polydbg.engine.session import Session
 from polydbg.symbols.store import SymbolPath
 from polydbg.testing.minidump_builder import MinidumpBuilder, amd64_context, rsds
@@ -133,6 +133,16 @@ def test_sym_states(run: Run, session: Session) -> None:
     assert run("!sym prompts off") == ["noisy mode - symbol prompts off"]
     assert run("!sym quiet;!sym prompts")[-1] == "quiet mode - symbol prompts on"
     assert not session.settings.noisy
+
+
+def test_frames_say_which_symbols_name_them(items: Items, session: Session) -> None:
+    rows = [item for item in items("!sym frames") if isinstance(item, FrameSymbols)]
+    named = [row for row in rows if row.symbols]
+    assert {row.symbols for row in named} == {"pdb"}
+    assert named[0].text().startswith(f"{named[0].number:02x} pdb      {NAME}!")
+    assert named[0].text().endswith("practice.pdb]")
+    for row in rows:
+        assert bool(row.symbols) == bool(row.file) == ("!" in row.name), row
 
 
 def test_why_lists_symbols_then_image(items: Items, session: Session) -> None:
