@@ -100,7 +100,7 @@ def _allows(region: Region, bits: int) -> bool | None:
     """Tell whether committed pages of *region* allow one of the accesses, guard pages none."""
     if region.state in (MEM_FREE, MEM_RESERVE):
         return False
-    if region.protect is None:
+    if not region.protect:  # cores list files whose protection they do not tell
         return None
     return bool(region.protect & bits) and not region.is_guard
 

@@ -25,6 +25,13 @@ _VERBS = {
     AccessKind.EXECUTE: "execute",
     AccessKind.UNKNOWN: "access",
 }
+_REASONS = {
+    "SEGV_MAPERR": ("where nothing is mapped", "so says the system; the dump's map does not tell"),
+    "SEGV_ACCERR": (
+        "which the memory there does not permit",
+        "so says the system; the dump's map does not tell what is permitted",
+    ),
+}
 _PAGE = 0x1000
 _LARGE = 0x1000000
 """How large an object behind a null pointer is thought to be, in bytes."""
@@ -32,8 +39,9 @@ _STACK_REACH = 0x10000
 """How far from the stack pointer one instruction or a probe of a prolog reaches, in bytes."""
 
 
-def judge_access(scene: Scene, located: Located) -> Verdict:
-    """Return why the access failed; the most telling explanation that holds."""
+def judge_access(scene: Scene, located: Located, reason: str = "") -> Verdict:
+    """Return why the access failed; the most telling explanation that holds. *reason* is the
+    system's word for it (``SEGV_ACCERR``), ``""`` where it has none."""
     if located.access.kind is AccessKind.EXECUTE:
         return _judge_execute(scene, located)
     address = located.address
@@ -50,6 +58,14 @@ def judge_access(scene: Scene, located: Located) -> Verdict:
         if verdict is not None:
             return msgspec.structs.replace(verdict, evidence=(*located.notes, *verdict.evidence))
     allowed = scene.map.can_read(address)
+    if reason in _REASONS:
+        where, words = _REASONS[reason]
+        return Verdict(
+            f"INVALID_POINTER{suffix}",
+            f"an invalid pointer was used to {verb} {scene.address_text(address)}, {where}",
+            Confidence.CERTAIN if located.is_sure and not allowed else Confidence.LIKELY,
+            (*located.notes, words),
+        )
     words = "the dump does not say what was mapped there"
     if allowed:
         words = "by the dump's memory map the access is allowed: mapped since, or not the cause"
@@ -167,13 +183,16 @@ def _past_stack(scene: Scene, located: Located, address: int) -> Verdict | None:
 
 def _end_of_guard(scene: Scene, address: int) -> int | None:
     """Return where the pages end that nobody may touch and above which data begins: the guard of a
-    stack that the system does not know as one. ``None`` where *address* is in no such pages."""
-    if scene.map.can_read(address) is not False:
+    stack that the system does not know as one. ``None`` where *address* is in no such pages.
+
+    In the cores that gdb writes all pages can be read."""
+    if scene.map.can_write(address) is not False:
         return None
     region = scene.map.at(address)
     if region is None or region.is_free or not scene.map.can_write(region.end):
         return None
-    return region.end
+    is_file = region.file is not None and region.file.path.startswith("/")
+    return None if is_file else region.end
 
 
 def _stack_start(scene: Scene, sp: int) -> int | None:
@@ -191,7 +210,13 @@ def _stack_start(scene: Scene, sp: int) -> int | None:
             return thread.stack_base
         return None
     region = scene.map.at(sp)
-    return region.base if region is not None and not region.is_free else None
+    if region is None:
+        return None
+    if not region.is_free:
+        return region.base
+    # The stack pointer is already below the stack: a prolog moved it, the first access failed.
+    is_near = region.end - sp < _STACK_REACH
+    return region.end if is_near and scene.map.can_write(region.end) else None
 
 
 def _not_canonical(scene: Scene, located: Located, address: int) -> Verdict | None:

@@ -9,7 +9,7 @@ from polydbg.arch.registers import program_counter
 from polydbg.base.cancel import CancelToken
 from polydbg.engine.analysis.blame import bucket_hash, bucket_symbol, choose_blame
 from polydbg.engine.analysis.causes import Case
-from polydbg.engine.analysis.ended import handler_frame, named_reason
+from polydbg.engine.analysis.ended import interrupted_frame, named_reason
 from polydbg.engine.analysis.fault import fault_of
 from polydbg.engine.analysis.hang import Hang, judge_hang
 from polydbg.engine.analysis.judge import case_of, judge
@@ -125,8 +125,8 @@ def _frames_to_skip(case: Case, fault: Fault) -> int:
     if reason is not None:
         return reason[1].number + 1
     # What a handler sent on is blamed on what it had interrupted.
-    handler = handler_frame(case.frames) if fault.kind is FaultKind.TERMINATED else None
-    return handler.number + 1 if handler is not None else 0
+    row = interrupted_frame(case.frames) if fault.kind is FaultKind.TERMINATED else None
+    return row.number if row is not None else 0
 
 
 def _bucket(system: System, fault: Fault, verdict: Verdict, blame: Blame | None) -> tuple[str, str]:

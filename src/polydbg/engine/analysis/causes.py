@@ -14,6 +14,7 @@ from polydbg.arch.disassembly_operands import register_value
 from polydbg.engine.analysis.ended import aborted, by_name, is_guessed, named_reason, terminated
 from polydbg.engine.analysis.location import Scene
 from polydbg.engine.analysis.model import Confidence, Fault, FaultKind, Recursion, Verdict
+from polydbg.engine.analysis.traps import LONGEST, trap_of
 from polydbg.engine.stack import StackFrame
 from polydbg.targets.crash_report import CrashReport, crash_report
 from polydbg.targets.target import ExceptionRecord
@@ -45,6 +46,14 @@ _BREAKPOINTS = ("int", "int3", "int1", "brk", "bkpt", "udf", "hlt", "???")
 _ASSERTIONS = {
     1: ("INVALID_PARAMETER", "a function of the C library got an invalid argument"),
     2: ("PURE_VIRTUAL_CALL", "a pure virtual function was called"),
+}
+_FLOAT_WORDS = {
+    "FPE_FLTDIV": "a floating-point number was divided by zero",
+    "FPE_FLTOVF": "the result of a floating-point operation is too large",
+    "FPE_FLTUND": "the result of a floating-point operation is too small",
+    "FPE_FLTRES": "the result of a floating-point operation is not exact",
+    "FPE_FLTINV": "a floating-point operation has no result: not a number, or infinities",
+    "FPE_FLTSUB": "a subscript of a floating-point operation was out of range",
 }
 _MAX_MESSAGES = 4
 _MANY_FRAMES = 64
@@ -217,6 +226,8 @@ def _illegal(case: Case) -> Verdict:
         reason = named_reason(case.frames[:8])
         if reason is not None:
             return by_name(case, *reason)
+        if (trap := _trap(case)) is not None:
+            return trap
         return Verdict(
             "ILLEGAL_INSTRUCTION",
             "a trap that the compiler put into the code was reached: a failed check, or code "
@@ -234,6 +245,15 @@ def _illegal(case: Case) -> Verdict:
     return Verdict(
         "ILLEGAL_INSTRUCTION", words, Confidence.POSSIBLE, (f"`{text}` at {case.where}",)
     )
+
+
+def _trap(case: Case) -> Verdict | None:
+    scene = case.scene
+    trap = trap_of(scene.system.memory.read_some(scene.pc, LONGEST), scene.system.machine)
+    if trap is None:
+        return None
+    evidence = f"`{scene.instruction}` at {case.where}"
+    return Verdict(trap.problem_class, trap.words, Confidence.LIKELY, (evidence,))
 
 
 def privileged(case: Case) -> Verdict:
@@ -267,6 +287,8 @@ def _breakpoint(case: Case) -> Verdict:
             Confidence.CERTAIN,
             ("the thread of the event is the debugger's own (DbgUiRemoteBreakin)",),
         )
+    if (trap := _trap(case)) is not None:
+        return trap
     text = case.scene.instruction
     is_there = text.split()[0] in _BREAKPOINTS if text else True
     at = "at"
@@ -343,6 +365,11 @@ def _fixed(problem: str, words: str, confidence: Confidence = Confidence.CERTAIN
     return judge
 
 
+def _float(case: Case) -> Verdict:
+    words = _FLOAT_WORDS.get(case.fault.detail, "a floating-point operation failed")
+    return _fixed("FLOAT_FAULT", words)(case)
+
+
 def _other(case: Case) -> Verdict:
     record = case.record
     names = {row.place.symbol for row in case.frames[:6] if not row.trust.is_guess}
@@ -382,7 +409,7 @@ _JUDGES: dict[FaultKind, _Judge] = {
     FaultKind.OVERFLOW: _fixed(
         "INTEGER_OVERFLOW", "the result of an integer operation did not fit"
     ),
-    FaultKind.FLOATING_POINT: _fixed("FLOAT_FAULT", "a floating-point operation failed"),
+    FaultKind.FLOATING_POINT: _float,
     FaultKind.MISALIGNED: _fixed("DATATYPE_MISALIGNMENT", "data was accessed at a crooked address"),
     FaultKind.SINGLE_STEP: _fixed("SINGLE_STEP", "a debugger's step or a data breakpoint"),
     FaultKind.HEAP_CORRUPTION: _fixed(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from polydbg.engine.analysis.model import Confidence, Verdict
+from polydbg.unwind.frames import FrameTrust
 
 if TYPE_CHECKING:
     from polydbg.engine.analysis.causes import Case
@@ -67,6 +68,11 @@ def by_name(case: Case, reason: EndReason, row: StackFrame) -> Verdict:
         return _terminate(case, found, row)
     if reason.problem_class == "RUST_PANIC":
         return _panic(case, found)
+    if reason.problem_class == "STACK_OVERFLOW" and case.recursion is not None:
+        from polydbg.engine.analysis.causes import recursion_verdict
+
+        whole = recursion_verdict(case.recursion, sure)
+        return msgspec.structs.replace(whole, evidence=(*whole.evidence, *evidence))
     return found
 
 
@@ -163,7 +169,7 @@ def terminated(case: Case) -> Verdict:
     if case.fault.name in _FAULT_SIGNALS:
         words = "a process sent the signal, or the program to itself (raise)"
         if case.fault.sender is not None:
-            words = "the program sent itself the signal (raise)"
+            words = "the program sent itself the signal"
         return Verdict(
             "TERMINATED",
             f"{words}: no instruction failed, unless a handler sent an earlier fault on",
@@ -178,18 +184,22 @@ def terminated(case: Case) -> Verdict:
     )
 
 
-def handler_frame(frames: Sequence[StackFrame]) -> StackFrame | None:
-    """Return the frame in which a signal's handler began that is still running, ``None`` without
-    one: the function that returns from handlers is its caller."""
-    return next((row for row in frames if row.place.symbol in _RETURN_FROM_HANDLER), None)
+def interrupted_frame(frames: Sequence[StackFrame]) -> StackFrame | None:
+    """Return the frame that a signal interrupted whose handler is still running, ``None`` without
+    one: the one below the function that returns from handlers."""
+    for index, row in enumerate(frames):
+        if row.trust is FrameTrust.SIGNAL_FRAME:
+            return row
+        if row.place.symbol in _RETURN_FROM_HANDLER and index + 1 < len(frames):
+            return frames[index + 1]
+    return None
 
 
 def _interrupted(case: Case) -> list[str]:
-    row = handler_frame(case.frames)
-    if row is None or row.number + 1 >= len(case.frames):
+    row = interrupted_frame(case.frames)
+    if row is None:
         return []
-    place = case.frames[row.number + 1].place
-    return [f"a handler of a signal sent it: an earlier signal came at {place.text}"]
+    return [f"a handler of a signal sent it: an earlier signal came at {row.place.text}"]
 
 
 # -- C++ -------------------------------------------------------------------------------------
@@ -253,7 +263,8 @@ def _panic(case: Case, verdict: Verdict) -> Verdict:
         return verdict
     summary, evidence = verdict.summary, list(verdict.evidence)
     if panic.place:
-        evidence.append(f"the panic was raised at {panic.place}")
+        which = "the panic" if panic.is_only else "this panic, or one before it,"
+        evidence.append(f"{which} was raised at {panic.place}")
     if panic.message:
         summary = f'{verdict.summary}: "{panic.message}"'
         evidence.append("the message is that of the panic's payload on the stack")

@@ -16,6 +16,7 @@ from polydbg.engine.analysis.causes import Case, judge_event, recursion_verdict
 from polydbg.engine.analysis.fault import fault_of
 from polydbg.engine.analysis.location import Located, Scene, locate_access
 from polydbg.engine.analysis.model import (
+    Access,
     AccessKind,
     Confidence,
     Fault,
@@ -25,8 +26,10 @@ from polydbg.engine.analysis.model import (
 )
 from polydbg.engine.analysis.operands import operand_accesses
 from polydbg.engine.analysis.pointers import is_null
+from polydbg.engine.analysis.protection import judge_protection
 from polydbg.engine.analysis.raised import judge_raised
 from polydbg.engine.analysis.refused import judge_refused
+from polydbg.engine.analysis.runtime import is_of_heap
 from polydbg.engine.code import decoder_at
 from polydbg.engine.session import System
 from polydbg.engine.stack import StackFrame
@@ -124,19 +127,55 @@ def judge(case: Case) -> tuple[Fault, Verdict]:
     raised = judge_raised(case)
     if raised is not None:
         return fault, raised
+    if fault.kind is FaultKind.TERMINATED and (passed := _passed_on(case)) is not None:
+        return fault, passed
     if fault.kind not in _ACCESSES or fault.access is None:
         return fault, judge_event(case)
     refused = judge_refused(case)
     if refused is not None:
         return fault, _with_detail(fault, refused)
     located = locate_access(case.scene, fault.access)
-    verdict = _of_bus(case, located) or judge_access(case.scene, located)
+    told = judge_protection(case, located)
+    if told is not None:
+        return msgspec.structs.replace(fault, access=located.access), _with_detail(fault, told)
+    verdict = _of_bus(case, located) or judge_access(case.scene, located, case.fault.detail)
     if verdict.problem_class == "STACK_OVERFLOW" and case.recursion is not None:
         found = recursion_verdict(case.recursion, Confidence.LIKELY)
         evidence = (*found.evidence, *verdict.evidence)
         verdict = msgspec.structs.replace(found, evidence=evidence)
     verdict = _unless_sent(case, located, _unless_no_access(case, located, verdict))
+    verdict = _in_heap(case, verdict)
     return msgspec.structs.replace(fault, access=located.access), _with_detail(fault, verdict)
+
+
+def _passed_on(case: Case) -> Verdict | None:
+    """Explain a fault whose handler sent its signal again, which came when the handler returned:
+    the thread is back at the instruction that failed, if its operands tell that it must."""
+    fault, scene = case.fault, case.scene
+    own = scene.system.target.process_id
+    if fault.name not in ("SIGSEGV", "SIGBUS") or not scene.operands or own is None:
+        return None
+    if fault.sender is None or fault.sender.process_id != own:
+        return None
+    located = locate_access(scene, Access(AccessKind.UNKNOWN, None, False))
+    if located.operand is None:
+        return None
+    verdict = judge_access(scene, located)
+    words = f"{fault.name} ({fault.detail}) came from the process itself: a handler sent it on"
+    sure = Confidence.LIKELY if verdict.confidence is Confidence.CERTAIN else Confidence.POSSIBLE
+    evidence = (*verdict.evidence, words)
+    return msgspec.structs.replace(verdict, confidence=sure, evidence=evidence)
+
+
+def _in_heap(case: Case, verdict: Verdict) -> Verdict:
+    """Add to a verdict on a fault in the heap's own code what mostly leads there."""
+    if not case.frames or not is_of_heap(case.frames[0].place.symbol):
+        return verdict
+    words = (
+        f"{case.frames[0].place.base_text} keeps the heap: its data may have been overwritten "
+        "before, or a block was freed twice"
+    )
+    return msgspec.structs.replace(verdict, evidence=(*verdict.evidence, words))
 
 
 def _of_bus(case: Case, located: Located) -> Verdict | None:

@@ -79,6 +79,8 @@ _GO_REASONS: Final = {
 }
 """Functions of Go's run-time, by the start of the name behind ``runtime.``, that say more."""
 _ABORT = EndReason("ABORT", "the program called abort", 1)
+_NO_MEMORY = EndReason("OUT_OF_MEMORY", "a program in Rust got no memory and ended itself")
+_RUST_STACK = EndReason("STACK_OVERFLOW", "the stack is used up: Rust's handler met its guard page")
 _RAISE = EndReason("ABORT", "the program sent the signal to itself (raise)", 0)
 
 _REASONS: Final = (
@@ -98,6 +100,11 @@ _REASONS: Final = (
         r"std::panicking::(?:rust_panic|begin_panic|panic_)\w*",
         _RUST,
     ),
+    (
+        r"alloc::alloc::handle_alloc_error|rustc::rust_alloc_error_handler|std::alloc::rust_oom",
+        _NO_MEMORY,
+    ),
+    (r"std::sys::.*stack_overflow::imp::signal_handler", _RUST_STACK),
     (r"runtime\.(?:fatalpanic|gopanic|throw|fatalthrow|fatal)", _GO),
     *(
         (rf"runtime\.{start}\w*", EndReason("GO_PANIC", words))
@@ -119,15 +126,20 @@ _REASONS: Final = (
 )
 """Names without their leading underscores, which C compilers and our readers add or drop."""
 
+_HEAP_CODE: Final = (
+    r"(?:GI_+)?(?:(?:int|libc)_)?(?:free|malloc|realloc|calloc|memalign)(?:_\w+)?|munmap_chunk|"
+    r"malloc_consolidate|unlink_chunk\w*|sysmalloc|tcache_\w+"
+)
 _HELPERS: Final = (
     r"RaiseException|CxxThrowException|cxa_\w+|gxx_personality\w*|"
     r"mem(?:cpy|move|set)\w*|str\w*cpy\w*|(?:mem|str|wcs|wmem)\w+_(?:avx|sse|evex|ssse|generic)\w*|"
     r"strlen\w*|intel_\w+|operator (?:new|delete)(?:\[\])?|RtlRaiseException|RtlFailFast\w*|"
     r"RtlUserThreadStart|KiUser\w+|chkstk\w*|DbgBreakPoint|DebugBreak|debugbreak|rust_\w+|"
     r"Unwind_\w+|restore_rt|kernel_\w+|sigtramp|GI_\w+|assert_fail_base|libc_start_\w+|"
-    r"(?:int|libc)_(?:free|malloc|realloc|calloc|memalign)|malloc_consolidate|unlink_chunk\w*|"
-    r"munmap_chunk|sysmalloc|tcache_\w+|(?:free|malloc|realloc|calloc)|v\w*(?:print|scan)f_internal|"
+    rf"{_HEAP_CODE}|v\w*(?:print|scan)f_internal|"
     r"IO_\w+|(?:tg|tk)?kill|runtime\.\S+|"
+    r"<(?:[iu](?:8|16|32|64|128|size)|f32|f64|bool|char|str|\[T\]|\[T; N\]) as "
+    r"(?:std|core|alloc)::.*|"
     # What the standard libraries of C++ and Rust put into the program itself
     r"<?&?(?:std|gnu_cxx|cxxabiv1|rustc|panic_abort|panic_unwind|hashbrown)::.*|"
     r"<?&?core::(?:any|array|cell|clone|cmp|convert|fmt|hash|hint|intrinsics|iter|mem|num|ops|option|"
@@ -144,6 +156,11 @@ def _patterns() -> tuple[tuple[re.Pattern[str], EndReason], ...]:
 @cache
 def _system() -> re.Pattern[str]:
     return re.compile(_SYSTEM)
+
+
+@cache
+def _heap_code() -> re.Pattern[str]:
+    return re.compile(f"(?:{_HEAP_CODE})$")
 
 
 @cache
@@ -174,6 +191,11 @@ def end_reason(function: str) -> EndReason | None:
     """Return why a program ends in *function* (a bare symbol name), ``None`` for others."""
     bare = function.split("<", 1)[0].lstrip("_").removesuffix("::")
     return next((reason for pattern, reason in _patterns() if pattern.match(bare)), None)
+
+
+def is_of_heap(function: str) -> bool:
+    """Tell whether *function* is one of those with which a C library keeps its heap."""
+    return _heap_code().match(function.lstrip("_")) is not None
 
 
 def is_helper(function: str) -> bool:

@@ -32,10 +32,12 @@ _SIZES: Final = (2, 3, 4)
 
 
 class Panic(msgspec.Struct, frozen=True):
-    """*message* and the place as ``src/main.rs:31:20``, each ``""`` where it was not found."""
+    """*message* and the place as ``src/main.rs:31:20``, each ``""`` where it was not found;
+    *is_only*: the stack names no other place, so that it is that of this panic."""
 
     message: str
     place: str
+    is_only: bool
 
 
 def find_panic(system: System, frames: Sequence[StackFrame]) -> Panic | None:
@@ -52,8 +54,12 @@ def find_panic(system: System, frames: Sequence[StackFrame]) -> Panic | None:
     ]
     stack = range(start, start + len(data))
     messages = (_message(system, *pair) for pair in itertools.pairwise(words) if pair[0] in stack)
-    places = (_place(system, word) for word in words if word not in stack)
-    return Panic(next(filter(None, messages), ""), next(filter(None, places), ""))
+    places = list(
+        filter(None, dict.fromkeys(_place(system, word) for word in words if word not in stack))
+    )
+    own = [each for each in places if not each.startswith(("/rustc/", "library/"))]
+    place = places[0] if len(places) == 1 else own[0] if len(own) == 1 else ""
+    return Panic(next(filter(None, messages), ""), place, len(places) == 1)
 
 
 def _number(system: System, address: int) -> int:

@@ -57,6 +57,7 @@ _SENT_CODES = frozenset({0, -1, -2, -3, -6})
 _SI_TIMER = -2
 #: Numbers of SIGSYS and SIGCHLD: those of MIPS differ.
 _SIGSYS, _MIPS_SIGSYS = 31, 12
+_SIGSEGV, _SEGV_BNDERR, _SEGV_PKUERR = 11, 3, 4
 _SIGCHLD, _MIPS_SIGCHLD = 17, 18
 
 
@@ -182,6 +183,12 @@ def parse_signal_info(data: bytes, header: ElfHeader) -> SignalInfo | None:
     address = number(start, header.word)
     if signal == (_MIPS_SIGSYS if is_mips else _SIGSYS):
         return SignalInfo(signal, code, address, (number(start + header.word),))
+    extra = start + 2 * header.word  # behind si_addr_lsb, at an address of a pointer
+    if signal == _SIGSEGV and code == _SEGV_BNDERR:
+        bounds = (number(extra, header.word), number(extra + header.word, header.word))
+        return SignalInfo(signal, code, address, bounds)
+    if signal == _SIGSEGV and code == _SEGV_PKUERR:
+        return SignalInfo(signal, code, address, (number(extra),))
     return SignalInfo(signal, code, address)
 
 

@@ -10,9 +10,10 @@ MAX_THREADS = 100_000
 
 
 class SignalInfo(msgspec.Struct, frozen=True):
-    """``siginfo_t``: *code* is ``si_code``, signed; *address* ``si_addr``, ``None`` where the signal
-    has none or the note does not store it. *parameters* of a signal that was sent are the sender's process and user and the value
-    that came along, of SIGSYS the number of the system call."""
+    """``siginfo_t``: *code* is ``si_code``, signed; *address* ``si_addr``, ``None`` where the
+    signal has none or the note does not store it. *parameters* of a signal that was sent are the
+    sender's process and user and the value that came along, of SIGSYS the number of the system
+    call, of a fault of bounds the lower and the upper one, of protection keys the key."""
 
     number: int
     code: int = 0
