@@ -97,7 +97,7 @@ class CallFrameTable:
         self._is_eh = is_eh
         self._is_sparc = is_sparc
         self._search = search
-        self._cies: dict[int, Cie] = {}
+        self._cies: dict[int, Cie | FormatError] = {}
         self._initial: dict[int, RuleMachine] = {}
         self._rows: dict[int, FrameRules | None] = {}
 
@@ -223,11 +223,21 @@ class CallFrameTable:
     def _cie(self, offset: int) -> Cie:
         found = self._cies.get(offset)
         if found is None:
-            entry = self._entry(offset)
-            if entry is None or entry.cie is not None:
-                raise FormatError("an entry's CIE is none", offset=offset)
-            found = self._cies[offset] = self._parse_cie(entry)
+            # A damaged one is asked for by each of its functions: what is wrong is kept too.
+            try:
+                found = self._read_cie(offset)
+            except FormatError as error:
+                found = error
+            self._cies[offset] = found
+        if isinstance(found, FormatError):
+            raise found
         return found
+
+    def _read_cie(self, offset: int) -> Cie:
+        entry = self._entry(offset)
+        if entry is None or entry.cie is not None:
+            raise FormatError("an entry's CIE is none", offset=offset)
+        return self._parse_cie(entry)
 
     def _parse_cie(self, entry: _Entry) -> Cie:
         body = entry.body
