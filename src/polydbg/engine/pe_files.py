@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.base.identifiers import DebugId
-from polydbg.engine.debug_files import debug_places
 from polydbg.engine.modules import Module
 from polydbg.engine.settings import Settings
-from polydbg.formats.elf.debug_links import DebugLink, crc_of
 from polydbg.images.pe import PeImage
 from polydbg.symbols.exports import ExportSource
 from polydbg.symbols.source import SymbolSource
 from polydbg.symbols.store import Outcome, Trail
+
+if TYPE_CHECKING:
+    from polydbg.formats.elf.debug_links import DebugLink
 
 
 class PeFiles:
@@ -99,6 +101,8 @@ class PeFiles:
     # -- separate debug files ----------------------------------------------------------------
 
     def _find_debug(self, debug_id: DebugId | None, trail: Trail) -> PeImage | None:
+        from polydbg.engine.debug_files import debug_places
+
         link = self.image.debug_link() if self.image is not None else None
         build_id = debug_id.key[:32].lower() if debug_id is not None else None
         image_file = self._module.image_file
@@ -134,6 +138,8 @@ class PeFiles:
             is_right = here is not None and here.key[:32] == debug_id.key[:32]
             text, wanted = here.key[:32] if here is not None else "", debug_id.key[:32]
         elif link is not None:
+            from polydbg.formats.elf.debug_links import crc_of
+
             crc = crc_of(found.buffer or b"", self._cancel.check)
             is_right = crc == link.crc
             text, wanted = f"{crc:08x}", f"{link.crc:08x}, the checksum in .gnu_debuglink"

@@ -15,6 +15,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 
 from polydbg.base.cancel import CancelToken
 from polydbg.formats.address_runs import AddressRuns
@@ -27,6 +28,7 @@ from polydbg.symbols.table_names import offsets_of, offsets_with
 from polydbg.symbols.table_source import MAX_ALIASES, TableSource
 
 _MAX_RVA = 0xFFFFFFFF
+_CHUNK = 1 << 16
 _RANKS = {
     coff.CLASS_EXTERNAL: 0,
     **dict.fromkeys(coff.WEAK_CLASSES, 1),
@@ -74,13 +76,12 @@ class _Table:
 
     @cached_property
     def _index(self) -> AddressRuns:
-        pairs = sorted(
+        placed = (
             (self._rva(entry), entry.index)
             for entry in self._table.naming()
             if _is_placed(self._image, entry)
         )
-        runs = array("I", [pair[0] for pair in pairs]), array("I", [pair[1] for pair in pairs])
-        return AddressRuns([runs])
+        return AddressRuns(_runs(placed))
 
     def _rva(self, entry: CoffEntry | CoffSymbol) -> int:
         return self._sections[entry.section - 1].rva + entry.value
@@ -136,6 +137,8 @@ class _Table:
     def exact(self, name: str, cancel: CancelToken) -> CoffSymbol | None:
         raw = name.encode("utf-8", "surrogateescape")
         offsets = offsets_of(self._table.strings, raw)
+        if not offsets and len(raw) > coff.INLINE_NAME:
+            return None
         found: list[CoffSymbol] = []
         for entry in self._table.naming(cancel.check):
             if entry.name == raw or entry.name in offsets:
@@ -148,6 +151,12 @@ class _Table:
             symbol = self._table.symbol(entry.index)
             if symbol.name:
                 yield symbol
+
+
+def _runs(pairs: Iterator[tuple[int, int]]) -> Iterator[tuple[array[int], array[int]]]:
+    """Yield (address, index) pairs as sorted columns, so many at a time that it needs no memory."""
+    while chunk := sorted(islice(pairs, _CHUNK)):
+        yield array("I", [pair[0] for pair in chunk]), array("I", [pair[1] for pair in chunk])
 
 
 def _is_placed(image: PeImage, entry: CoffEntry) -> bool:

@@ -21,6 +21,8 @@ from polydbg.formats.dwarf.reading import Section
 from polydbg.memory.space import Buffer
 
 ENTRY_SIZE: Final = 18
+INLINE_NAME: Final = 8
+"""Bytes of the longest name that stands in its entry; longer ones are in the string table."""
 
 CLASS_EXTERNAL: Final = 2
 CLASS_STATIC: Final = 3
