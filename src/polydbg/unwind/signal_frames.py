@@ -19,6 +19,7 @@ import msgspec
 
 from polydbg.base.errors import DebuggerError
 from polydbg.formats.register_fields import Field, numbered, read_fields, row
+from polydbg.images.pe import PeImage
 from polydbg.unwind.calls import code_at
 from polydbg.unwind.frames import FrameTrust
 from polydbg.unwind.method import Callee, Caller, Convention, UnwindContext
@@ -26,6 +27,7 @@ from polydbg.unwind.processors import processor
 
 _ARM64_MORE = 288  # from the registers' record: the list of further records
 _ARM64_FPSIMD = 0x46508001
+_LONGEST = 16  # bytes of a trampoline
 
 
 class Trampoline(msgspec.Struct, frozen=True):
@@ -209,6 +211,9 @@ def trampolines(names: Convention) -> tuple[Trampoline, ...]:
 def is_signal_return(context: UnwindContext, names: Convention, address: int) -> bool:
     """Tell whether a handler that returns to *address* returns to the system: then nothing called
     there, and the address is exact."""
+    image = context.image_at(address)
+    if image is not None and isinstance(image[1], PeImage):
+        return False  # most stacks are Windows': what costs is not asked there
     if _at(context, names, address) is not None:
         return True
     # Trampolines' information begins a byte early, for those that look before a return address.
@@ -224,15 +229,19 @@ def is_signal_return(context: UnwindContext, names: Convention, address: int) ->
 
 def _at(context: UnwindContext, names: Convention, address: int) -> Trampoline | None:
     """Return the trampoline that begins at *address*."""
-    known = trampolines(names)
-    code = code_at(context, address, max((len(each.code) for each in known), default=0))
-    return next((each for each in known if code.startswith(each.code)), None) if code else None
+    code = code_at(context, address, _LONGEST)
+    for each in trampolines(names) if code else ():
+        if code.startswith(each.code):
+            return each
+    return None
 
 
 class SignalFrame:
     """Finds what was interrupted by the code at pc and the registers on the stack."""
 
     def caller_of(self, callee: Callee, context: UnwindContext) -> Caller | None:
+        if callee.is_return_address:
+            return None  # see is_signal_return
         found = _at(context, callee.convention, callee.pc)
         raised = 0
         if found is None and callee.is_first:
