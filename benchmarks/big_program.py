@@ -29,12 +29,16 @@ class BuildError(Exception):
     """The toolchain or a header is missing, or a step failed."""
 
 
-def _run(argv: list[str], folder: Path) -> None:
+def run(argv: list[str], folder: Path) -> None:
+    """Runs one step of a build in ``folder``.
+
+    :raises BuildError: see the class
+    """
     try:
         done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise BuildError(
-            f"{argv[0]} is missing: apt-get install clang-19 lld-19 mingw-w64"
+            f"{argv[0]} is missing: apt-get install clang-19 lld-19 mingw-w64 g++ gdb"
         ) from None
     if done.returncode:
         raise BuildError(f"{' '.join(argv)}\n{done.stderr[-2000:]}")
@@ -45,7 +49,7 @@ def _compile(unit: int, count: int, folder: Path) -> str:
     name = f"unit{unit}.o"
     if not (folder / name).exists():
         defines = [f"-DUNIT={unit}", f"-DCOUNT={count}", "-std=c++20", "-w", "-Iinclude"]
-        _run(
+        run(
             ["clang++-19", TARGET, *FLAGS, *defines, "-c", "unit.cpp", "-o", name + ".part"], folder
         )
         (folder / (name + ".part")).rename(folder / name)
@@ -73,14 +77,14 @@ def build(folder: Path, units: int = UNITS, count: int = 2, jobs: int | None = N
     for source in SOURCES.iterdir():
         (folder / source.name).write_bytes(source.read_bytes())
     middle = f"-DMIDDLE={units // 2}"
-    _run(["clang++-19", TARGET, *FLAGS, middle, "-c", "main.cpp", "-o", "main.o"], folder)
+    run(["clang++-19", TARGET, *FLAGS, middle, "-c", "main.cpp", "-o", "main.o"], folder)
     with concurrent.futures.ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
         objects = list(pool.map(lambda unit: _compile(unit, count, folder), range(units)))
     link_flags = ["-fuse-ld=lld-19", "-Wl,--pdb=big.pdb", "-Wl,-e,start"]
     fixed = ["-Wl,-Xlink=-timestamp:1795500000", "-Wl,-Xlink=-pdbaltpath:%_PDB%"]
     fixed.append(r"-Wl,-Xlink=-pdbsourcepath:C:\big")
     argv = ["clang++-19", TARGET, "-static", "main.o", *objects, "-o", "big.exe"]
-    _run([*argv, *link_flags, *fixed], folder)
+    run([*argv, *link_flags, *fixed], folder)
     _write_dump(folder / "big.exe", folder / "big.dmp")
     for name in objects:
         (folder / name).unlink()

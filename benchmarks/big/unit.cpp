@@ -1,4 +1,4 @@
-// One unit of the large program of the PDB benchmark: template instances that no other unit has.
+// One unit of the large program of the PDB and ELF benchmarks: template instances that no other unit has.
 #include <Eigen/Dense>
 #include <boost/multi_index/member.hpp>
 #include <boost/multi_index/ordered_index.hpp>
@@ -95,9 +95,13 @@ template <int N> struct walker {
     key<N> last;
     int visited;
 
-    __attribute__((noinline)) int mark(record<N> *at, int value)
+    __attribute__((always_inline)) inline void store(record<N> *at, int value)
     {
         at->id.value = value;                                   // CRASH: at is null
+    }
+    __attribute__((noinline)) int mark(record<N> *at, int value)
+    {
+        store(at, value);
         return ++visited;
     }
     __attribute__((noinline)) int step(int depth)

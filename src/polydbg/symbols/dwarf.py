@@ -8,6 +8,7 @@ function's name and counts its offsets from its own start, as symbol tables do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
@@ -20,6 +21,9 @@ from polydbg.symbols.dwarf_types import parameters_of
 from polydbg.symbols.dwarf_units import CodeUnit, CodeUnits, SplitOpener
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind, SymbolSource
+
+if TYPE_CHECKING:
+    from polydbg.symbols.dwarf_index import DwarfIndex
 
 _MAX_NEXT_UNITS = 16
 _MAX_ADDRESS = (1 << 64) - 1
@@ -43,16 +47,18 @@ class DwarfSource:
         table: SymbolSource | None = None,
         table_is_complete: bool = False,
         opener: SplitOpener | None = None,
+        index: DwarfIndex | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         """*file* was read from *path*; RVA 0 is address *base* of it, and no code lies below
         address *lowest*. *table* is the symbol table, complete when it lists each function of the
-        module; *opener* finds split units, *on_close* closes what it opened."""
+        module; *opener* finds split units, *index* is that of *file* on disk, *on_close* closes
+        what it opened."""
         self._path = path
         self._base = base
         self._table = table
         self._on_close = on_close
-        self.units = CodeUnits(file, lowest, opener)
+        self.units = CodeUnits(file, lowest, opener, index)
         self.names = DwarfNames(self.units, base, table, table_is_complete)
 
     # -- identity ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.formats.dwarf.info import DwarfFile
@@ -26,6 +27,9 @@ from polydbg.symbols.dwarf import DwarfSource
 from polydbg.symbols.dwarf_pe import PeDwarfSource
 from polydbg.symbols.dwarf_units import SplitFile
 from polydbg.symbols.source import SymbolSource
+
+if TYPE_CHECKING:
+    from polydbg.symbols.dwarf_index import DwarfIndex
 
 _MAX_SPLIT_FILES = 4096
 _DEBUG_ROOT = Path("/usr/lib/debug")
@@ -54,18 +58,33 @@ def elf_dwarf(
             continue
         others = OtherFiles(Path(file.path) if file.path else None, folders, supplementary)
         code = [s for s in image.section_headers if s.is_executable and s.address]
-        lowest = min((s.address for s in code), default=1)
+        lowest = max(min((s.address for s in code), default=1), 1)
         return DwarfSource(
             DwarfFile(sections, supplementary=others.supplementary(file)),
             file.path or file.name,
             base=image.image_base,
-            lowest=max(lowest, 1),
+            lowest=lowest,
             table=table,
             table_is_complete=table is not None and table.status == "elf symbols",
             opener=others.split,
+            index=_index(file, sections, lowest),
             on_close=others.close,
         )
     return None
+
+
+def _index(file: ElfImage, sections: DebugSections, lowest: int) -> DwarfIndex | None:
+    """Return the index of a large file; where there is none it is made, for the next time."""
+    from polydbg.symbols import dwarf_index
+
+    if sections.get(".debug_info").size < dwarf_index.SMALLEST or not dwarf_index.is_on():
+        return None
+    found = dwarf_index.find(file, lowest)
+    if found is None:
+        from polydbg.symbols.dwarf_index_writer import start
+
+        start(file, lowest)
+    return found
 
 
 def pe_dwarf(

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,6 +28,9 @@ from polydbg.formats.dwarf.names import Name, is_external, name_of
 from polydbg.formats.dwarf.scopes import Scopes
 from polydbg.formats.dwarf.unit import Die, Unit
 from polydbg.symbols.demangle import undecorate_elf
+
+if TYPE_CHECKING:
+    from polydbg.symbols.dwarf_index import DwarfIndex, UnitPart
 
 _MAX_KEPT = 64
 _MAX_SCOPES = 64
@@ -65,13 +69,20 @@ class CodeUnit:
         return self._units.entries_of(self.unit)
 
     @cached_property
+    def _known(self) -> UnitPart | None:
+        index = self._units.index
+        return index.unit(self.unit.header.offset) if index is not None else None
+
+    @cached_property
     def functions(self) -> Intervals:
         """Return the code of the functions, with the offsets of their entries."""
+        if self._known is not None:
+            return self._known.functions
         return functions_of(self.entries, self._units.lowest)
 
     @cached_property
     def scopes(self) -> Scopes:
-        return Scopes(self.entries)
+        return Scopes(self.entries, self._known.scopes if self._known is not None else None)
 
     @cached_property
     def comp_dir(self) -> str:
@@ -98,7 +109,10 @@ class CodeUnit:
     @cached_property
     def lines(self) -> LineTable | None:
         header = self.line_header
-        return LineTable(header, self._units.lowest) if header is not None else None
+        if header is None:
+            return None
+        starts = self._known.sequences if self._known is not None else None
+        return LineTable(header, self._units.lowest, starts)
 
     def path(self, file: int) -> str:
         """Return the path of a file of the line table, ``""`` for none."""
@@ -143,11 +157,19 @@ class CodeUnit:
 class CodeUnits:
     """The units of *file*; code below the address *lowest* was dropped by the linker."""
 
-    def __init__(self, file: DwarfFile, lowest: int, opener: SplitOpener | None) -> None:
+    def __init__(
+        self,
+        file: DwarfFile,
+        lowest: int,
+        opener: SplitOpener | None,
+        index: DwarfIndex | None = None,
+    ) -> None:
         self.file = file
         self.lowest = lowest
         self._opener = opener
-        self.coverage = Coverage(file, lowest)
+        self.index = index
+        known = (index.code, index.silent) if index is not None else None
+        self.coverage = Coverage(file, lowest, known)
         self._kept: OrderedDict[int, CodeUnit] = OrderedDict()
         self._scopes: OrderedDict[Unit, Scopes] = OrderedDict()
 

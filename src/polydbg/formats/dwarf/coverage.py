@@ -7,7 +7,7 @@ not, the functions are asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 
@@ -26,33 +26,42 @@ _PADDING = 64
 class Coverage:
     """The code of the units of one linked file."""
 
-    def __init__(self, file: DwarfFile, lowest: int = 1) -> None:
-        """*lowest* is the lowest address that code can have: below lies what linkers dropped."""
+    def __init__(
+        self,
+        file: DwarfFile,
+        lowest: int = 1,
+        known: tuple[Intervals, Sequence[int]] | None = None,
+    ) -> None:
+        """*lowest* is the lowest address that code can have: below lies what linkers dropped;
+        *known* is :attr:`table` where an index has it."""
         self._file = file
         self._lowest = max(lowest, 1)
+        self._known = known
 
     @cached_property
-    def _map(self) -> tuple[Intervals, list[int]]:
-        """Return the ranges with numbers of units, and the units that give none."""
+    def table(self) -> tuple[Intervals, Sequence[int]]:
+        """Return the ranges with the offsets of their units, and the offsets of the units that may
+        have code and give none."""
+        if self._known is not None:
+            return self._known
         triples: list[tuple[int, int, int]] = []
         described: set[int] = set()
         for offset, ranges in self._listed():
-            index = self._file.index_at_start(offset)
-            if index is not None and ranges:
-                described.add(index)
-                triples.extend(self._triples(ranges, index))
+            if ranges and self._file.index_at_start(offset) is not None:
+                described.add(offset)
+                triples.extend(self._triples(ranges, offset))
         silent: list[int] = []
-        for index in range(self._file.count):
-            if index in described:
+        for unit in self._file.units():
+            offset = unit.header.offset
+            if offset in described:
                 continue
             try:
-                unit = self._file.unit(index)
                 ranges = unit.root.ranges()
             except FormatError:
                 continue
-            triples.extend(self._triples(ranges, index))
+            triples.extend(self._triples(ranges, offset))
             if not ranges and _may_have_code(unit):
-                silent.append(index)
+                silent.append(offset)
         return Intervals(triples), silent
 
     def _listed(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
@@ -66,8 +75,8 @@ class Coverage:
             if index.size:
                 yield from GdbIndex(index).units_with_code()
 
-    def _triples(self, ranges: list[tuple[int, int]], index: int) -> Iterator[tuple[int, int, int]]:
-        """Yield *ranges* of unit *index*, those joined that follow one another but for padding:
+    def _triples(self, ranges: list[tuple[int, int]], unit: int) -> Iterator[tuple[int, int, int]]:
+        """Yield *ranges* of *unit*, those joined that follow one another but for padding:
         there are thousands where each function has a section."""
         first, last = 0, -1
         for start, end in sorted(each for each in ranges if each[0] >= self._lowest):
@@ -75,29 +84,37 @@ class Coverage:
                 last = max(last, end)
                 continue
             if last >= 0:
-                yield first, last, index
+                yield first, last, unit
             first, last = start, end
         if last >= 0:
-            yield first, last, index
+            yield first, last, unit
 
     def units_at(self, address: int) -> Iterator[Unit]:
         """Yield the units that say, or may, have code at *address*."""
-        intervals, silent = self._map
+        intervals, silent = self.table
         seen: set[int] = set()
         for rank in intervals.covering(address):
-            index = intervals.values[rank]
-            if index not in seen:
-                seen.add(index)
-                yield self._file.unit(index)
-        for index in silent:
-            yield self._file.unit(index)
+            offset = intervals.values[rank]
+            if offset not in seen:
+                seen.add(offset)
+                yield from self._unit(offset)
+        for offset in silent:
+            yield from self._unit(offset)
 
     def units_above(self, address: int) -> Iterator[tuple[int, Unit]]:
         """Yield (start of a range, unit) ascending: what begins above *address*."""
-        intervals, _ = self._map
+        intervals, _ = self.table
         rank = intervals.above(address)
         for each in range(rank if rank is not None else len(intervals), len(intervals)):
-            yield intervals.starts[each], self._file.unit(intervals.values[each])
+            for unit in self._unit(intervals.values[each]):
+                yield intervals.starts[each], unit
+
+    def _unit(self, offset: int) -> list[Unit]:
+        """Return the unit at *offset*, nothing where an index is wrong about it."""
+        try:
+            return [self._file.unit_known_at(offset)]
+        except FormatError:
+            return []
 
 
 def _may_have_code(unit: Unit) -> bool:

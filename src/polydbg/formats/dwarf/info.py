@@ -13,13 +13,14 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.abbrev import Abbreviation, AbbreviationTable, iterate
 from polydbg.formats.dwarf.constants import AT_GNU_DWO_ID
 from polydbg.formats.dwarf.package import PackageIndex
 from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.dwarf.sections import DebugSections
 from polydbg.formats.dwarf.unit import Unit
-from polydbg.formats.dwarf.units import UnitHeader, read_headers
+from polydbg.formats.dwarf.units import UnitHeader, read_header, read_headers
 
 #: How many bytes of units are kept at hand.
 _KEPT_BYTES = 24 << 20
@@ -83,6 +84,13 @@ class DwarfFile:
         """Return the unit that begins at *offset* of ``.debug_info``."""
         index = self._info.index_at_start(offset)
         return self._info.unit(index) if index is not None else None
+
+    def unit_known_at(self, offset: int) -> Unit:
+        """Return the unit at *offset* of ``.debug_info``, without a look at those before it.
+
+        :raises FormatError: no unit can begin there.
+        """
+        return self._info.known(offset)
 
     @cached_property
     def _by_signature(self) -> dict[int, tuple[_Units, int]]:
@@ -191,9 +199,16 @@ class _Units:
     def __init__(self, file: DwarfFile, section: Section, *, types: bool) -> None:
         self._file = file
         self._section = section
-        self._headers: Sequence[UnitHeader] = list(read_headers(section, types=types))
-        self._starts = array("Q", (header.offset for header in self._headers))
+        self._types = types
         self._units: dict[int, Unit] = {}
+
+    @cached_property
+    def _headers(self) -> Sequence[UnitHeader]:
+        return list(read_headers(self._section, types=self._types))
+
+    @cached_property
+    def _starts(self) -> array[int]:
+        return array("Q", (header.offset for header in self._headers))
 
     def __len__(self) -> int:
         return len(self._headers)
@@ -202,10 +217,22 @@ class _Units:
         return self._headers[index]
 
     def unit(self, index: int) -> Unit:
-        unit = self._units.get(index)
+        return self._of(self._headers[index])
+
+    def _of(self, header: UnitHeader) -> Unit:
+        unit = self._units.get(header.offset)
         if unit is None:
-            unit = self._units[index] = Unit(self._file, self._section, self._headers[index])
+            unit = self._units[header.offset] = Unit(self._file, self._section, header)
         return unit
+
+    def known(self, offset: int) -> Unit:
+        unit = self._units.get(offset)
+        if unit is not None:
+            return unit
+        header = read_header(self._section, offset, types=self._types)
+        if header is None:
+            raise FormatError("a DWARF unit of unknown version", offset=offset)
+        return self._of(header)
 
     def index_at(self, offset: int) -> int | None:
         index = bisect_right(self._starts, offset) - 1

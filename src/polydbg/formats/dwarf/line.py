@@ -14,10 +14,9 @@ import msgspec
 
 from polydbg.formats.dwarf.intervals import Intervals
 from polydbg.formats.dwarf.line_header import LineHeader
-from polydbg.formats.dwarf.line_program import Rows, run, sequence_starts
+from polydbg.formats.dwarf.line_program import Rows, SequenceStarts, run, sequence_starts
 
 _MAX32 = 0xFFFFFFFF
-_MAX_ADDRESS = (1 << 64) - 1
 _MAX_KEPT = 256
 
 
@@ -36,9 +35,13 @@ class LineTable:
     """The rows of a line program by address. Code below *lowest* or at the end of all addresses was
     dropped by the linker: its rows are there but answer nothing."""
 
-    def __init__(self, header: LineHeader, lowest: int = 1) -> None:
+    def __init__(
+        self, header: LineHeader, lowest: int = 1, starts: SequenceStarts | None = None
+    ) -> None:
+        """*starts* is what :func:`sequence_starts` says of *header*, where that is known."""
         self.header = header
         self._lowest = lowest
+        self._known_starts = starts
         self._kept: dict[int, _Sequences] = {}
 
     @cached_property
@@ -73,16 +76,16 @@ class LineTable:
         return self._all.rows()
 
     @cached_property
-    def _starts(self) -> list[tuple[int, int]] | None:
-        return sequence_starts(self.header)
+    def _starts(self) -> SequenceStarts | None:
+        return self._known_starts or sequence_starts(self.header)
 
-    def _in_one(self, starts: list[tuple[int, int]], address: int) -> Row | None:
+    def _in_one(self, starts: SequenceStarts, address: int) -> Row | None:
         """Return the row of the sequence that begins last below *address*, ``None`` where that does
         not reach so far, or where several begin there."""
-        rank = bisect_right(starts, (address, _MAX_ADDRESS)) - 1
-        if rank < 0 or (rank and starts[rank - 1][0] == starts[rank][0]):
+        rank = bisect_right(starts.addresses, address) - 1
+        if rank < 0 or (rank and starts.addresses[rank - 1] == starts.addresses[rank]):
             return None
-        position = starts[rank][1]
+        position = starts.positions[rank]
         found = self._kept.get(position)
         if found is None:
             if len(self._kept) >= _MAX_KEPT:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Sequence
+
+import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.line_header import FileEntry, LineHeader, old_file
@@ -82,12 +85,17 @@ def run(header: LineHeader, position: int = 0, *, once: bool = False) -> Rows:
     return rows
 
 
-def sequence_starts(header: LineHeader) -> list[tuple[int, int]] | None:
-    """Return (address, position in the program) of each sequence by address, ``None`` where that
-    cannot be told without running the program.
+class SequenceStarts(msgspec.Struct, frozen=True):
+    """The address that each sequence sets first, in order, and its position in the program. The
+    first row of a sequence may lie above."""
 
-    The address is the one that the sequence sets first; its first row may lie above.
-    """
+    addresses: Sequence[int]
+    positions: Sequence[int]
+
+
+def sequence_starts(header: LineHeader) -> SequenceStarts | None:
+    """Return where the sequences of a program begin, ``None`` where that cannot be told without
+    running it."""
     if header.opcode_lengths[: len(_USUAL_LENGTHS)] != _USUAL_LENGTHS:
         return None
     size = header.address_size
@@ -100,7 +108,10 @@ def sequence_starts(header: LineHeader) -> list[tuple[int, int]] | None:
     # Any other address is set within a sequence, or the bytes mean something else.
     if len(found) != data.count(setter):
         return None
-    return sorted(found)
+    found.sort()
+    return SequenceStarts(
+        array("Q", (address for address, _ in found)), array("Q", (at for _, at in found))
+    )
 
 
 def _run(header: LineHeader, rows: Rows, position: int, once: bool) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 
+import msgspec
+
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.abbrev import Abbreviation
@@ -57,15 +59,16 @@ def _kind_of(abbreviation: Abbreviation) -> int:
 
 
 class Scopes:
-    """The scopes of *unit*."""
+    """The scopes of *unit*; *known* is what :func:`scope_table` says of it, where that is known."""
 
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: Unit, known: ScopeTable | None = None) -> None:
         self.unit = unit
+        self._known = known
         self._found: dict[int, list[int]] = {}
 
     @cached_property
-    def _index(self) -> _Index:
-        return _read_index(self.unit)
+    def _table(self) -> ScopeTable:
+        return self._known or scope_table(self.unit)
 
     @property
     def variables(self) -> Sequence[int]:
@@ -73,7 +76,8 @@ class Scopes:
 
         :raises FormatError: the unit has no abbreviations.
         """
-        return self._index.variables
+        table = self._table
+        return [table.base + offset for offset in table.variables]
 
     def around(self, offset: int) -> list[int]:
         """Return the offsets of the named scopes around the entry at *offset*, the innermost first;
@@ -81,43 +85,48 @@ class Scopes:
 
         :raises FormatError: the unit has no abbreviations.
         """
-        if "_index" not in self.__dict__:
+        if self._known is None and "_table" not in self.__dict__:
             found = self._found.get(offset)
             if found is None and len(self._found) < _MAX_PASSES and is_large(self.unit):
                 found = self._found[offset] = _ancestors(self.unit, offset)
             if found is not None:
                 return found
         chain: list[int] = []
-        parent = self._index.parent(offset)
+        parent = self._table.parent(offset)
         while parent is not None and len(chain) < _MAX_DEPTH:
             chain.append(parent)
-            parent = self._index.parent(parent)
+            parent = self._table.parent(parent)
         return chain
 
 
-class _Index:
-    """The scope around each entry of interest, and the variables."""
+class ScopeTable(msgspec.Struct, frozen=True):
+    """The scope around each entry that may have one, by offset; 0 is none. All offsets count from
+    *base*, the start of the unit."""
 
-    __slots__ = ("_offsets", "_parents", "variables")
-
-    def __init__(self, offsets: array[int], parents: array[int], variables: array[int]) -> None:
-        self._offsets = offsets
-        self._parents = parents
-        self.variables = variables
+    base: int
+    offsets: Sequence[int]
+    parents: Sequence[int]
+    variables: Sequence[int]
 
     def parent(self, offset: int) -> int | None:
-        rank = bisect_left(self._offsets, offset)
-        if rank == len(self._offsets) or self._offsets[rank] != offset:
+        """Return the offset of the scope around the entry at *offset*, both in the section;
+        ``None`` for none."""
+        rank = bisect_left(self.offsets, offset - self.base)
+        if rank == len(self.offsets) or self.offsets[rank] != offset - self.base:
             return None
-        return self._parents[rank] or None
+        return self.base + self.parents[rank] if self.parents[rank] else None
 
 
-def _read_index(unit: Unit) -> _Index:
+def scope_table(unit: Unit) -> ScopeTable:
+    """Return the scopes of all entries of *unit*.
+
+    :raises FormatError: the unit has no abbreviations.
+    """
     scan = _Scan(unit)
     # Where the entries stop making sense the pass ends: what was found until then holds.
     with suppress(FormatError, KeyError, IndexError):
         scan.run()
-    return _Index(scan.offsets, scan.parents, scan.variables)
+    return ScopeTable(unit.header.offset, scan.offsets, scan.parents, scan.variables)
 
 
 def _ancestors(unit: Unit, offset: int) -> list[int]:
@@ -166,8 +175,9 @@ class _Scan:
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
-        self._start = unit.header.offset
-        self.offsets, self.parents, self.variables = array("Q"), array("Q"), array("Q")
+        # Offsets are 32 bits wide but in units that no one makes.
+        code = "I" if unit.header.end - unit.header.offset < 1 << 32 else "Q"
+        self.offsets, self.parents, self.variables = array(code), array(code), array(code)
         # (depth, offset, kind) of the scopes that are open.
         self._around: list[tuple[int, int, int]] = [(0, _NO_PARENT, _SCOPE)]
         abbreviations = unit.abbreviations.items()
@@ -213,18 +223,18 @@ class _Scan:
                 position = step_over(data, position, steps[code], encoding, order)
 
     def _record(self, kind: int, at: int, depth: int, has_children: int) -> None:
-        around, offset = self._around, self._start + at
+        around = self._around
         while around[-1][0] >= depth > 0:
             around.pop()
         outer, parent, outer_kind = around[-1]
         if kind == _VARIABLE:
             if depth != outer + 1 or outer_kind == _FUNCTION:
                 return  # local
-            self.variables.append(offset)
-        self.offsets.append(offset)
+            self.variables.append(at)
+        self.offsets.append(at)
         self.parents.append(parent)
         if has_children and kind in _OPENING and depth and len(around) < _MAX_DEPTH:
-            around.append((depth, offset, kind))
+            around.append((depth, at, kind))
 
     def _sibling(self, code: int, data: bytes, position: int) -> int:
         """Return the position of the entry's sibling, 0 where that makes no sense."""

@@ -91,14 +91,19 @@ def is_safe_key(key: str) -> bool:
     return bool(re.fullmatch(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,118}[0-9A-Za-z])?", key))
 
 
-def default_cache() -> Path:
-    """Return the store that nobody named: ``$POLYDBG_CACHE/sym`` or ``sym`` in the user's cache."""
+def cache_folder(name: str) -> Path:
+    """Return the folder *name* in ``$POLYDBG_CACHE``, else in the user's cache of the program."""
     base = os.environ.get("POLYDBG_CACHE")
     if base:
-        return Path(base) / "sym"
+        return Path(base) / name
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("polydbg", appauthor=False)) / "sym"
+    return Path(platformdirs.user_cache_dir("polydbg", appauthor=False)) / name
+
+
+def default_cache() -> Path:
+    """Return the store that nobody named: ``$POLYDBG_CACHE/sym`` or ``sym`` in the user's cache."""
+    return cache_folder("sym")
 
 
 def file_problem(path: Path) -> str | None:
