@@ -42,7 +42,9 @@ class ElfEvidence:
         self._memory: AddressSpace = target.memory
         self._poll = poll
         self._regions: Sequence[MemoryRegion] = target.regions()
-        self._file = next((r.file for r in self._regions if r.base == info.base and r.file), None)
+        files = (r.file for r in self._regions if r.base == info.base)
+        # The BSDs' maps name no files.
+        self._file = next((file for file in files if file is not None and file.path), None)
 
     @property
     def mapped_path(self) -> str:
@@ -93,14 +95,18 @@ class ElfEvidence:
         """Yield the parts of the file at the base, up to where it is mapped another time."""
         if self._file is None:
             return
-        count = 0
+        count = end = 0
         for region in self._regions:
             file = region.file
             if region.base < self._info.base or file is None or file.path != self._file.path:
                 continue
-            if (count and not file.offset) or count >= _MAX_REGIONS:
+            # Data of a file of less than a page is mapped from its start too, behind its code.
+            is_another = count and not file.offset and region.base != end
+            if is_another or count >= _MAX_REGIONS:
                 return
-            count += 1
+            count, end = count + 1, region.end
+            if file.permissions[:3] == "---":
+                continue  # what the loader keeps free between segments
             yield _Mapped(region.base, region.end, file.offset)
 
     def _code(self, image: ElfImage) -> str:
