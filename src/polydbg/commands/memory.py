@@ -7,7 +7,7 @@ followed in :mod:`polydbg.commands.memory_words`. All share one place to go on f
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 
 import msgspec
@@ -132,7 +132,7 @@ def cell_chunks(
             ctx.progress("memory", done * unit, count * unit)
         taken = min(per_chunk, count - done)
         address = start + done * unit
-        yield address, read_cells(system.memory, address, taken, unit)
+        yield address, read_cells(system.memory, address, taken, unit, system.byte_order)
         done += taken
 
 
@@ -179,7 +179,9 @@ def memory_rows(
     size = system.pointer_size
     width = hex_width(columns, unit)
     texts = cell_texts(layout.style, cells, unit, columns)
-    tails = character_texts(cells, unit, columns) if layout.has_characters else repeat("")
+    tails: Iterable[str] = repeat("")
+    if layout.has_characters:
+        tails = character_texts(cells, unit, columns, system.byte_order)
     for index, (body, tail) in enumerate(zip(texts, tails, strict=False)):
         at = index * columns
         here = address + at * unit

@@ -51,7 +51,8 @@ def _show_terminated(ctx: CommandContext, cursor: Cursor, name: str, unit: int) 
     address, is_readable = found.start, False
     while left:
         ctx.cancel.check()
-        chunk = read_cells(system.memory, address, min(left, width * _CHUNK_ROWS), unit)
+        count = min(left, width * _CHUNK_ROWS)
+        chunk = read_cells(system.memory, address, count, unit, system.byte_order)
         for at in range(0, len(chunk), width):
             row, here = chunk[at : at + width], address + at * unit
             ended = 0 in row
@@ -77,11 +78,11 @@ def _show_counted(ctx: CommandContext, cursor: Cursor, name: str, unit: int) -> 
     size = system.pointer_size
     start = read_range(ctx, cursor, 2 * size, 1).start
     go_on_at(system, name, start + 2 * size)
-    length = read_cells(system.memory, start, 1, 2)[0]
-    buffer = read_pointer(system.memory, start + size, size)
+    length = read_cells(system.memory, start, 1, 2, system.byte_order)[0]
+    buffer = read_pointer(system.memory, start + size, size, system.byte_order)
     if length is None or buffer is None:
         raise MemoryReadError(start)
-    codes = read_cells(system.memory, buffer, length // unit, unit)
+    codes = read_cells(system.memory, buffer, length // unit, unit, system.byte_order)
     for at in range(0, len(codes), width):
         yield string_row(system, buffer + at * unit, codes[at : at + width], unit)
 

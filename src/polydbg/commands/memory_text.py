@@ -9,9 +9,10 @@ from __future__ import annotations
 import struct
 import unicodedata
 from collections.abc import Sequence
+from typing import Literal
 
 from polydbg.base.text import address_text
-from polydbg.engine.memory_view import CODES
+from polydbg.engine.memory_view import CODES, MARKS
 from polydbg.expr.formats import format_float
 
 Cells = Sequence[int | None]
@@ -28,14 +29,16 @@ def ascii_text(data: bytes) -> str:
     return data.translate(_PRINTABLE).decode("ascii")
 
 
-def character_texts(cells: Cells, unit: int, columns: int) -> list[str]:
-    """Return the character column of each row of *cells*, a ``?`` for each absent byte."""
+def character_texts(
+    cells: Cells, unit: int, columns: int, order: Literal["little", "big"] = "little"
+) -> list[str]:
+    """Return the character column of each row of *cells*, a ``?`` for each absent byte; *order* is
+    the memory's."""
     if None not in cells:
-        text = ascii_text(struct.pack(f"<{len(cells)}{CODES[unit]}", *cells))
+        text = ascii_text(struct.pack(f"{MARKS[order]}{len(cells)}{CODES[unit]}", *cells))
     else:
         text = "".join(
-            "?" * unit if cell is None else ascii_text(cell.to_bytes(unit, "little"))
-            for cell in cells
+            "?" * unit if cell is None else ascii_text(cell.to_bytes(unit, order)) for cell in cells
         )
     width = columns * unit
     return [text[at : at + width] for at in range(0, len(text), width)]

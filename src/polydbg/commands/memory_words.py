@@ -147,7 +147,7 @@ def _pointer_row(
     system = ctx.system
     value, string, known, body = None, None, Meaning(), hex_cell(pointer, size)
     if pointer and view == "p":
-        value = read_pointer(system.memory, pointer, system.pointer_size)
+        value = read_pointer(system.memory, pointer, system.pointer_size, system.byte_order)
         if value is not None:
             known = meaning(ctx, value) if value else known
             body += f" {hex_cell(value, system.pointer_size)} {known.text}".rstrip()
@@ -171,7 +171,8 @@ def _string_at(ctx: CommandContext, address: int, unit: int) -> str | None:
     count = len(data) // unit
     if not count:
         return None
-    codes = [int.from_bytes(data[i * unit : (i + 1) * unit], "little") for i in range(count)]
+    order = ctx.system.byte_order
+    codes = [int.from_bytes(data[i * unit : (i + 1) * unit], order) for i in range(count)]
     return code_text(codes[: codes.index(0)] if 0 in codes else codes, unit)
 
 
@@ -194,13 +195,13 @@ def _show_list(ctx: CommandContext, cursor: Cursor, name: str) -> Iterator[Item]
     node, link = start, unit if name == "dlb" else 0
     for _ in range(limit):
         ctx.cancel.check()
-        cells = read_cells(system.memory, node, size, unit)
+        cells = read_cells(system.memory, node, size, unit, system.byte_order)
         for at in range(0, size, columns):
             yield memory_row(
                 system, layout, node + at * unit, cells[at : at + columns], unit, columns
             )
         go_on_at(system, "dp", node + size * unit)
-        following = read_pointer(system.memory, node + link, unit)
+        following = read_pointer(system.memory, node + link, unit, system.byte_order)
         if not following or following == start:
             return
         if not system.memory.read_some(following, 1):

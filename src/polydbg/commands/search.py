@@ -224,7 +224,7 @@ def _row_of(ctx: CommandContext, kind: str) -> Callable[[int], MemoryRow]:
     assert unit in CODES
 
     def show(hit: int) -> MemoryRow:
-        cells = read_cells(system.memory, hit, columns, unit)
+        cells = read_cells(system.memory, hit, columns, unit, system.byte_order)
         return memory_row(system, layout, hit, cells, unit, columns)
 
     return show
@@ -241,7 +241,8 @@ def _strings(ctx: CommandContext, found: Range, flags: Flags, unit: int) -> Iter
 
 
 def _string_rows(ctx: CommandContext, address: int, run: bytes, unit: int) -> Iterator[StringRow]:
-    codes = [int.from_bytes(run[at : at + unit], "little") for at in range(0, len(run), unit)]
+    order = ctx.system.byte_order
+    codes = [int.from_bytes(run[at : at + unit], order) for at in range(0, len(run), unit)]
     for at in range(0, len(codes), STRING_WIDTH):
         yield string_row(ctx.system, address + at * unit, codes[at : at + STRING_WIDTH], unit)
 
@@ -252,9 +253,9 @@ def _objects(ctx: CommandContext, cursor: Cursor, found: Range, flags: Flags) ->
         raise cursor.error("Non-empty string required", hint="give the address of an object")
     size = ctx.system.pointer_size
     example = ctx.expression(cursor)
-    table = read_pointer(ctx.system.memory, example, size)
+    table = read_pointer(ctx.system.memory, example, size, ctx.system.byte_order)
     if table is None:
         raise cursor.error("Memory access error", hint=f"no object is present at {example:#x}")
-    pattern = table.to_bytes(size, "little")
+    pattern = table.to_bytes(size, ctx.system.byte_order)
     for hit in _addresses(ctx, found, flags, pattern, size):
         yield _address(ctx, hit) if flags.addresses_only else word_row(ctx, hit, table, size)

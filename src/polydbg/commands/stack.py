@@ -64,16 +64,19 @@ class FrameRow(ShownItem, frozen=True):
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """Which columns the letters after ``k`` ask for, for the stacks of *machine*."""
+    """Which columns the letters after ``k`` ask for, for the stacks of *machine*, whose addresses
+    have *pointer_size* bytes."""
 
     letters: str
     lines: bool
     machine: str
+    pointer_size: int
 
     @classmethod
     def of(cls, ctx: CommandContext, letters: str = "") -> Layout:
         """Return the layout for the effective machine."""
-        return cls(letters, ctx.session.settings.lines, ctx.system.machine)
+        system = ctx.system
+        return cls(letters, ctx.session.settings.lines, system.machine, system.pointer_size)
 
     @property
     def names_only(self) -> bool:
@@ -100,7 +103,7 @@ class Layout(msgspec.Struct, frozen=True):
         """Return today's heading, which always numbers the frames."""
         if self.machine == "x86":
             return self._x86_heading
-        if "64" not in self.machine:
+        if self.pointer_size != 8:
             return self._narrow_heading
         if self.names_only:
             return " # Call Site"
@@ -381,7 +384,8 @@ def _arguments(system: System, row: StackFrame) -> tuple[int | None, ...]:
     start = frame_base(system, row) + 8 if system.machine == "x86" else row.frame.caller_sp
     if row.is_inline or start is None:
         return (None,) * count
-    return tuple(read_pointer(system.memory, start + size * i, size) for i in range(count))
+    order = system.byte_order
+    return tuple(read_pointer(system.memory, start + size * i, size, order) for i in range(count))
 
 
 def _raw_words(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text
@@ -30,9 +31,9 @@ def read_values(ctx: CommandContext, cursor: Cursor, unit: int) -> bytes:
             out += data if unit == 1 else data.ljust(unit, b"\0")
         elif quoted := cursor.match(r'"([^"]*)"'):
             for byte in quoted.group(1).encode():
-                out += byte.to_bytes(unit, "little")
+                out += byte.to_bytes(unit, ctx.system.byte_order)
         else:
-            out += fitted(cursor, ctx.expression(cursor), unit)
+            out += fitted(cursor, ctx.expression(cursor), unit, ctx.system.byte_order)
         cursor.skip_blanks()
         cursor.take(",")
     return bytes(out)
@@ -71,7 +72,7 @@ def absent_error(ctx: CommandContext, cursor: Cursor, address: int) -> CommandEr
     )
 
 
-def fitted(cursor: Cursor, value: int, unit: int) -> bytes:
+def fitted(cursor: Cursor, value: int, unit: int, order: Literal["little", "big"]) -> bytes:
     """Return *value* in *unit* bytes; a negative number may be given in its 64-bit form.
 
     :raises CommandError: it does not fit.
@@ -79,4 +80,4 @@ def fitted(cursor: Cursor, value: int, unit: int) -> bytes:
     bits = 8 * unit
     if value >> bits and value < (1 << 64) - (1 << (bits - 1)):
         raise cursor.error("Overflow error", hint=f"a value has at most {unit} bytes")
-    return (value & ((1 << bits) - 1)).to_bytes(unit, "little")
+    return (value & ((1 << bits) - 1)).to_bytes(unit, order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from polydbg.arch.registers import (
     FLAGS,
@@ -114,6 +114,10 @@ class Evaluator:
 
     def read_memory(self, address: int, size: int) -> bytes:
         return self._session.current.memory.read(address, size)
+
+    @property
+    def byte_order(self) -> Literal["little", "big"]:
+        return self._session.current.byte_order
 
     def module_entry(self, base: int) -> int | None:
         modules = self._session.current.modules

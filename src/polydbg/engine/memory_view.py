@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
@@ -11,6 +12,9 @@ from polydbg.memory.space import AddressSpace
 
 CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 """Size of a cell in bytes -> its letter in :mod:`struct`."""
+
+MARKS = {"little": "<", "big": ">"}
+"""Byte orders as :mod:`struct` writes them."""
 
 _PAGE = 0x1000
 _ADDRESS_LIMIT = 1 << 64
@@ -50,22 +54,30 @@ def read_pieces(space: AddressSpace, address: int, size: int) -> Iterator[tuple[
         at = page - address
 
 
-def read_cells(space: AddressSpace, address: int, count: int, unit: int) -> list[int | None]:
-    """Return *count* little-endian numbers of *unit* bytes; ``None`` where a byte is missing."""
-    size = count * unit
+def read_cells(
+    space: AddressSpace,
+    address: int,
+    count: int,
+    unit: int,
+    order: Literal["little", "big"] = "little",
+) -> list[int | None]:
+    """Return *count* numbers of *unit* bytes; ``None`` where a byte is missing."""
+    size, mark = count * unit, MARKS[order]
     data = space.read_some(address, size)
     if len(data) == size:
-        return list(struct.unpack(f"<{count}{CODES[unit]}", data))
+        return list(struct.unpack(f"{mark}{count}{CODES[unit]}", data))
     cells: list[int | None] = [None] * count
     for at, piece in read_pieces(space, address, size):
         first = -(-at // unit)
         last = (at + len(piece)) // unit
         if last > first:
             whole = piece[first * unit - at : last * unit - at]
-            cells[first:last] = struct.unpack(f"<{last - first}{CODES[unit]}", whole)
+            cells[first:last] = struct.unpack(f"{mark}{last - first}{CODES[unit]}", whole)
     return cells
 
 
-def read_pointer(space: AddressSpace, address: int, size: int) -> int | None:
+def read_pointer(
+    space: AddressSpace, address: int, size: int, order: Literal["little", "big"] = "little"
+) -> int | None:
     """Return the pointer of *size* bytes at *address*, ``None`` where it is not present."""
-    return read_cells(space, address, 1, size)[0]
+    return read_cells(space, address, 1, size, order)[0]

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -27,7 +27,7 @@ from polydbg.engine.modules import ModuleLoader, ModuleMap
 from polydbg.engine.settings import Settings
 from polydbg.engine.stack import StackFrame, walk_stack
 from polydbg.memory.overlay import Overlay
-from polydbg.targets.target import MemoryRegion, Target, ThreadInfo
+from polydbg.targets.target import MemoryRegion, Target, ThreadInfo, byte_order
 from polydbg.targets.wow64 import is_wow64, narrowed, runs_32_bit_code, x86_registers
 from polydbg.unwind.frames import FrameTrust
 
@@ -88,6 +88,11 @@ class System(msgspec.Struct, eq=False):
             code = [each for each in regions if each.file and "x" in each.file.permissions]
             self._mappings = regions, (code[0].base, code[-1].end) if code else (0, 0)
         return self._mappings
+
+    @property
+    def byte_order(self) -> Literal["little", "big"]:
+        """Return how numbers of several bytes lie in memory."""
+        return byte_order(self.target)
 
     @property
     def pointer_size(self) -> int:

@@ -6,7 +6,7 @@ may have besides; an evaluator looks for them when an expression needs one.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from polydbg.base.errors import CommandError, ExpressionError
 
@@ -65,6 +65,14 @@ class PhysicalMemory(Protocol):
         :raises MemoryReadError: a byte is missing.
         """
         ...
+
+
+@runtime_checkable
+class HasByteOrder(Protocol):
+    """A context whose memory may be big-endian; without it memory is little-endian."""
+
+    @property
+    def byte_order(self) -> Literal["little", "big"]: ...
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ from polydbg.expr.context import (
     CppEvaluation,
     EvaluationContext,
     ExtraCharacterError,
+    HasByteOrder,
     PhysicalMemory,
     SignExtendsLiterals,
 )
@@ -324,9 +325,10 @@ class _Evaluator:
         return self.read(self.context.read_memory, address, size or self.context.pointer_size)
 
     def read(self, reader: Callable[[int, int], bytes], address: int, size: int) -> int:
-        """Return the little-endian value that *reader* finds at *address*."""
+        """Return the value that *reader* finds at *address*."""
+        order = self.context.byte_order if isinstance(self.context, HasByteOrder) else "little"
         try:
-            return int.from_bytes(reader(address, size), "little")
+            return int.from_bytes(reader(address, size), order)
         except MemoryReadError as error:
             failure = self.error("Memory access error", self.last, "expression.memory")
             raise failure from error
