@@ -46,19 +46,21 @@ _MAX_IMAGES = 1 << 16
 _MAX_PATH = 4096
 
 _BAD_ACCESS, _BAD_INSTRUCTION, _ARITHMETIC, _BREAKPOINT = 1, 2, 3, 6
-#: Mach exceptions that xnu raises for x86's traps.
+#: Mach exceptions that xnu raises for x86's traps, and their codes (``mach/i386/exception.h``); of
+#: page faults the code is what the pager answered, which is not in the core.
 _X86_TRAPS = {
-    0: _ARITHMETIC,
-    1: _BREAKPOINT,
-    3: _BREAKPOINT,
-    4: _ARITHMETIC,
-    6: _BAD_INSTRUCTION,
-    12: _BAD_ACCESS,
-    13: _BAD_ACCESS,
-    14: _BAD_ACCESS,
-    16: _ARITHMETIC,
-    19: _ARITHMETIC,
+    0: (_ARITHMETIC, 1),
+    1: (_BREAKPOINT, 1),
+    3: (_BREAKPOINT, 2),
+    4: (_ARITHMETIC, 2),
+    6: (_BAD_INSTRUCTION, 1),
+    12: (_BAD_ACCESS, 12),
+    13: (_BAD_ACCESS, 13),
+    14: (_BAD_ACCESS, 0),
+    16: (_ARITHMETIC, 5),
+    19: (_ARITHMETIC, 8),
 }
+_PAGE_FAULT = 14
 #: The same by the exception class of ARM64's syndrome.
 _ARM64_CLASSES = {
     0x00: _BAD_INSTRUCTION,
@@ -215,18 +217,23 @@ class MachoCoreTarget:
         """Return the Mach exception for a thread's trap; a system call is none."""
         trap = self.core.threads[thread.ordinal].trap
         address = program_counter(self._registers_of(thread.ordinal))
-        if not trap or not address:
+        if not trap or address is None:
             return None
+        flags = 0
         if self.arch == "arm64":
-            code = _ARM64_CLASSES.get(trap.get("syndrome", 0) >> 26 & 0x3E)
-            if not trap.get("syndrome"):
-                return None
+            number = trap.get("syndrome", 0)
+            code = _ARM64_CLASSES.get(number >> 26 & 0x3E)
         else:
-            code = _X86_TRAPS.get(trap.get("trap", _UNKNOWN_NUMBER))
-        if code is None:
+            number = trap.get("trap", _UNKNOWN_NUMBER)
+            code, flags = _X86_TRAPS.get(number, (None, 0))
+        # Where nothing is stored all are 0, which would be a division.
+        if code is None or not (number or (address and self.arch != "arm64")):
             return None
-        fault = trap.get("fault", 0) if code == _BAD_ACCESS else address
-        return ExceptionRecord(code, 0, 0, fault, ())
+        fault: int | None = address
+        if code == _BAD_ACCESS:
+            is_told = self.arch == "arm64" or number == _PAGE_FAULT
+            fault = trap.get("fault") if is_told else None
+        return ExceptionRecord(code, flags, 0, fault, ())
 
     def exception_registers(self) -> Mapping[str, int] | None:
         """Return the event thread's own registers."""

@@ -48,6 +48,7 @@ _ASSERTIONS = {
     2: ("PURE_VIRTUAL_CALL", "a pure virtual function was called"),
 }
 _FLOAT_WORDS = {
+    "EXC_ARM_FP_DZ": "a floating-point number was divided by zero",
     "FPE_FLTDIV": "a floating-point number was divided by zero",
     "FPE_FLTOVF": "the result of a floating-point operation is too large",
     "FPE_FLTUND": "the result of a floating-point operation is too small",
@@ -297,7 +298,7 @@ def _breakpoint(case: Case) -> Verdict:
         found = "int 3" if before[-1:] == b"\xcc" else "int 2Dh" if b"\xcd\x2d" in before else ""
         if found:
             text, is_there, at = found, True, "before"
-    evidence = f"`{text}` {at} {case.where}" if text else f"at {case.where}"
+    evidence = f"`{text}` {at} {case.where}" if text else f"the thread was at {case.where}"
     if not is_there:
         return Verdict(
             "BREAKPOINT",

@@ -100,6 +100,21 @@ _MACH_KINDS = {
     11: FaultKind.RESOURCE,
     FROM_NS_EXCEPTION: FaultKind.OBJECTIVE_C_THROW,
 }
+_MACH_CODE_KINDS = {
+    "EXC_I386_SGL": FaultKind.SINGLE_STEP,
+    "EXC_ARM_DA_DEBUG": FaultKind.SINGLE_STEP,
+    "EXC_I386_INTO": FaultKind.OVERFLOW,
+    "EXC_ARM_DA_ALIGN": FaultKind.MISALIGNED,
+    "EXC_ARM_SP_ALIGN": FaultKind.MISALIGNED,
+    **dict.fromkeys(
+        (
+            *("EXC_I386_EXTERR", "EXC_I386_SSEEXTERR", "EXC_I386_EXTOVR", "EXC_ARM_FP_UNDEFINED"),
+            *("EXC_ARM_FP_IO", "EXC_ARM_FP_DZ", "EXC_ARM_FP_OF", "EXC_ARM_FP_UF", "EXC_ARM_FP_IX"),
+            "EXC_ARM_FP_ID",
+        ),
+        FaultKind.FLOATING_POINT,
+    ),
+}
 _EXC_I386_GPFLT = 13  # the code of a general protection fault: no address is reported
 
 
@@ -162,11 +177,12 @@ def _signal(record: ExceptionRecord, name: str, words: ExceptionWords) -> Fault:
 
 def _mach(record: ExceptionRecord, system: SystemInfo, name: str, words: ExceptionWords) -> Fault:
     detail = words.flags_name
-    kind = _MACH_KINDS.get(record.code, FaultKind.OTHER)
+    kind = _MACH_CODE_KINDS.get(detail, _MACH_KINDS.get(record.code, FaultKind.OTHER))
     if not words.is_crash:
         kind = FaultKind.REQUESTED
     access = None
     if kind is FaultKind.ACCESS:
         unknown = system.arch in ("amd64", "x86") and record.flags == _EXC_I386_GPFLT
-        access = Access(AccessKind.UNKNOWN, None if unknown else record.address, not unknown)
+        address = None if unknown else record.address
+        access = Access(AccessKind.UNKNOWN, address, address is not None)
     return Fault(kind, name, detail, access)

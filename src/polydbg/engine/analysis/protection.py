@@ -1,7 +1,8 @@
 """Faults of memory that the code of the signal explains by itself: keys, tags, bounds.
 
-Facts: ``sigaction(2)``; ``pkeys(7)``; the kernel's documentation of ARM64's memory tagging and of
-x86's shadow stacks; ``asm-generic/siginfo.h`` for SPARC's application data integrity.
+Facts: ``sigaction(2)``; XNU's ``mach/arm/exception.h``; ``pkeys(7)``; the kernel's documentation of
+ARM64's memory tagging and of x86's shadow stacks; ``asm-generic/siginfo.h`` for SPARC's application
+data integrity.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _KINDS: Final = {
     "SEGV_ADIPERR": _TAGS,
     "SEGV_MTEAERR": _TAGS,
     "SEGV_MTESERR": _TAGS,
+    "EXC_ARM_PAC_FAIL": ("POINTER_AUTHENTICATION", "a signed pointer failed its authentication"),
     "SEGV_CPERR": (
         "CONTROL_FLOW",
         "a return or an indirect jump went where control flow protection does not let it go",
@@ -32,7 +34,7 @@ _KINDS: Final = {
 
 
 def judge_protection(case: Case, located: Located) -> Verdict | None:
-    """Return the verdict that the signal's code alone gives, ``None`` for other codes."""
+    """Return the verdict that the event's code alone gives, ``None`` for other codes."""
     found = _KINDS.get(case.fault.detail)
     if found is None:
         return None
