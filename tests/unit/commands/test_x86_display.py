@@ -143,7 +143,7 @@ def test_inlined_calls(x86_session: Session, letters: str, shown: str) -> None:
     (whole,) = x86_session.stack(system, system.scope_registers(), 1)
     place = Place(whole.frame.pc, "app", "leaf", 1)
     row = StackFrame(0, whole.frame, place, "leaf.c", 7, True)
-    assert frame_row(system, row, Layout(letters, True, "x86")).text() == shown
+    assert frame_row(system, row, Layout(letters, True, "x86", 4)).text() == shown
 
 
 def test_registers_by_name_have_their_own_width(run32: Callable[[str], list[str]]) -> None:
