@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# No test leaves processes behind that index what it read, or depends on such an index.
+os.environ.setdefault("POLYDBG_DWARF_INDEX", "off")
+
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
