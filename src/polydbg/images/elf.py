@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from polydbg.base.errors import FormatError, TargetError
+from polydbg.base.errors import FormatError
 from polydbg.base.identifiers import DebugId
 from polydbg.formats.dwarf.reading import Section as Data
 from polydbg.formats.dwarf.sections import DebugSections
@@ -28,7 +28,7 @@ from polydbg.images import elf_spaces
 from polydbg.images.elf_dynamic import DynamicTable
 from polydbg.images.elf_spaces import LoadedFileSpace, LoadedSection
 from polydbg.images.image import Section
-from polydbg.images.spaces import ExtentSpace, LoadedImageSpace
+from polydbg.images.spaces import ExtentSpace, LoadedImageSpace, from_mapped
 from polydbg.memory.space import AddressSpace, Buffer, BufferSpace
 
 _HEADER_ROOM = 0x10000000
@@ -94,19 +94,7 @@ class ElfImage:
         :raises FormatError: not an ELF file, or cut within its header.
         :raises TargetError: the file cannot be opened.
         """
-        try:
-            with open(path, "rb") as file:
-                data: Buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:  # an empty file cannot be mapped
-            data = b""
-        except OSError as error:
-            raise TargetError(f"cannot open {path}: {error.strerror}") from error
-        try:
-            return cls.from_buffer(data, Path(path).name, str(path))
-        except FormatError:
-            if isinstance(data, mmap.mmap):
-                data.close()
-            raise
+        return from_mapped(path, cls.from_buffer)
 
     @classmethod
     def from_buffer(cls, data: Buffer, name: str, path: str | None = None) -> ElfImage:

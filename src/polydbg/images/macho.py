@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from polydbg.base.errors import FormatError, TargetError
+from polydbg.base.errors import FormatError
 from polydbg.base.identifiers import DebugId
 from polydbg.formats.dwarf.reading import Section as Data
 from polydbg.formats.dwarf.sections import DebugSections
@@ -33,7 +33,7 @@ from polydbg.formats.macho.symbol_table import (
 )
 from polydbg.images.elf_spaces import LoadedSection
 from polydbg.images.image import Section
-from polydbg.images.spaces import Extent, ExtentSpace, LoadedImageSpace
+from polydbg.images.spaces import Extent, ExtentSpace, LoadedImageSpace, from_mapped
 from polydbg.memory.space import AddressSpace, Buffer, BufferSpace
 
 _LIMIT = 1 << 64
@@ -107,19 +107,11 @@ class MachoImage:
         :raises FormatError: not a Mach-O file, cut within its header, or without such a part.
         :raises TargetError: the file cannot be opened.
         """
-        try:
-            with open(path, "rb") as file:
-                data: Buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:  # an empty file cannot be mapped
-            data = b""
-        except OSError as error:
-            raise TargetError(f"cannot open {path}: {error.strerror}") from error
-        try:
-            return cls.from_buffer(data, Path(path).name, str(path), arch=arch, uuid=uuid)
-        except FormatError:
-            if isinstance(data, mmap.mmap):
-                data.close()
-            raise
+
+        def make(data: Buffer, name: str, path: str) -> MachoImage:
+            return cls.from_buffer(data, name, path, arch=arch, uuid=uuid)
+
+        return from_mapped(path, make)
 
     @classmethod
     def from_buffer(

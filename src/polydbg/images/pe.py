@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polydbg.base.errors import FormatError, MemoryReadError, TargetError
+from polydbg.base.errors import FormatError, MemoryReadError
 from polydbg.base.identifiers import CodeId, DebugId
 from polydbg.formats.pe import debug, exports, header, pdata, relocations
 from polydbg.formats.pe.resources import version
 from polydbg.images.image import CodeViewRecord, Export, Section
 from polydbg.images.pe_spaces import FileImageSpace
-from polydbg.images.spaces import LoadedImageSpace
+from polydbg.images.spaces import LoadedImageSpace, from_mapped
 from polydbg.memory.space import AddressSpace, Buffer, BufferSpace
 
 if TYPE_CHECKING:
@@ -67,19 +67,7 @@ class PeImage:
         :raises FormatError: not a PE image, or cut within its headers.
         :raises TargetError: the file cannot be opened.
         """
-        try:
-            with open(path, "rb") as file:
-                data: Buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:  # an empty file cannot be mapped
-            data = b""
-        except OSError as error:
-            raise TargetError(f"cannot open {path}: {error.strerror}") from error
-        try:
-            return cls.from_buffer(data, Path(path).name, str(path))
-        except FormatError:
-            if isinstance(data, mmap.mmap):
-                data.close()
-            raise
+        return from_mapped(path, cls.from_buffer)
 
     @classmethod
     def from_buffer(cls, data: Buffer, name: str, path: str | None = None) -> PeImage:

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import mmap
 from bisect import bisect_right
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from polydbg.base.errors import MemoryReadError
+from polydbg.base.errors import FormatError, MemoryReadError, TargetError
 from polydbg.memory.space import AddressSpace, Buffer, read_exactly
 
 _PAGE = 0x1000
 _ZEROS = bytes(_PAGE)
+
+Made = TypeVar("Made")
+
+
+def from_mapped(path: str | Path, make: Callable[[Buffer, str, str], Made]) -> Made:
+    """Map the file at *path* and return what *make* makes of its bytes, its name and its path. The
+    file is closed again where that fails.
+
+    :raises FormatError: *make* does.
+    :raises TargetError: the file cannot be opened.
+    """
+    try:
+        with open(path, "rb") as file:
+            data: Buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except ValueError:  # an empty file cannot be mapped
+        data = b""
+    except OSError as error:
+        raise TargetError(f"cannot open {path}: {error.strerror}") from error
+    try:
+        return make(data, Path(path).name, str(path))
+    except FormatError:
+        if isinstance(data, mmap.mmap):
+            data.close()
+        raise
 
 
 class Extent(msgspec.Struct, frozen=True):
