@@ -1,8 +1,9 @@
 """Whether an ELF file can be the one that a process has mapped, where no build id tells.
 
-What is compared: the processor; the program headers, where memory has them; how the system's map
-lays out the file (gABI chapter 5: a ``PT_LOAD`` segment maps the file at a constant distance); the
-first code that memory holds. All of it only speaks against a file: nothing proves that it is right.
+What is compared: the processor; the program headers and the dynamic table, where memory has them;
+where the program was entered; how the system's map lays out the file (gABI chapter 5: a ``PT_LOAD``
+segment maps the file at a constant distance); the first code that memory holds. All of it only
+speaks against a file: nothing proves that it is right.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from polydbg.base.errors import DebuggerError
-from polydbg.formats.elf.constants import ET_EXEC
+from polydbg.formats.elf.constants import DT_DEBUG, ET_EXEC
+from polydbg.formats.elf.dynamic import parse_dynamic
 from polydbg.images.elf import ElfImage
 from polydbg.images.elf_spaces import loaded
 from polydbg.memory.space import AddressSpace
+from polydbg.targets.process_files import process_files
 from polydbg.targets.target import MemoryRegion, ModuleInfo, Target
 
 COMPARED = 64 << 10
@@ -23,6 +26,8 @@ COMPARED = 64 << 10
 _LARGEST_PAGE = 1 << 16
 _STEP = 1 << 12
 _MAX_REGIONS = 4096
+_AT_ENTRY = 9
+_WRITTEN = (DT_DEBUG, 0x70000016)  # and DT_MIPS_RLD_MAP
 
 
 class _Mapped(msgspec.Struct, frozen=True):
@@ -45,6 +50,9 @@ class ElfEvidence:
         files = (r.file for r in self._regions if r.base == info.base)
         # The BSDs' maps name no files.
         self._file = next((file for file in files if file is not None and file.path), None)
+        process = process_files(target)
+        vector = process.auxiliary_vector if process is not None else ()
+        self._entry = next((each.value for each in vector if each.kind == _AT_ENTRY), 0)
 
     @property
     def mapped_path(self) -> str:
@@ -58,7 +66,13 @@ class ElfEvidence:
         if not self._info.size and not self.mapped_path:  # nothing but where it is is known
             is_there = image.header.type == ET_EXEC and image.image_base == self._info.base
             return "" if is_there else "only the address of the module is known, it has another"
-        return self._headers(image) or self._layout(image) or self._code(image)
+        return (
+            self._headers(image)
+            or self._layout(image)
+            or self._start(image)
+            or self._dynamic(image)
+            or self._code(image)
+        )
 
     def _headers(self, image: ElfImage) -> str:
         info = self._info
@@ -108,6 +122,30 @@ class ElfEvidence:
             if file.permissions[:3] == "---":
                 continue  # what the loader keeps free between segments
             yield _Mapped(region.base, region.end, file.offset)
+
+    def _start(self, image: ElfImage) -> str:
+        base, entry = self._info.base, image.entry_point
+        if entry is None or not base <= self._entry < base + image.size_of_image:
+            return ""
+        is_it = self._entry == base + entry
+        return "" if is_it else f"it would be entered at {base + entry:#x}, not {self._entry:#x}"
+
+    def _dynamic(self, image: ElfImage) -> str:
+        """Compare the dynamic tables: a linker writes addresses over some values of the one in
+        memory, and its own into ``DT_DEBUG``."""
+        if image.dynamic_extent is None:
+            return ""
+        rva, _ = image.dynamic_extent
+        header, word = image.header, image.header.word
+        bias = self._info.base - image.image_base
+        table = self._memory.read_some(self._info.base + rva, 2 * word * len(image.dynamic.entries))
+        there = parse_dynamic(table, header.mark, word)
+        for (tag, value), (other, found) in zip(image.dynamic.entries, there, strict=False):
+            if tag != other or (
+                found not in (value, value + bias & (1 << 8 * word) - 1) and tag not in _WRITTEN
+            ):
+                return f"its dynamic table differs at tag {tag:#x}"
+        return ""
 
     def _code(self, image: ElfImage) -> str:
         if not image.constant_parts():

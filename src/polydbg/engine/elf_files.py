@@ -217,9 +217,6 @@ class ElfFiles:
         build_id = image.build_id if image is not None else None
         if not module.mismatched:
             build_id = module.info.build_id.hex() or build_id
-        if image is not None and image.path and image.debug_sections().get(".debug_info").size:
-            trail.add(image.path, Outcome.FOUND, "DWARF in the image", image.build_id or "")
-            return None
         try:
             link = image.debug_link() if image is not None else None
         except DebuggerError:
@@ -228,6 +225,9 @@ class ElfFiles:
         words = f"build id {build_id}" if build_id else ""
         elements = [each.text for each in self._settings.symbol_path.elements]
         trail.begin(Wanted(FileKind.PDB, name, build_id, words), elements)
+        if image is not None and image.path and image.debug_sections().get(".debug_info").size:
+            trail.add(image.path, Outcome.FOUND, "DWARF in the image", image.build_id or "")
+            return None
         for found in self._debug_candidates(module, build_id, link, trail):
             place = found.path or found.name
             if self._is_right(found, build_id, link):
