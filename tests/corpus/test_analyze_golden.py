@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import lzma
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from test_elf_cores import NAMES as CORES
 
 from polydbg.base.cancel import CancelToken
 from polydbg.commands.analysis_items import AnalysisItem
 from polydbg.commands.language import Interpreter
+from polydbg.engine import debug_files, elf_files
 from polydbg.engine.session import Session
 from polydbg.symbols.store.path import SymbolPath
 
 pytestmark = pytest.mark.corpus
 
 GOLDEN = Path(__file__).parent / "golden" / "analyze"
-SYMBOLS = ("samples/win/bin", "samples/win/wine", "symbols/breakpad", "symbols/rust-minidump")
+SYMBOLS = (
+    *("samples/win/bin", "samples/win/wine", "symbols/breakpad", "symbols/rust-minidump"),
+    "samples/linux/bin",
+)
+CORE_SAMPLES = ("cargo-gcc-O0-dwarf4", "cargo-stripped", "crab", "crowd", "plunge", "zoo-gxx")
 SAMPLE_NAMES = """
     fastpath faults-abort faults-badcall faults-divzero faults-divzero.wine faults-idiv-overflow
     faults-int3 faults-nx faults-privileged faults-raise faults-readonly figures-null figures-snap
@@ -72,6 +79,50 @@ def test_samples_verbose(name: str, sample_dump: Callable[[str], Path], data_dir
     _compare(f"{name}-v", _analysis(path, data_dir, command).text(), path, data_dir)
 
 
+@pytest.fixture
+def no_host_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is taken from where the dump's process had it: this host may have the same files."""
+    begin = elf_files._ImageSearch.__init__
+
+    def begin_without_paths(self: elf_files._ImageSearch, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.paths = []
+
+    monkeypatch.setattr(elf_files._ImageSearch, "__init__", begin_without_paths)
+    monkeypatch.setattr(debug_files, "_DEBUG_ROOT", Path("/nonexistent"))
+
+
+@pytest.mark.usefixtures("no_host_files")
+@pytest.mark.parametrize("name", CORE_SAMPLES)
+def test_cores_of_samples(name: str, data_dir: Path) -> None:
+    path = data_dir / "samples" / "linux" / "cores" / f"{name}.core.zst"
+    _compare(f"{name}.core", _analysis(path, data_dir, "!analyze").text(), path, data_dir)
+
+
+@pytest.mark.usefixtures("no_host_files")
+def test_core_verbose(data_dir: Path) -> None:
+    path = data_dir / "samples" / "linux" / "cores" / "plunge.core.zst"
+    _compare("plunge.core-v", _analysis(path, data_dir, "!analyze -v").text(), path, data_dir)
+
+
+@pytest.mark.usefixtures("no_host_files")
+def test_collected_cores(data_dir: Path) -> None:
+    """One file for all of them: the verdict with its evidence and the bucket of each."""
+    names = [*CORES, *(f"macos/{path.name}" for path in (data_dir / "macos").glob("*.xz"))]
+    parts = [part for name in sorted(names) for part in _summary(data_dir / name, name, data_dir)]
+    _compare("cores", "\n".join(parts), data_dir / "core", data_dir)
+
+
+def _summary(path: Path, name: str, data_dir: Path) -> Iterator[str]:
+    item = _analysis(path, data_dir, "!analyze")
+    yield name
+    yield f"  {item.problem_class} [{item.confidence}] {item.summary}"
+    for each in item.evidence:
+        yield f"    because {each}"
+    yield f"  {item.bucket}"
+    yield f"    by {item.bucket_rule}"
+
+
 def _collected(data_dir: Path) -> list[Path]:
     folder = data_dir / "minidump"
     return sorted([*folder.rglob("*.dmp"), *folder.rglob("*.xz")])
@@ -79,23 +130,19 @@ def _collected(data_dir: Path) -> list[Path]:
 
 def test_collected_dumps(data_dir: Path, tmp_path: Path) -> None:
     """One file for all of them: the verdict with its evidence and the bucket of each."""
-    parts = []
+    parts: list[str] = []
     for path in _collected(data_dir):
         opened = path
         if path.suffix == ".xz":
             opened = tmp_path / path.stem
             opened.write_bytes(lzma.decompress(path.read_bytes()))
-        item = _analysis(opened, data_dir, "!analyze")
-        parts.append(str(path.relative_to(data_dir)))
-        parts.append(f"  {item.problem_class} [{item.confidence}] {item.summary}")
-        parts += [f"    because {each}" for each in item.evidence]
-        parts += [f"  {item.bucket}", f"    by {item.bucket_rule}"]
+        parts += _summary(opened, str(path.relative_to(data_dir)), data_dir)
     _compare("collected", "\n".join(parts), data_dir / "minidump", data_dir)
 
 
 def test_no_screen_is_longer_than_a_screen() -> None:
     for path in GOLDEN.glob("*.txt"):
-        if path.stem not in ("collected",) and not path.stem.endswith("-v"):
+        if path.stem not in ("collected", "cores") and not path.stem.endswith("-v"):
             assert len(path.read_text("utf-8").splitlines()) <= 40, path.name
 
 

@@ -101,21 +101,28 @@ def aborted(case: Case) -> Verdict:
     )
     if reason is not None:
         verdict = by_name(case, *reason)
-    return _with_text(case, verdict)
+    return _with_hints(case, verdict)
 
 
-def _with_text(case: Case, verdict: Verdict) -> Verdict:
-    """Add the text with which a library may have ended the program, found by a word of the stack
-    alone."""
+def _with_hints(case: Case, verdict: Verdict) -> Verdict:
+    """Add what words of the stack alone lead to: the text with which a library may have ended the
+    program, an exception that may not have been caught."""
     from polydbg.arch.registers import stack_pointer
     from polydbg.engine.analysis.last_words import text_on_stack
+    from polydbg.engine.analysis.thrown_itanium import shown_text, thrown_objects
 
-    sp = stack_pointer(case.scene.registers)
-    found = text_on_stack(case.scene.system, sp) if sp is not None else None
-    if found is None or case.fault.name != "SIGABRT":
+    if case.fault.name != "SIGABRT":
         return verdict
-    words = f'the stack holds a pointer to the text "{found.text}", which may be why, or old'
-    return msgspec.structs.replace(verdict, evidence=(*verdict.evidence, words))
+    system, hints = case.scene.system, []
+    sp = stack_pointer(case.scene.registers)
+    found = text_on_stack(system, sp) if sp is not None else None
+    if found is not None:
+        hints.append(f'the stack holds a pointer to the text "{found.text}": it may be why, or old')
+    for thrown in thrown_objects(system, case.frames[:_AROUND], case.scene.cancel)[:1]:
+        text = shown_text(thrown)
+        what = f"{thrown.types[0]}, {text}," if text else thrown.types[0]
+        hints.append(f"an exception of type {what} was in flight or handled: it may be why")
+    return msgspec.structs.replace(verdict, evidence=(*verdict.evidence, *hints))
 
 
 def _as_noted(case: Case, noted: Ending, reason: tuple[EndReason, StackFrame] | None) -> Verdict:
