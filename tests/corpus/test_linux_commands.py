@@ -247,3 +247,13 @@ def test_call_frames_are_llvms(on: Run, data_dir: Path) -> None:
         assert [row for row in ours if "expression" not in row] == plain
     (failure,) = on("crowd", f".fnent {module.start + 8:x}")
     assert isinstance(failure, Failure)
+
+
+def test_lists_of_modules_have_build_ids_for_stamps(on: Run) -> None:
+    text = "\n".join(item.text() for item in on("plunge", ".reload /l; lmt; lmc"))
+    assert "1970" not in text
+    assert "!drivers" not in text
+    assert "plunge    build id" in text
+    assert on("plunge", ".reload other.so=0x10000,0x1000") == []
+    (row,) = [item for item in on("plunge", "lmv m other") if isinstance(item, ModuleDetails)]
+    assert "Timestamp:" not in dict(row.fields)

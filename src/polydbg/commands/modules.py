@@ -203,7 +203,8 @@ def _row(system: System, module: Module, letters: set[str]) -> str:
     if "i" in letters:
         return f"{head}{name} {image}"
     if "c" in letters:
-        return f"{head}{name} {module.info.checksum:08x}"
+        words = f"{module.info.checksum:08x}" if module.info.is_pe else "unavailable"
+        return f"{head}{name} {words}"
     unverified = " (unverified)" if module.is_unverified else ""
     status = f"({module.status}){unverified}  "
     return f"{head}{name} {module.flag} {status:23}{symbol_file(module)}"
@@ -221,8 +222,11 @@ def identity_fields(info: ModuleInfo) -> list[tuple[str, str]]:
 
 
 def stamp_words(system: System, module: Module) -> str:
-    """Return date and hex of a module's timestamp; a reproducible build's hash is never a date."""
+    """Return date and hex of a module's timestamp; a reproducible build's hash is never a date. Of
+    ELF modules the build id, which stands for it."""
     stamp = module.info.timestamp
+    if not module.info.is_pe and module.info.build_id:
+        return f"build id {module.info.build_id.hex()}"
     if stamp == 0:
         return "unavailable (00000000)"
     if is_reproducible(system.modules.pe_image(module)):

@@ -19,10 +19,12 @@ from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.reload import add, forget, module_info, reload_list, unload, unloaded_info
 from polydbg.engine.session import System
 from polydbg.engine.windows_process import is_windows
+from polydbg.images.elf import ElfImage
 from polydbg.images.pe import PeImage
 from polydbg.symbols.store import Outcome
 from polydbg.targets.target import ModuleInfo
 
+_ELF_SYSTEMS = frozenset({"linux", "android", "freebsd", "netbsd", "openbsd"})
 _WORDS = ("unl", "user")
 _LETTERS = "dfilnosuvw"
 _USAGE = """\
@@ -159,12 +161,14 @@ def _request(ctx: CommandContext, cursor: Cursor, options: frozenset[str]) -> _R
 def _summary(system: System) -> Iterator[Item]:
     """``/l``: the target's list in its own order. Code and data sizes are never filled in."""
     yield Heading(value="System Image Summary")
+    windows = is_windows(system)
+    last = "Creation Time" if windows else "Build Id"
     yield Heading(
-        value="Base                Code Size      Data Size      Image Name        Creation Time"
+        value=f"Base                Code Size      Data Size      Image Name        {last}"
     )
     for info in system.target.modules():
         name = sanitise_line(info.file_name)
-        made = stamp_text(info.timestamp)
+        made = stamp_text(info.timestamp) if windows else info.build_id.hex() or "unavailable"
         address = address_text(info.base, system.pointer_size)
         yield ImageSummaryRow(
             base=info.base,
@@ -172,7 +176,8 @@ def _summary(system: System) -> Iterator[Item]:
             timestamp=info.timestamp,
             shown=f"{address}      0 (   0 k)     0 (  0 k) {name:>12}  {made}",
         )
-    yield Notice(identifier="reload.no-drivers", value=_NO_DRIVERS)
+    if windows:
+        yield Notice(identifier="reload.no-drivers", value=_NO_DRIVERS)
 
 
 def _reload_all(ctx: CommandContext, request: _Request) -> Iterator[Item]:
@@ -313,6 +318,9 @@ def _added(ctx: CommandContext, request: _Request) -> Module | None:
     """Put a module at the address given; without a size its headers in memory must say it."""
     address = request.address or 0
     size, timestamp, checksum = request.size, request.timestamp, 0
+    found = _elf_info(ctx.system, request, address)
+    if found is not None:
+        return add(ctx.system, _with_known(ctx.system, found), ctx.session.files)
     if not size:
         try:
             image = PeImage.from_memory(ctx.system.memory, address)
@@ -324,6 +332,23 @@ def _added(ctx: CommandContext, request: _Request) -> Module | None:
         raise CommandError("Range error", identifier="expression.range")
     info = module_info(request.name, address, size, timestamp & 0xFFFFFFFF, checksum)
     return add(ctx.system, _with_known(ctx.system, info), ctx.session.files)
+
+
+def _elf_info(system: System, request: _Request, address: int) -> ModuleInfo | None:
+    """Return the module for an ELF image whose header is in memory; on systems that have no other
+    images also for one that is not, of the size given."""
+    build_id, size = b"", request.size
+    try:
+        image = ElfImage.from_memory(system.memory, address)
+        build_id = bytes.fromhex(image.build_id or "")
+        size = size or image.size_of_image
+    except DebuggerError:
+        if system.target.system().platform not in _ELF_SYSTEMS or not size:
+            return None
+    if address + size > 1 << 64 or size > 1 << 32:
+        raise CommandError("Range error", identifier="expression.range")
+    info = module_info(request.name, address, size)
+    return msgspec.structs.replace(info, build_id=build_id, image_format="elf")
 
 
 def _with_known(system: System, info: ModuleInfo) -> ModuleInfo:
