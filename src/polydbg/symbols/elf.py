@@ -23,7 +23,7 @@ from itertools import compress
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import MemoryReadError
 from polydbg.formats.elf import constants as elf
-from polydbg.formats.elf.address_index import AddressIndex, is_naming, naming_places
+from polydbg.formats.elf.address_index import SymbolsByAddress, is_naming, naming_places
 from polydbg.formats.elf.symbol_table import ElfSymbol, SymbolTable
 from polydbg.images.elf import ElfImage, PltName, is_plt
 from polydbg.symbols.demangle import undecorate_elf, without_clone_suffix
@@ -55,8 +55,8 @@ class _Table:
         self.table = table
 
     @cached_property
-    def index(self) -> AddressIndex:
-        return AddressIndex(self.table, self.is_section, thumb=self._thumb)
+    def index(self) -> SymbolsByAddress:
+        return SymbolsByAddress(self.table, self.is_section, thumb=self._thumb)
 
     def is_section(self, number: int) -> bool:
         """Tell whether symbols of section *number* have a place in memory."""

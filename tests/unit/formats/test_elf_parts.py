@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import random
 import struct
 import zlib
 
@@ -10,9 +11,9 @@ import pytest
 
 from polydbg.base.errors import DebuggerError, FormatError, MemoryReadError
 from polydbg.formats.dwarf.reading import Section
+from polydbg.formats.elf import address_index, debug_links, dynamic, notes, plt, versions
 from polydbg.formats.elf import constants as elf
-from polydbg.formats.elf import debug_links, dynamic, notes, plt, versions
-from polydbg.formats.elf.address_index import AddressIndex
+from polydbg.formats.elf.address_index import AddressIndex, SymbolsByAddress
 from polydbg.formats.elf.header import parse_header, parse_segments
 from polydbg.formats.elf.sections import contents, parse_sections, section_named
 from polydbg.formats.elf.symbol_table import SymbolTable
@@ -244,6 +245,34 @@ def test_symbols(is_64: bool, is_big: bool) -> None:
     assert (index.at(0x1000), index.at(0x1004), len(index)) == ([1], [], 1)
     assert (index.at_or_below(0x2000), index.at_or_below(0xFFF)) == (0x1000, None)
     assert (index.above(0xFFF), index.above(0x1000)) == (0x1000, None)
+
+
+@pytest.mark.parametrize(("is_64", "is_big"), LAYOUTS)
+def test_long_tables_answer_by_the_entries_near(
+    is_64: bool, is_big: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(3)
+    builder = ElfBuilder(is_64, is_big)
+    entries = [
+        (f"f{n}", chance.randrange(0x10000, 0x90000), 8, chance.choice((1, 2, 3)), 1, n % 3)
+        for n in range(400)
+    ]
+    entries += [("far", 0x5000000, 8, 2, 1, 1), ("low", 0x20, 8, 2, 1, 1)]
+    data, strings = builder.symbols(entries)
+    table = SymbolTable(Section(data, big=is_big), Section(strings), is_64=is_64)
+    whole = AddressIndex(table, lambda number: number == 1)
+    monkeypatch.setattr(address_index, "_SHORT_TABLE", 0)
+    asked = [value + more for _, value, *_ in entries for more in (-1, 0, 1)]
+    asked += [0, -1, 0x1000000, 0x4FFFFFF, 0x6000000, (1 << 64) - 1, 1 << 64]
+    for pages in (12, 3):
+        monkeypatch.setattr(address_index, "_MAX_PAGES", pages)
+        near = SymbolsByAddress(table, lambda number: number == 1)
+        chance.shuffle(asked)
+        for address in asked:
+            assert near.at(address) == whole.at(address)
+            if address >= 0:
+                assert near.at_or_below(address) == whole.at_or_below(address)
+            assert near.above(address) == whole.above(address)
 
 
 def test_odd_symbol_tables() -> None:

@@ -22,6 +22,7 @@ from polydbg.formats.elf.versions import SymbolVersions
 CHUNK = 1 << 18
 """Entries in one chunk of columns: what a search holds in memory at a time."""
 _MAX_NAME = 1 << 16
+_MAX_HITS = 1 << 15
 
 
 class ElfSymbol(msgspec.Struct, frozen=True):
@@ -148,9 +149,41 @@ class SymbolTable:
             version, is_default,
         )  # fmt: skip
 
+    def place_of(self, index: int) -> tuple[int, int, int]:
+        """Return value, type with binding, and section number of entry *index*, as they stand."""
+        raw = self._symbols.take(index * self._stride, self._stride)
+        if self.is_64:
+            _, info, _, section, value, _ = self._layout.unpack(raw)
+        else:
+            _, value, _, info, _, section = self._layout.unpack(raw)
+        return value, info, section
+
     def symbols(self) -> Iterator[ElfSymbol]:
         """Yield every entry but the null one."""
         return map(self.symbol, range(1, self._count))
+
+    def indexes_near(self, value: int) -> list[int] | None:
+        """Return the indexes of the entries whose values differ from *value* in the low 16 bits at
+        most; ``None`` where only a look at each entry tells."""
+        if not self.is_64:
+            return None
+        raw = value.to_bytes(8, self._symbols.order)
+        high, at = (raw[:6], 8) if self.is_big else (raw[2:], 10)
+        found: list[int] = []
+        hits = 0
+        for first in range(0, self._count, CHUNK):
+            count = min(CHUNK, self._count - first)
+            chunk = self._symbols.take(first * self._stride, count * self._stride)
+            place = chunk.find(high)
+            while place >= 0:
+                index, beside = divmod(place - at, self._stride)
+                if not beside and index >= 0:
+                    found.append(first + index)
+                hits += 1
+                if hits > _MAX_HITS:
+                    return None
+                place = chunk.find(high, place + 1)
+        return found
 
     def name_at(self, offset: int) -> str:
         """Return the string at *offset* of the string table, ``""`` if there is none."""
