@@ -25,7 +25,8 @@ COMPARED = 64 << 10
 """Bytes of code that are compared."""
 _LARGEST_PAGE = 1 << 16
 _STEP = 1 << 12
-_MAX_REGIONS = 4096
+_MAX_REGIONS = 1024
+_MAX_SEGMENTS = 256
 _AT_ENTRY = 9
 _WRITTEN = (DT_DEBUG, 0x70000016)  # and DT_MIPS_RLD_MAP
 
@@ -85,7 +86,7 @@ class ElfEvidence:
         return ""
 
     def _layout(self, image: ElfImage) -> str:
-        segments = [each for each in loaded(image.segments) if each.file_size]
+        segments = [each for each in loaded(image.segments) if each.file_size][:_MAX_SEGMENTS]
         bias = self._info.base - image.image_base
         parts = list(self._mapped())
         if not parts:
