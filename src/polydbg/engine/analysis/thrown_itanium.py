@@ -125,11 +125,11 @@ def _header(system: System, word: int) -> int | None:
         return None
     lead = _HEADER[size]
     room = system.memory.read_some(word - _OBJECT, _OBJECT + lead + 0x18)
-    if len(room) < _OBJECT + 8:
-        return None
+    if not room:  # *word* may be where memory begins
+        room = bytes(_OBJECT) + system.memory.read_some(word, lead + 0x18)
     for distance in (0, lead, lead + 0x10, -_OBJECT):
         name = _class_name(system, room[_OBJECT + distance : _OBJECT + distance + 8])
-        if name[:7] in _CLASSES and name[7] <= _DEPENDENT:
+        if name[:7] in _CLASSES and len(name) == 8 and name[7] <= _DEPENDENT:
             return word + distance
     return None
 
