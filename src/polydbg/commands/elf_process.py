@@ -258,7 +258,9 @@ def errno_items(ctx: CommandContext, *, every: bool) -> Iterator[Item]:
             raise CommandError(
                 _no_errno(system, block, thread),
                 identifier="process.no-errno",
-                hint="the C library's file names the variable: .exepath+ DIR, then .reload",
+                hint="the C library's file names the variable: .exepath+ DIR, then .reload"
+                if block is not None
+                else "!teb shows what is known of the thread",
             )
         yield ErrnoItem(
             thread=thread.ordinal,

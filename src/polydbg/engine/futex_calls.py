@@ -26,6 +26,9 @@ _NAMES = {
     _LOCK_PI2: "FUTEX_LOCK_PI2",
 }
 _PI = frozenset({_LOCK_PI, _LOCK_PI2})
+_RESTARTS = frozenset({-512, -513, -514, -516})  # ERESTARTSYS and its like
+_LOADS_NUMBER = b"\xb8\xca\0\0\0"  # mov eax,202
+_LOADED_BEFORE = 24
 
 
 class _Convention(msgspec.Struct, frozen=True):
@@ -83,9 +86,12 @@ def futex_call(system: System, thread: ThreadInfo) -> FutexCall | None:
     if convention is None:
         return None
     registers = system.target.registers(thread)
-    if registers.get(convention.number, -1) not in convention.numbers:
-        return None
     pc = program_counter(registers)
+    is_certain = convention.number in registers
+    if is_certain and registers[convention.number] not in convention.numbers:
+        return None
+    if not is_certain and not _seems_to_wait(system, registers, pc):
+        return None
     values = [registers.get(name) for name in convention.arguments]
     address, operation, expected = values
     if pc is None or address is None or operation is None or expected is None:
@@ -102,7 +108,25 @@ def futex_call(system: System, thread: ThreadInfo) -> FutexCall | None:
         operation=_NAMES[operation],
         expected=expected & 0xFFFFFFFF,
         is_pi=operation in _PI,
-        is_guess=made is None and not convention.is_kept,
+        is_guess=not is_certain or (made is None and not convention.is_kept),
+    )
+
+
+def _seems_to_wait(system: System, registers: Mapping[str, int], pc: int | None) -> bool:
+    """Tell whether a thread of x86-64 waits, of which the number of the call is not known (it is
+    not in minidumps): the code before the call loads it, and the result is one that the kernel
+    replaces before programs see it."""
+    result = registers.get("rax", 0) - (1 << 64)
+    if pc is None or system.target.arch != "amd64" or result not in _RESTARTS:
+        return False
+    return _LOADS_NUMBER in system.memory.read_some(pc - _LOADED_BEFORE, _LOADED_BEFORE)
+
+
+def has_call_numbers(system: System) -> bool:
+    """Tell whether the registers of threads say which call of the system they are in."""
+    convention = _CONVENTIONS.get(system.target.arch)
+    return convention is not None and any(
+        convention.number in system.target.registers(thread) for thread in system.threads[:1]
     )
 
 

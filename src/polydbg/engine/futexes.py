@@ -19,7 +19,7 @@ import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.engine.elf_threads import Library, ThreadBlock, thread_block
-from polydbg.engine.futex_calls import FutexCall, futex_call
+from polydbg.engine.futex_calls import FutexCall, futex_call, has_call_numbers
 from polydbg.engine.lock_graph import cycles
 from polydbg.engine.session import System
 from polydbg.engine.stack import walk_stack
@@ -128,6 +128,8 @@ def futex_report(
     notes: tuple[str, ...] = ()
     if len(system.threads) > MAX_THREADS:
         notes = (f"only the first {MAX_THREADS} threads were looked at",)
+    if threads and not has_call_numbers(system):
+        notes += ("the dump does not say which calls of the system threads are in",)
     locks = {wait.address: wait.lock for wait in waits}
     return FutexReport(
         tuple(locks[address] for address in sorted(locks)),

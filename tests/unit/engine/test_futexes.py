@@ -252,3 +252,23 @@ def test_a_mutex_that_nobody_holds(opened: Open) -> None:
     assert lock is not None
     assert not lock.is_locked
     assert mutex_at(system, 0x10) is None
+
+
+def test_minidumps_have_no_numbers_of_calls(tmp_path: Path) -> None:
+    """The code before the call and its result stand for them: a guess."""
+    from polydbg.testing.minidump_builder import MinidumpBuilder, amd64_context
+
+    code = b"\x90" * 32 + b"\xb8\xca\0\0\0\x0f\x05"
+    builder = MinidumpBuilder().system(platform=0x8201)
+    for ident, rax in ((11, -512), (12, 0)):
+        registers = {"rip": CODE + len(code), "rax": rax % (1 << 64), "rdi": DATA, "rsi": 0x80}
+        builder.thread(ident, amd64_context(**registers))
+    builder.memory(CODE, code).memory(DATA, mutex(2, 12))
+    path = tmp_path / "futex.dmp"
+    path.write_bytes(builder.build())
+    session = Session()
+    found = report(session.open_dump(str(path)))
+    session.close()
+    (wait,) = found.waits
+    assert (wait.thread.id, wait.owner and wait.owner.id, wait.is_guess) == (11, 12, True)
+    assert len(found.notes) == 1
