@@ -19,6 +19,7 @@ from importlib import resources
 from typing import NamedTuple
 
 import frame_readers
+import root_readers
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, MemoryReadError
@@ -639,4 +640,5 @@ TARGETS: dict[str, Target] = {
     "cfi": Target(frame_readers.read_cfi, frame_readers.cfi_seeds),
     "expression": Target(frame_readers.read_expression, frame_readers.expression_seeds),
     "archive": Target(read_archive, archive_seeds),
+    "sysroot": Target(root_readers.read_sysroot, root_readers.sysroot_seeds),
 }
