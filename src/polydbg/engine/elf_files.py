@@ -49,6 +49,7 @@ from polydbg.symbols.store import (
     locate,
 )
 from polydbg.symbols.store.hostpath import file_problem
+from polydbg.symbols.store.root_paths import DELETED, path_candidates
 from polydbg.symbols.store.sysroot import FoundFile
 from polydbg.targets.target import ModuleInfo, Target
 
@@ -119,8 +120,9 @@ class ElfFiles:
             if (found := search.image_at(place, trail)) is not None:
                 return found
         second = Trail()
+        recorded = [path.removesuffix(DELETED) for path in search.paths]
         extra = msgspec.structs.replace(
-            wanted, extra_paths=(*self._folders, *search.paths), any_name=False
+            wanted, extra_paths=(*self._folders, *recorded), any_name=False
         )
         found = self._along(search, extra, SymbolPath.parse(""), second)
         for entry in second.entries:
@@ -132,7 +134,7 @@ class ElfFiles:
         main = next(iter(self._target.modules()), None)
         return Wanted(
             kind=FileKind.IMAGE,
-            name=info.file_name,
+            name=info.file_name.removesuffix(DELETED),
             key=f"elf-buildid-{build_id.ljust(2 * _BUILD_ID_SIZE, '0')}" if build_id else None,
             id_text=f"build id {build_id}" if build_id else "",
             any_name=main is not None and main.base == info.base,
@@ -221,7 +223,8 @@ class ElfFiles:
             link = image.debug_link() if image is not None else None
         except DebuggerError:
             link = None
-        name = link.name if link is not None else f"{module.info.file_name}.debug"
+        file_name = module.info.file_name.removesuffix(DELETED)
+        name = link.name if link is not None else f"{file_name}.debug"
         words = f"build id {build_id}" if build_id else ""
         elements = [each.text for each in self._settings.symbol_path.elements]
         trail.begin(Wanted(FileKind.PDB, name, build_id, words), elements)
@@ -263,8 +266,6 @@ class ElfFiles:
                 trail.add(found.shown, Outcome.DAMAGED, error.message)
 
     def _recorded(self, module: Module) -> list[str]:
-        from polydbg.symbols.store.root_paths import path_candidates
-
         paths = _ImageSearch(module.info, self._target, self._cancel).paths
         inside = str(module.image_file or "").partition("!")[2]
         return [*([inside] if inside else ()), *(c for p in paths for c in path_candidates(p))]

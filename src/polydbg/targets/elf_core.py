@@ -28,6 +28,7 @@ from polydbg.formats.procfs import parse_auxiliary
 from polydbg.images.elf import ElfImage
 from polydbg.memory.ranges import Layer, RangeMap, clipped
 from polydbg.memory.space import BufferSpace
+from polydbg.symbols.store.root_paths import DELETED
 from polydbg.targets.dump_file import DumpFile, refusal
 from polydbg.targets.elf_core_modules import (
     AT_EXECFN,
@@ -329,10 +330,11 @@ class ElfCoreTarget:
         return self._objects.linker_list
 
     def _module(self, found: LoadedObject, taken: set[str]) -> ModuleInfo:
+        path = found.path.removesuffix(DELETED)
         debug_id = DebugId.from_guid_bytes(found.build_id[:16].ljust(16, b"\0"), 0)
         return ModuleInfo(
-            name=unique_name(found.path, found.base, taken, self.pointer_size),
-            image_path=found.path,
+            name=unique_name(path, found.base, taken, self.pointer_size),
+            image_path=path,
             base=found.base,
             size=found.size,
             debug_id=None if debug_id.is_null else debug_id,

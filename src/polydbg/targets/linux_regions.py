@@ -14,6 +14,7 @@ from polydbg.formats.elf.constants import PF_R, PF_W, PF_X, PT_LOAD
 from polydbg.formats.elf.core_records import FileMapping
 from polydbg.formats.elf.header import ProgramHeader
 from polydbg.formats.procfs import Mapping
+from polydbg.symbols.store.root_paths import DELETED
 from polydbg.targets.target import MemoryRegion, RegionFile
 
 _COMMIT = 0x1000
@@ -29,7 +30,6 @@ _PROTECTION = {
     "rwx": 0x40,
     "-wx": 0x40,
 }
-_DELETED = " (deleted)"
 
 _Piece = tuple[int, int, str, FileMapping | None]
 
@@ -46,7 +46,7 @@ def linux_regions(
     for mapping in mappings:
         if mapping.start < end:
             continue
-        path = mapping.path.removesuffix(_DELETED)
+        path = mapping.path.removesuffix(DELETED)
         protect = _PROTECTION.get(mapping.permissions[:3], 0x01)
         continues = (
             allocation is not None

@@ -1,0 +1,67 @@
+"""ELF modules of cores whose files were deleted or lie in containers, found in a root."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from polydbg.engine.session import Session
+from polydbg.testing.core_builder import ElfCoreBuilder
+from polydbg.testing.elf_builder import ALLOC, EXEC, NOTE, ElfBuilder
+
+BASE, NOTE_AT = 0x10000, 0x800
+
+
+def program(build_id: bytes) -> bytes:
+    builder = ElfBuilder(type=2, entry=BASE + 0x2000)
+    note = builder.note("GNU", 3, build_id)
+    builder.section(".note", note, address=BASE + NOTE_AT, flags=ALLOC, type=NOTE)
+    builder.segment(4, ".note")
+    builder.section(".text", b"\xc3" * 16, address=BASE + 0x2000, flags=ALLOC | EXEC)
+    return builder.build()
+
+
+BUILD_ID = hashlib.sha1(b"server").digest()
+
+
+def core(path: str) -> bytes:
+    """A core of the program, mapped as *path*; the page with its note is in memory."""
+    builder = ElfCoreBuilder()
+    builder.thread(7, 11, *([0] * 27))
+    builder.files((BASE, BASE + 0x3000, 0, path))
+    builder.auxiliary(at3=BASE + 0x40, at4=56, at5=3, at9=BASE + 0x2000)
+    data = program(BUILD_ID)
+    note = data[data.index(b"GNU\0") - 12 :][:36]
+    builder.memory(BASE, (data[:NOTE_AT].ljust(NOTE_AT, b"\0") + note).ljust(0x1000, b"\0"))
+    return builder.build()
+
+
+@pytest.mark.parametrize(
+    ("mapped", "inside"),
+    [
+        ("/app/server", "app/server"),
+        ("/app/server (deleted)", "app/server"),
+        ("/var/lib/docker/overlay2/12ab/merged/app/server", "app/server"),
+        ("/proc/71/root/app/server (deleted)", "app/server"),
+        ("/somewhere/else/server", "opt/moved/server"),
+        ("/usr/bin/server", "bin/server"),
+    ],
+)
+def test_deleted_and_containers_paths(tmp_path: Path, mapped: str, inside: str) -> None:
+    (tmp_path / "x.core").write_bytes(core(mapped))
+    place = tmp_path / "root" / inside
+    place.parent.mkdir(parents=True)
+    place.write_bytes(program(BUILD_ID))
+    session = Session()
+    notices: list[str] = []
+    session.files.notify = lambda identifier, message: notices.append(identifier)
+    session.settings.sysroots = (str(tmp_path / "root"),)
+    system = session.open_dump(str(tmp_path / "x.core"))
+    (module,) = system.modules.modules
+    assert (module.name, module.info.file_name) == ("server", "server")
+    system.modules.image(module)
+    assert module.image_file == place
+    assert not notices
+    session.close()
