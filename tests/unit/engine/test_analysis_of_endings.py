@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from polydbg.engine.analysis.assertion import asserted
 from polydbg.engine.analysis.ended import named_reason
 from polydbg.engine.analysis.last_words import ending_of, text_on_stack
 from polydbg.engine.analysis.runtime import end_reason, is_helper, is_of_heap
@@ -206,6 +208,22 @@ def test_what_is_no_exception_in_flight_is_not_taken(tmp_path: Path, exception: 
     pieces = ((STACK, words(HEAP + 0x60)), (HEAP, exception), (BASE + 0x100, _types(b"i")))
     with memory(tmp_path, *pieces) as system:
         assert thrown_objects(system, frames("std::terminate", "__cxa_throw")) == []
+
+
+def test_an_assertions_text_is_what_the_code_before_the_call_passes(tmp_path: Path) -> None:
+    code = bytes.fromhex("eb00") + bytes.fromhex("488d05") + struct.pack("<i", 0x80 - 9)
+    code += bytes.fromhex("4889c7 be78563412 ba84000000 e800000000")
+    end = BASE + 0x1000 + len(code)
+    texts = b"x > 0\0".ljust(0x10, b"\0")
+    pieces = (
+        (BASE + 0xF00, b"\x90" * 0x100),
+        (BASE + 0x1000, code.ljust(0x80, b"\x90") + texts),
+    )
+    row, caller = frames("__assert_fail", "main")
+    caller = msgspec.structs.replace(caller, frame=msgspec.structs.replace(caller.frame, pc=end))
+    with memory(tmp_path, *pieces) as system:
+        assert asserted(system, row, caller) == "x > 0"  # the file's name is not at hand
+        assert asserted(system, caller, row) == ""
 
 
 def _panic(tmp_path: Path, payload: Sequence[int], size: int, text: bytes) -> tuple[str, str]:

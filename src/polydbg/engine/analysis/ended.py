@@ -68,6 +68,8 @@ def by_name(case: Case, reason: EndReason, row: StackFrame) -> Verdict:
         return _terminate(case, found, row)
     if reason.problem_class == "RUST_PANIC":
         return _panic(case, found)
+    if reason.problem_class == "ASSERTION":
+        return _assertion(case, found, row)
     if reason.problem_class == "STACK_OVERFLOW" and case.recursion is not None:
         from polydbg.engine.analysis.causes import recursion_verdict
 
@@ -257,6 +259,18 @@ def _exception_words(case: Case, objects: Sequence[ThrownObject]) -> list[str]:
     if others:
         words.append(f"other exceptions were in flight or handled: {others}")
     return words
+
+
+def _assertion(case: Case, verdict: Verdict, row: StackFrame) -> Verdict:
+    """Add what the caller of the function that reports assertions passed to it."""
+    from polydbg.engine.analysis.assertion import asserted
+
+    rest = case.frames[row.number + 1 : row.number + 2]
+    text = asserted(case.scene.system, row, rest[0]) if rest else ""
+    if not text:
+        return verdict
+    evidence = (*verdict.evidence, f"the code before the call passes: {text}")
+    return msgspec.structs.replace(verdict, evidence=evidence)
 
 
 # -- Rust ------------------------------------------------------------------------------------
