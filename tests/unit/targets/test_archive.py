@@ -72,7 +72,7 @@ def refused(tmp_path: Path, data: bytes, name: str = "a.zip", member: str = "") 
     assert caught.value.hint
     assert "a.zip" in caught.value.message or name in caught.value.message
     if before:
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before  # what earlier tests left may go
     return caught.value
 
 
