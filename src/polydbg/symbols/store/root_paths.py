@@ -17,28 +17,25 @@ _MAX_NESTING = 4  # containers in containers
 
 _WORD = r"[^/]+"
 # Where container engines, sandboxes and package systems mount what their programs see as "/".
-_ROOTS = tuple(
-    re.compile(f"{pattern}(?=/)")
-    for pattern in (
-        rf"/proc/{_WORD}(?:/task/{_WORD})?/root",
-        rf".*/docker/(?:overlay|overlay2)/{_WORD}/(?:merged|diff)",
-        rf".*/docker/aufs/(?:mnt|diff)/{_WORD}",
-        rf".*/docker/(?:devicemapper/mnt/{_WORD}/rootfs|btrfs/subvolumes/{_WORD}|zfs/graph/{_WORD})",
-        rf".*/containers/storage/overlay/{_WORD}/(?:merged|diff)",
-        rf".*/io\.containerd\.runtime\.{_WORD}/{_WORD}/{_WORD}/rootfs",
-        rf".*/io\.containerd\.snapshotter\.{_WORD}/snapshots/{_WORD}/fs",
-        rf"/var/lib/(?:lxc/{_WORD}/rootfs|machines/{_WORD})",
-        rf"/(?:var/lib/snapd/)?snap/{_WORD}/{_WORD}",
-        rf"/tmp/\.mount_{_WORD}",
-        r"/(?:newroot|oldroot|host|rootfs)",
-    )
+_ROOTS = (
+    rf"/proc/{_WORD}(?:/task/{_WORD})?/root",
+    rf".*/docker/(?:overlay|overlay2)/{_WORD}/(?:merged|diff)",
+    rf".*/docker/aufs/(?:mnt|diff)/{_WORD}",
+    rf".*/docker/(?:devicemapper/mnt/{_WORD}/rootfs|btrfs/subvolumes/{_WORD}|zfs/graph/{_WORD})",
+    rf".*/containers/storage/overlay/{_WORD}/(?:merged|diff)",
+    rf".*/io\.containerd\.runtime\.{_WORD}/{_WORD}/{_WORD}/rootfs",
+    rf".*/io\.containerd\.snapshotter\.{_WORD}/snapshots/{_WORD}/fs",
+    rf"/var/lib/(?:lxc/{_WORD}/rootfs|machines/{_WORD})",
+    rf"/(?:var/lib/snapd/)?snap/{_WORD}/{_WORD}",
+    rf"/tmp/\.mount_{_WORD}",
+    r"/(?:newroot|oldroot|host|rootfs)",
 )
-_FLATPAK = re.compile(rf".*/flatpak/(app|runtime)(?:/{_WORD}){{4}}/files(?=/)")
-_MERGED = re.compile(r"/usr(/(?:bin|sbin|lib|lib32|lib64|libx32)/)")
-_UNMERGED = re.compile(r"/(?:bin|sbin|lib|lib32|lib64|libx32)/")
+_FLATPAK = rf".*/flatpak/(app|runtime)(?:/{_WORD}){{4}}/files(?=/)"
+_MERGED = r"/usr(/(?:bin|sbin|lib|lib32|lib64|libx32)/)"
+_UNMERGED = r"/(?:bin|sbin|lib|lib32|lib64|libx32)/"
 # What package managers call a file while they replace it: rpm's "libc.so.6;5f3c2a1b", dpkg's.
-_REPLACED = re.compile(r"(?:;[0-9a-f]{8}|\.dpkg-(?:new|tmp))$")
-_NO_FILE = re.compile(r"(?:/memfd:|/SYSV[0-9a-f]{8}|/dev/(?:zero|shm)\b|/anon_hugepage|//anon|\[)")
+_REPLACED = r"(?:;[0-9a-f]{8}|\.dpkg-(?:new|tmp))$"
+_NO_FILE = r"(?:/memfd:|/SYSV[0-9a-f]{8}|/dev/(?:zero|shm)\b|/anon_hugepage|//anon|\[)"
 
 
 def path_candidates(path: str) -> list[str]:
@@ -51,10 +48,10 @@ def path_candidates(path: str) -> list[str]:
     path = path.split("\0", 1)[0]
     while path.endswith(DELETED):
         path = path[: -len(DELETED)]
-    if not path.startswith("/") or len(path) > MAX_PATH or _NO_FILE.match(path):
+    if not path.startswith("/") or len(path) > MAX_PATH or re.match(_NO_FILE, path):
         return []
     found = [_normal(path)]
-    found.insert(0, _REPLACED.sub("", found[0]))
+    found.insert(0, re.sub(_REPLACED, "", found[0]))
     for start in list(found):
         inner: str | None = start
         for _ in range(_MAX_NESTING):
@@ -117,14 +114,15 @@ def _normal(path: str) -> str:
 
 def _inside(path: str) -> str | None:
     """Return *path* as the program inside of the innermost known container sees it."""
-    flatpak = _FLATPAK.match(path)
+    flatpak = re.match(_FLATPAK, path)
     if flatpak is not None:
         return ("/app" if flatpak[1] == "app" else "/usr") + path[flatpak.end() :]
-    ends = [found.end() for pattern in _ROOTS if (found := pattern.match(path)) is not None]
+    matches = (re.match(f"{pattern}(?=/)", path) for pattern in _ROOTS)
+    ends = [found.end() for found in matches if found is not None]
     return path[max(ends) :] if ends else None
 
 
 def _usr_merge(path: str) -> list[str]:
-    if _MERGED.match(path):
+    if re.match(_MERGED, path):
         return [path[4:]]
     return ["/usr" + path] if _UNMERGED.match(path) else []
