@@ -125,4 +125,4 @@ def _inside(path: str) -> str | None:
 def _usr_merge(path: str) -> list[str]:
     if re.match(_MERGED, path):
         return [path[4:]]
-    return ["/usr" + path] if _UNMERGED.match(path) else []
+    return ["/usr" + path] if re.match(_UNMERGED, path) else []
