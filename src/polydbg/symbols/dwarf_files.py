@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.formats.dwarf.info import DwarfFile
@@ -23,13 +22,11 @@ from polydbg.formats.pdb.sources import last_component
 from polydbg.images.elf import ElfImage
 from polydbg.images.macho import MachoImage
 from polydbg.images.pe import PeImage
+from polydbg.symbols import dwarf_index
 from polydbg.symbols.dwarf import DwarfSource
 from polydbg.symbols.dwarf_pe import PeDwarfSource
 from polydbg.symbols.dwarf_units import SplitFile
 from polydbg.symbols.source import SymbolSource
-
-if TYPE_CHECKING:
-    from polydbg.symbols.dwarf_index import DwarfIndex
 
 _MAX_SPLIT_FILES = 4096
 _DEBUG_ROOT = Path("/usr/lib/debug")
@@ -57,8 +54,7 @@ def elf_dwarf(
         if file is None or sections is None or not sections.get(".debug_info").size:
             continue
         others = OtherFiles(Path(file.path) if file.path else None, folders, supplementary)
-        code = [s for s in image.section_headers if s.is_executable and s.address]
-        lowest = max(min((s.address for s in code), default=1), 1)
+        lowest = dwarf_index.lowest_address(image)
         return DwarfSource(
             DwarfFile(sections, supplementary=others.supplementary(file)),
             file.path or file.name,
@@ -73,10 +69,8 @@ def elf_dwarf(
     return None
 
 
-def _index(file: ElfImage, sections: DebugSections, lowest: int) -> DwarfIndex | None:
+def _index(file: ElfImage, sections: DebugSections, lowest: int) -> dwarf_index.DwarfIndex | None:
     """Return the index of a large file; where there is none it is made, for the next time."""
-    from polydbg.symbols import dwarf_index
-
     if sections.get(".debug_info").size < dwarf_index.SMALLEST or not dwarf_index.is_on():
         return None
     found = dwarf_index.find(file, lowest)

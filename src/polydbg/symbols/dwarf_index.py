@@ -65,6 +65,13 @@ def folder() -> Path:
     return cache_folder("dwarf")
 
 
+def lowest_address(image: ElfImage) -> int:
+    """Return the address below which *image* has no code: what seems to lie there was dropped by
+    the linker."""
+    code = (each for each in image.section_headers if each.is_executable and each.address)
+    return max(min((each.address for each in code), default=1), 1)
+
+
 def key_of(image: ElfImage, lowest: int) -> tuple[str, bytes] | None:
     """Return the name and the key of the index of *image*, whose code begins at address *lowest*;
     ``None`` where it can have none.
@@ -95,8 +102,9 @@ class UnitPart(msgspec.Struct, frozen=True):
 class DwarfIndex:
     """An index file, read in place."""
 
-    def __init__(self, data: bytes | mmap.mmap, key: bytes) -> None:
-        """Check the header and the directory of *data*.
+    def __init__(self, data: bytes | mmap.mmap, key: bytes, path: Path | None = None) -> None:
+        """Check the header and the directory of *data*, which was read from *path*: where a part
+        turns out to be damaged, that is removed.
 
         :raises FormatError: it is damaged, or of another file, machine or version.
         """
@@ -119,7 +127,7 @@ class DwarfIndex:
         self.silent: Sequence[int] = numbers[at + 4 * ranges :]
         """The offsets of the units that may have code and do not tell where."""
         self._parts: dict[int, UnitPart | None] = {}
-        self.is_damaged = False
+        self._path = path
 
     def unit(self, offset: int) -> UnitPart | None:
         """Return what is known of the unit at *offset* of ``.debug_info``, ``None`` for nothing."""
@@ -138,7 +146,8 @@ class DwarfIndex:
         wide, narrow = 8 * (4 * functions + 2 * pairs), 4 * (2 * scopes + variables)
         data = self._view[start : start + wide + narrow]
         if len(data) != wide + narrow or zlib.crc32(data) != checksum:
-            self.is_damaged = True
+            if self._path is not None:
+                remove(self._path)
             return None
         words, halves = data[:wide].cast("Q"), data[wide:].cast("I")
         at = 4 * functions
@@ -168,7 +177,7 @@ def find(image: ElfImage, lowest: int) -> DwarfIndex | None:
     except (OSError, ValueError):
         return None
     try:
-        found = DwarfIndex(data, key[1])
+        found = DwarfIndex(data, key[1], path)
     except FormatError:
         remove(path)
         return None

@@ -5,8 +5,8 @@ on after the debugger has ended; ending it does no harm. While it works, and for
 has failed, its unfinished file keeps others from trying the same. When the folder grows beyond
 :data:`MAX_FOLDER`, the indexes that were made first go.
 
-``python -m polydbg.symbols.dwarf_index_writer FILE LOWEST`` makes one at once: *LOWEST* is the
-address where the code of the program begins.
+``python -m polydbg.symbols.dwarf_index_writer FILE [LOWEST]`` makes one at once. *LOWEST* is the
+address where the code of the program begins, where FILE is its debug file and cannot tell.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from polydbg.symbols.dwarf_index import (
     folder,
     is_private,
     key_of,
+    lowest_address,
     remove,
 )
 
@@ -87,14 +88,17 @@ def _background_flags() -> int:
     )
 
 
-def make(path: Path, lowest: int) -> bool:
-    """Make the index of the file at *path*; return whether it is there now.
+def make(path: Path, lowest: int | None = None) -> bool:
+    """Make the index of the file at *path*; return whether it was made. *lowest* is the address
+    where the code of its program begins, ``None`` where the file tells.
 
     :raises FormatError: the file is no ELF file or damaged.
     :raises OSError: it cannot be read, or the index cannot be written.
     """
     image = ElfImage.from_file(path)
     try:
+        if lowest is None:
+            lowest = lowest_address(image)
         key = key_of(image, lowest)
         place = _prepared() if key is not None else None
         if key is None or place is None:
@@ -228,7 +232,7 @@ def main() -> int:
     with suppress(AttributeError, OSError):
         os.nice(_PRIORITY)
     try:
-        return 0 if make(Path(sys.argv[1]), int(sys.argv[2])) else 1
+        return 0 if make(Path(sys.argv[1]), *map(int, sys.argv[2:3])) else 1
     except (DebuggerError, OSError):
         return 1
 

@@ -217,3 +217,19 @@ def test_damaged_gdb_index() -> None:
     for data in (b"", bytes(24), b"\x08" + bytes(23), b"\x07\0\0\0" + b"\xff" * 20):
         with pytest.raises(FormatError):
             GdbIndex(Section(data))
+
+
+def test_runs_of_indexed_ranges() -> None:
+    made = DwarfBuilder(5)
+    addresses = [0x1000 + 0x100 * index for index in range(200)]
+    made.add(".debug_addr", b"".join(made.number(each, 8) for each in addresses))
+    body = b"\x01" + uleb(3) + b"\x04" + uleb(1) + uleb(9)
+    body += b"".join(b"\x03" + uleb(index) + uleb(index % 150) for index in range(200))
+    body += b"\x07" + made.number(0x9000, 8) + uleb(200) + b"\x00"
+    at = made.add(".debug_rnglists", body) - 0
+    low = (c.AT_LOW_PC, c.FORM_ADDR, 0)
+    base = (c.AT_ADDR_BASE, c.FORM_SEC_OFFSET, 0)
+    made.unit(Entry(c.TAG_COMPILE_UNIT, (c.AT_RANGES, c.FORM_SEC_OFFSET, at), low, base))
+    found = DwarfFile(made.debug_sections()).unit(0).root.ranges()
+    middle = [(start, start + n % 150) for n, start in enumerate(addresses) if n % 150]
+    assert found == [(0x1301, 0x1309), *middle, (0x9000, 0x90C8)]

@@ -47,14 +47,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "dwarf"
 
 
-def lowest_of(image: ElfImage) -> int:
-    return min(s.address for s in image.section_headers if s.is_executable and s.address)
-
-
 def made(path: Path) -> Path:
     """Return the index of the file at *path*, made anew."""
     image = ElfImage.from_file(path)
-    lowest = lowest_of(image)
+    lowest = dwarf_index.lowest_address(image)
     key = dwarf_index.key_of(image, lowest)
     assert key is not None
     assert dwarf_index_writer.make(path, lowest)
@@ -103,7 +99,6 @@ def test_answers_are_the_same(data_dir: Path, name: str) -> None:
     indexed = opened(path)
     assert indexed.units.index is not None
     assert answers(indexed, rvas) == expected
-    assert not indexed.units.index.is_damaged
     names = [each.name for each in map(plain.symbol_at, rvas[::40]) if each is not None]
     assert [*map(indexed.symbol_named, names)] == [*map(plain.symbol_named, names)]
 
@@ -122,7 +117,7 @@ def test_damaged_indexes_are_not_believed(data_dir: Path) -> None:
     for data in damaged:
         index.write_bytes(data)
         assert answers(opened(path), rvas) == expected
-    assert not index.exists() or index.read_bytes() == damaged[-1]
+    assert not index.exists()
 
 
 def test_lies_with_right_checksums_do_no_harm(data_dir: Path) -> None:
@@ -174,18 +169,18 @@ def test_an_index_is_of_one_file(data_dir: Path, tmp_path: Path) -> None:
     index = made(data_dir / SMALL)
     data = index.read_bytes()
     image = ElfImage.from_file(data_dir / SMALL)
-    key = dwarf_index.key_of(image, lowest_of(image))
+    key = dwarf_index.key_of(image, dwarf_index.lowest_address(image))
     assert key is not None
     DwarfIndex(data, key[1])
     with pytest.raises(FormatError, match="another file"):
         DwarfIndex(data, bytes(32))
     longer = tmp_path / "longer"
     longer.write_bytes((data_dir / SMALL).read_bytes() + b"\0")
-    other = dwarf_index.key_of(ElfImage.from_file(longer), lowest_of(image))
+    other = dwarf_index.key_of(ElfImage.from_file(longer), dwarf_index.lowest_address(image))
     assert other is not None
     assert other != key
-    assert dwarf_index.find(ElfImage.from_file(longer), lowest_of(image)) is None
-    assert dwarf_index.find(image, lowest_of(image)) is not None
+    assert dwarf_index.find(ElfImage.from_file(longer), dwarf_index.lowest_address(image)) is None
+    assert dwarf_index.find(image, dwarf_index.lowest_address(image)) is not None
 
 
 def test_off(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,8 +195,9 @@ def test_folders_that_others_can_write_to_are_not_used(data_dir: Path, cache: Pa
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert stat.S_IMODE(index.stat().st_mode) == 0o600
     assert opened(data_dir / SMALL).units.index is not None
-    for change in (lambda: cache.chmod(0o770), lambda: (cache.chmod(0o700), index.chmod(0o622))):
-        change()
+    for of_folder, of_file in ((0o770, 0o600), (0o700, 0o622)):
+        cache.chmod(of_folder)
+        index.chmod(of_file)
         assert opened(data_dir / SMALL).units.index is None
     index.chmod(0o600)
     target = cache.with_name("elsewhere")
@@ -209,7 +205,7 @@ def test_folders_that_others_can_write_to_are_not_used(data_dir: Path, cache: Pa
     cache.symlink_to(target)
     assert opened(data_dir / SMALL).units.index is None
     image = ElfImage.from_file(data_dir / SMALL)
-    assert not dwarf_index_writer.make(data_dir / SMALL, lowest_of(image))
+    assert not dwarf_index_writer.make(data_dir / SMALL, dwarf_index.lowest_address(image))
 
 
 def test_a_file_without_a_build_id_has_none(data_dir: Path, tmp_path: Path) -> None:
@@ -225,7 +221,7 @@ def test_a_file_without_a_build_id_has_none(data_dir: Path, tmp_path: Path) -> N
 
 def test_one_at_a_time(data_dir: Path, cache: Path) -> None:
     path = data_dir / SMALL
-    lowest = lowest_of(ElfImage.from_file(path))
+    lowest = dwarf_index.lowest_address(ElfImage.from_file(path))
 
     def attempt(_: int) -> bool:
         try:
@@ -246,7 +242,7 @@ def test_what_was_left_unfinished(data_dir: Path, cache: Path) -> None:
     index.unlink()
     part = index.with_suffix(".part")
     part.write_bytes(b"")
-    lowest = lowest_of(ElfImage.from_file(path))
+    lowest = dwarf_index.lowest_address(ElfImage.from_file(path))
     assert not dwarf_index_writer.make(path, lowest)
     old = time.time() - 2 * 3600
     os.utime(part, (old, old))
@@ -273,9 +269,9 @@ def test_in_the_background(data_dir: Path, cache: Path, monkeypatch: pytest.Monk
     monkeypatch.undo()
     monkeypatch.setenv("POLYDBG_CACHE", str(cache.parent))
     monkeypatch.setenv("POLYDBG_DWARF_INDEX", "on")
-    dwarf_index_writer.start(image, lowest_of(image))
+    dwarf_index_writer.start(image, dwarf_index.lowest_address(image))
     (child,) = dwarf_index_writer._started
-    dwarf_index_writer.start(image, lowest_of(image))
+    dwarf_index_writer.start(image, dwarf_index.lowest_address(image))
     assert dwarf_index_writer._started == [child]
     assert child.wait(60) == 0
-    assert dwarf_index.find(image, lowest_of(image)) is not None
+    assert dwarf_index.find(image, dwarf_index.lowest_address(image)) is not None

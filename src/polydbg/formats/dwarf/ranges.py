@@ -28,10 +28,10 @@ _MAX_ENTRY = 65
     _START_END,
     _START_LENGTH,
 ) = range(8)
-_INDEXED = bytes((_STARTX_LENGTH,))
-_LEB = rb"[\x80-\xff]*+[\x00-\x7f]"
+#: A kind and two numbers, eight times or more: fewer are read one by one.
+_LEB = rb"[\x80-\xff]{0,9}+[\x00-\x7f]"
 _INDEXED_ENTRY = re.compile(rb"\x03(" + _LEB + rb")(" + _LEB + rb")")
-_INDEXED_LIST = re.compile(rb"(?:\x03" + _LEB + _LEB + rb")++\x00")
+_INDEXED_RUN = re.compile(rb"(?:\x03" + _LEB + _LEB + rb"){8,65536}+")
 
 Ranges = list[tuple[int, int]]
 """(start, end) of each range: addresses in bytes, none of them empty."""
@@ -85,13 +85,12 @@ def _read_v4(unit: Unit, section: Section, offset: int) -> Ranges:
 
 def _read_v5(unit: Unit, section: Section, offset: int) -> Ranges:
     data = section.rest(offset, _CHUNK)
-    simple = _indexed(unit, section, offset) if data[:1] == _INDEXED else None
-    if simple is not None:
-        return simple
     position = 0
     base: int | None = unit.base_address
     found: Ranges = []
     for _ in range(_MAX_RANGES):
+        if len(found) > _MAX_RANGES:
+            break
         if position + _MAX_ENTRY > len(data) and offset + len(data) < section.size:
             offset, position = offset + position, 0
             data = section.rest(offset, _CHUNK)
@@ -100,6 +99,12 @@ def _read_v5(unit: Unit, section: Section, offset: int) -> Ranges:
         kind = data[position]
         if kind == _END_OF_LIST:
             return found
+        run = section.match(_INDEXED_RUN, offset + position) if kind == _STARTX_LENGTH else None
+        if run is not None:
+            found += _indexed(unit, run)
+            offset, position = offset + position + len(run), 0
+            data = section.rest(offset, _CHUNK)
+            continue
         start, end, position = _entry(unit, data, position, base)
         if kind in (_BASE_ADDRESSX, _BASE_ADDRESS):
             base = start
@@ -108,13 +113,10 @@ def _read_v5(unit: Unit, section: Section, offset: int) -> Ranges:
     raise FormatError("a DWARF list of ranges does not end", offset=offset)
 
 
-def _indexed(unit: Unit, section: Section, offset: int) -> Ranges | None:
-    """Return a list that has nothing but numbers of addresses and lengths, ``None`` for others.
-    Units whose functions lie apart have thousands of these."""
-    entries = section.match(_INDEXED_LIST, offset)
-    if entries is None:
-        return None
-    pairs = _INDEXED_ENTRY.findall(entries)[:_MAX_RANGES]
+def _indexed(unit: Unit, run: bytes) -> Ranges:
+    """Return the ranges of a *run* of entries with the number of an address and a length. Units
+    whose functions lie apart have thousands of these."""
+    pairs = _INDEXED_ENTRY.findall(run)
     numbers = {raw: uleb128(raw, 0)[0] for raw in set(chain.from_iterable(pairs))}
     starts = unit.indexed_addresses([numbers[raw] for raw, _ in pairs])
     return [
