@@ -71,7 +71,7 @@ def test_blocks_are_glibcs(on: Run, core: str) -> None:
     assert len({block.stack_guard for block in blocks}) == 1  # a random number for the process
 
 
-@pytest.mark.parametrize("name", ["aarch64", "i386", "ppc", "s390", "s390x", "x86_64"])
+@pytest.mark.parametrize("name", ["aarch64", "i386", "ppc", "s390", "s390x", "x32", "x86_64"])
 def test_blocks_of_other_processors(on: Run, name: str) -> None:
     items = on(f"core/elfutils/backtrace.{name}.core.bz2", "!teb")
     block = items[0]

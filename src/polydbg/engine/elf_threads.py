@@ -24,8 +24,8 @@ POWER_OFFSET = 0x7000
 
 #: Processors whose thread pointer is the address of the descriptor itself (variant II, and s390).
 _AT_POINTER = frozenset({"amd64", "x86", "s390x", "s390", "sparc64", "sparc"})
-#: Where glibc's descriptor has the thread's id, by processor and size of a pointer.
-_GLIBC_IDS = {("amd64", 8): 0x2D0, ("x86", 4): 0x68}
+#: Where glibc's descriptor may have the thread's id, by processor and size of a pointer.
+_GLIBC_IDS = {("amd64", 8): (0x2D0,), ("amd64", 4): (0x288, 0x2A8), ("x86", 4): (0x68,)}
 _GLIBC_HEAD_WORDS = 24  # room that glibc leaves before its own fields elsewhere
 #: Where tcbhead_t has the guards, by processor and size of a pointer: against stack overflows, and
 #: what saved pointers are mangled with.
@@ -162,13 +162,13 @@ class _Finder:
     def _glibc_places(self) -> Iterator[tuple[int, int]]:
         """Yield where the id and the descriptor may be."""
         size = self._size
-        known = _GLIBC_IDS.get((self._arch, size))
-        offset = (_GLIBC_HEAD_WORDS + 2) * size if known is None else known
+        usual = (_GLIBC_HEAD_WORDS + 2) * size
         if self._arch in _AT_POINTER:
-            yield self._at + offset, self._at
+            for offset in _GLIBC_IDS.get((self._arch, size), (usual,)):
+                yield self._at + offset, self._at
             return
         for ident in self._candidates():
-            yield ident, ident - offset
+            yield ident, ident - usual
 
     def _candidates(self) -> Iterator[int]:
         """Yield the addresses below the thread pointer that hold the thread's id: there a
