@@ -115,7 +115,7 @@ def _verdict(
     from polydbg.engine.analysis.judge import first_verdict
     from polydbg.engine.analysis.model import Confidence
 
-    verdict = first_verdict(system, registers, [frame] if frame else [], ctx.cancel)
+    verdict = first_verdict(ctx.session, system, registers, [frame] if frame else [], ctx.cancel)
     if verdict is None or verdict.confidence is Confidence.UNKNOWN:
         return "", ""
     return sanitise_line(verdict.summary), verdict.confidence.value

@@ -31,7 +31,7 @@ from polydbg.engine.analysis.raised import judge_raised
 from polydbg.engine.analysis.refused import judge_refused
 from polydbg.engine.analysis.runtime import is_of_heap
 from polydbg.engine.code import decoder_at
-from polydbg.engine.session import System
+from polydbg.engine.session import Session, System
 from polydbg.engine.stack import StackFrame
 from polydbg.targets.target import DumpEvent
 from polydbg.unwind.frames import FrameTrust
@@ -40,21 +40,26 @@ _IN_PAGE = "IN_PAGE_ERROR"
 _NO_PAGE = "a page could not be had: its file ends before it or cannot be read, or memory ran out"
 _LOW_PROCESSES = 0x1000
 """Below, an address is more often a null pointer's than the number of a process."""
+_FIRST_FRAMES = 24
 _ACCESSES = (FaultKind.ACCESS, FaultKind.IN_PAGE, FaultKind.GUARD_PAGE)
 
 
 def first_verdict(
+    session: Session,
     system: System,
     registers: Mapping[str, int],
     frames: Sequence[StackFrame],
     cancel: CancelToken | None = None,
 ) -> Verdict | None:
     """Return a verdict from the record, the registers and the *frames* at hand, for the first
-    screen; ``None`` where no event is stored."""
+    screen; ``None`` where no event is stored. Why a program aborted only its stack tells, the top
+    of which is walked."""
     event = system.target.event()
     if event is None or not event.is_stored:
         return None
     fault = fault_of(event, system)
+    if fault.kind is FaultKind.ABORT:
+        frames = list(session.stack(system, registers, _FIRST_FRAMES, cancel))
     return judge(case_of(system, event, fault, registers, frames, None, cancel))[1]
 
 
