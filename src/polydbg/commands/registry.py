@@ -90,10 +90,14 @@ class Registry:
         unique = {id(c): c for c in self.declared().values()}
         return sorted(unique.values(), key=lambda c: (c.family, c.name.lower(), c.name))
 
-    def index_source(self) -> str:
-        """Return the text of :mod:`.index`, made anew from what all modules beside it declare."""
+    def import_all(self) -> None:
+        """Import every module of commands, also those that a command imports when it needs them."""
         for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
             importlib.import_module(f"polydbg.commands.{module.name}")
+
+    def index_source(self) -> str:
+        """Return the text of :mod:`.index`, made anew from what all modules beside it declare."""
+        self.import_all()
         rows = [
             f'    "{name}": "{_family_of(entry)}",'
             # Of spellings that differ in case the lower one stands first: it is what folds.

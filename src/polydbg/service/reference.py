@@ -46,7 +46,7 @@ def index_page() -> str:
 
 def json_page() -> str:
     """Return ``docs/json.md``: the objects of ``--json`` and the fields of every item."""
-    REGISTRY.declared()
+    REGISTRY.import_all()
     lines = [
         "# JSON output",
         "",
