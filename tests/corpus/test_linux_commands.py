@@ -257,3 +257,11 @@ def test_lists_of_modules_have_build_ids_for_stamps(on: Run) -> None:
     assert on("plunge", ".reload other.so=0x10000,0x1000") == []
     (row,) = [item for item in on("plunge", "lmv m other") if isinstance(item, ModuleDetails)]
     assert "Timestamp:" not in dict(row.fields)
+
+
+@pytest.mark.parametrize("name", ["aarch64", "i386", "ppc", "x32", "x86_64"])
+def test_the_main_thread_joins_another(on: Run, name: str) -> None:
+    """The program of elfutils' backtrace tests waits in pthread_join for the thread that died."""
+    items = on(f"core/elfutils/backtrace.{name}.core.bz2", "!locks")
+    waits = [item for item in items if isinstance(item, FutexWaitItem)]
+    assert [(wait.thread, wait.kind, wait.owner) for wait in waits] == [(1, "thread", 0)]

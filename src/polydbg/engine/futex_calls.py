@@ -32,8 +32,9 @@ _LOADED_BEFORE = 24
 
 
 class _Convention(msgspec.Struct, frozen=True):
-    """*numbers* of the call, the register with the number, its first three arguments, and the
-    instructions that make calls. *is_kept*: the register holds the number only during a call."""
+    """*numbers* of the call, the register with the number (``""`` where the instruction has it),
+    its first three arguments, and the instructions that make calls. *is_kept*: the register holds
+    the number only during a call."""
 
     numbers: frozenset[int]
     number: str
@@ -42,6 +43,7 @@ class _Convention(msgspec.Struct, frozen=True):
     is_kept: bool = False
 
 
+#: Of s390 the instruction is read with the number of the call, 238, in it.
 _CONVENTIONS: Mapping[str, _Convention] = {
     "amd64": _Convention(
         frozenset({202, 0x40000000 | 202}),
@@ -65,6 +67,15 @@ _CONVENTIONS: Mapping[str, _Convention] = {
         (b"\x00\x00\x00\xef", b"\x00\xdf"),
     ),
     "riscv64": _Convention(frozenset({98}), "a7", ("a0", "a1", "a2"), (b"\x73\x00\x00\x00",)),
+    "ppc64": _Convention(
+        frozenset({221}),
+        "r0",
+        ("orig_r3", "r4", "r5"),
+        (b"\x44\x00\x00\x02", b"\x02\x00\x00\x44"),
+    ),
+    "ppc": _Convention(frozenset({221}), "r0", ("orig_r3", "r4", "r5"), (b"\x44\x00\x00\x02",)),
+    "s390x": _Convention(frozenset(), "", ("orig_r2", "r3", "r4"), (b"\x0a\xee",)),
+    "s390": _Convention(frozenset(), "", ("orig_r2", "r3", "r4"), (b"\x0a\xee",)),
 }
 
 
@@ -87,8 +98,9 @@ def futex_call(system: System, thread: ThreadInfo) -> FutexCall | None:
         return None
     registers = system.target.registers(thread)
     pc = program_counter(registers)
-    is_certain = convention.number in registers
-    if is_certain and registers[convention.number] not in convention.numbers:
+    number = registers.get(convention.number)
+    is_certain = number is not None or not convention.number
+    if number is not None and number not in convention.numbers:
         return None
     if not is_certain and not _seems_to_wait(system, registers, pc):
         return None
@@ -100,7 +112,7 @@ def futex_call(system: System, thread: ThreadInfo) -> FutexCall | None:
     if operation not in _NAMES or address % 4 or not address:
         return None
     made = _makes_call(system, convention, pc)
-    if made is False:
+    if made is False or (made is None and not convention.number):
         return None
     return FutexCall(
         thread=thread,
@@ -125,9 +137,10 @@ def _seems_to_wait(system: System, registers: Mapping[str, int], pc: int | None)
 def has_call_numbers(system: System) -> bool:
     """Tell whether the registers of threads say which call of the system they are in."""
     convention = _CONVENTIONS.get(system.target.arch)
-    return convention is not None and any(
-        convention.number in system.target.registers(thread) for thread in system.threads[:1]
-    )
+    if convention is None:
+        return False
+    registers = (system.target.registers(thread) for thread in system.threads[:1])
+    return not convention.number or any(convention.number in each for each in registers)
 
 
 def _makes_call(system: System, convention: _Convention, pc: int) -> bool | None:

@@ -272,3 +272,15 @@ def test_minidumps_have_no_numbers_of_calls(tmp_path: Path) -> None:
     (wait,) = found.waits
     assert (wait.thread.id, wait.owner and wait.owner.id, wait.is_guess) == (11, 12, True)
     assert len(found.notes) == 1
+
+
+def test_s390_has_the_number_of_the_call_in_the_instruction(opened: Open) -> None:
+    """The thread is set back to the instruction; numbers are big-endian."""
+    registers = {1: CODE, 5: 0x80, 6: 2, 26: DATA}  # pswa, r3, r4, orig_r2 by words of eight bytes
+    values = [registers.get(index, 0) for index in range(27)]
+    for code, count in ((b"\x0a\xee", 1), (b"\x0a\x03", 0)):
+        builder = ElfCoreBuilder(is_big=True, machine=22).memory(CODE - 2, b"\0\0" + code, flags=5)
+        builder.memory(DATA, struct.pack(">5I", 2, 0, 12, 1, 0))
+        builder.thread(11, 0, *values).thread(12, 0, *[0] * 27)
+        waits = report(opened(builder)).waits
+        assert [(w.thread.id, w.owner and w.owner.id) for w in waits] == [(11, 12)] * count
