@@ -278,8 +278,8 @@ def _no_errno(system: System, block: ThreadBlock | None, thread: ThreadInfo) -> 
     if block is None:
         return _absence(system, thread, None)
     if block.library is Library.GLIBC:
-        return "where errno is in the thread's storage is not known: no symbol errno was found"
-    return f"where errno is is not known: {block.evidence}"
+        return "the place of errno in the thread's storage is not known: no symbol names it"
+    return f"the place of errno is not known: {block.evidence}"
 
 
 # -- !peb --------------------------------------------------------------------------------------
