@@ -1,6 +1,7 @@
 """Makes the large inputs of the benchmarks in benchmarks/.cache (``make bench-data``).
 
-About 2 GB and some minutes; what is there already is kept. ``--small`` makes a 17 MB PDB only.
+About 3 GB and some minutes; what is there already is kept. ``--small`` makes a 17 MB PDB and the
+smaller ELF programs only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import big_program
 import dumps
+import elf_program
 from programs import CACHE, DEMO
 
 NEEDLE = b"polydbg-needle\xf5\xf4\xf3\xf2"
@@ -53,15 +55,17 @@ def main() -> int:
     try:
         if options.small:
             made = [big_program.build(CACHE / "small", units=1, count=1)]
+            made += elf_program.build(CACHE / "elf-small", small=True)
         else:
             stackwalk()
             made = [full_dump(), big_program.build(CACHE / "big")]
+            made += elf_program.build(CACHE / "elf")
     except big_program.BuildError as error:
         print(error, file=sys.stderr)
         return 1
     for path in made:
         for file in sorted(path.parent.glob(f"{path.stem}.*")):
-            if file.suffix in (".dmp", ".exe", ".pdb"):
+            if file.suffix in (".dmp", ".exe", ".pdb", ".core"):
                 print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
     print(f"{time.monotonic() - start:.0f} s")
     return 0

@@ -40,6 +40,24 @@ def lldb(
     return Command("lldb", tuple(argv), must_print)
 
 
+def gdb(program: Path, core: Path, command: str, must_print: str) -> Command | None:
+    """gdb over a core with its program; None where there is no gdb."""
+    found = shutil.which("gdb")
+    if found is None:
+        return None
+    argv = (found, "-q", "-nx", "-batch", "-ex", command, str(program), str(core))
+    return Command("gdb", argv, must_print)
+
+
+def lldb_core(program: Path, core: Path, command: str, must_print: str) -> Command | None:
+    """lldb over a core with its program; None where there is no lldb."""
+    found = shutil.which("lldb-19") or shutil.which("lldb")
+    if found is None:
+        return None
+    argv = (found, "-b", "--no-lldbinit", "-c", str(core), str(program), "-o", command)
+    return Command("lldb", argv, must_print)
+
+
 def stackwalk(dump: Path, must_print: str, *symbols: Path) -> Command | None:
     """Breakpad's minidump_stackwalk, from PATH or from the cache that make_data.py fills."""
     cached = CACHE / "npm/node_modules/minidump/bin/linux-x64/minidump_stackwalk"

@@ -9,6 +9,7 @@ import platform
 import sys
 
 import bench_big_pdb
+import bench_elf
 import bench_full_dump
 import bench_open
 import bench_startup
@@ -23,6 +24,7 @@ BENCHMARKS = {
     "big-pdb": bench_big_pdb.measurements,
     "full-dump": bench_full_dump.measurements,
     "threads": bench_threads.measurements,
+    "elf": bench_elf.measurements,
     "triage": bench_triage.measurements,
 }
 

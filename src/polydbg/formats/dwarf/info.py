@@ -58,11 +58,6 @@ class DwarfFile:
     def _types(self) -> _Units:
         return _Units(self, self.get(".debug_types"), types=True)
 
-    @property
-    def count(self) -> int:
-        """Return how many units ``.debug_info`` has."""
-        return len(self._info)
-
     def unit(self, index: int) -> Unit:
         """Return unit *index* of ``.debug_info``."""
         return self._info.unit(index)

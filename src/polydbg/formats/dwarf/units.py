@@ -8,7 +8,7 @@ import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.reading import Section, initial_length
+from polydbg.formats.dwarf.reading import Section, initial_length, unsigned
 
 #: The longest header: 64-bit lengths, a type unit of version 5.
 _MAX_HEADER = 40
@@ -75,30 +75,30 @@ def read_header(section: Section, offset: int, *, types: bool = False) -> UnitHe
     order = section.order
     length, offset_size, position = initial_length(data, 0, order)
     end = min(offset + position + length, section.size)
-    window = section.window(offset, end - offset)
-    version = window.number(position, 2)
+    data = data[: end - offset]
+    version = unsigned(data, position, 2, order)
     position += 2
     if not 2 <= version <= 5:
         return None
     kind = c.UT_TYPE if types else c.UT_COMPILE
     if version >= 5:
-        kind = window.number(position, 1)
-        address_size = window.number(position + 1, 1)
-        abbrev_offset = window.number(position + 2, offset_size)
+        kind = unsigned(data, position, 1, order)
+        address_size = unsigned(data, position + 1, 1, order)
+        abbrev_offset = unsigned(data, position + 2, offset_size, order)
         position += 2 + offset_size
     else:
-        abbrev_offset = window.number(position, offset_size)
-        address_size = window.number(position + offset_size, 1)
+        abbrev_offset = unsigned(data, position, offset_size, order)
+        address_size = unsigned(data, position + offset_size, 1, order)
         position += offset_size + 1
     if address_size not in (1, 2, 4, 8):
         raise FormatError(f"a DWARF unit has addresses of {address_size} bytes", offset=offset)
     signature = type_offset = 0
     if kind in (c.UT_TYPE, c.UT_SPLIT_TYPE):
-        signature = window.number(position, 8)
-        type_offset = window.number(position + 8, offset_size)
+        signature = unsigned(data, position, 8, order)
+        type_offset = unsigned(data, position + 8, offset_size, order)
         position += 8 + offset_size
     elif kind in (c.UT_SKELETON, c.UT_SPLIT_COMPILE):
-        signature = window.number(position, 8)
+        signature = unsigned(data, position, 8, order)
         position += 8
     return UnitHeader(
         offset,
