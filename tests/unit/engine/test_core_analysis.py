@@ -27,6 +27,7 @@ def analysis(
     rax: int = DATA,
     rsp: int = STACK + 0x100,
     has_info: bool = True,
+    page: bytes = b"",
 ) -> Analysis:
     """Return the analysis of a core whose record is *signal*, *code* and the numbers of *rest*."""
     registers = [0] * 27
@@ -36,6 +37,8 @@ def analysis(
         builder.signal_info(signal, code, *rest)
     builder.memory(CODE, bytes.fromhex(bytes_).ljust(0x1000, b"\x90"), flags=5)
     builder.memory(DATA, bytes(0x1000)).memory(STACK, bytes(0x1000))
+    if page:
+        builder.memory(0x7F0000000000, page.ljust(0x1000, b"\0"))
     path = tmp_path / "made.core"
     path.write_bytes(builder.build())
     session = Session()
@@ -138,3 +141,21 @@ def test_checks_of_clang(tmp_path: Path, code: str, words: str) -> None:
 def test_floating_point_in_words(tmp_path: Path) -> None:
     found = analysis(tmp_path, 8, 3, CODE, 0)
     assert found.verdict.summary == "a floating-point number was divided by zero"
+
+
+@pytest.mark.parametrize(
+    ("page", "problem"),
+    [
+        (b"\0\x10\0\0free(): double free detected in tcache 2\n", "DOUBLE_FREE"),
+        (b"\0\x10\0\0a: a.c:5: f: Assertion `x' failed.\n", "ASSERTION"),
+        (b"\0\x20\0\0free(): double free detected in tcache 2\n", "ABORT"),  # not its size
+        (b"\0\x10\0\0free(): double free detected in tcache 2", "ABORT"),  # no line
+        (b"\0\x10\0\0free(): double free\n\0\0more", "ABORT"),  # does not end there
+    ],
+)
+def test_the_last_message_of_a_library_that_is_not_at_hand(
+    tmp_path: Path, page: bytes, problem: str
+) -> None:
+    found = analysis(tmp_path, 6, -6, OWN, 1000, page=page)
+    assert found.verdict.problem_class == problem
+    assert found.verdict.confidence is Confidence.LIKELY

@@ -83,7 +83,7 @@ def aborted(case: Case) -> Verdict:
     sent = _sent_by_another(case)
     if sent is not None:
         return sent
-    from polydbg.engine.analysis.last_words import abort_message
+    from polydbg.engine.analysis.last_words import abort_message, message_in_memory
     from polydbg.engine.analysis.runtime import TELLING
 
     reason = named_reason(case.frames)
@@ -95,6 +95,11 @@ def aborted(case: Case) -> Verdict:
     if case.fault.detail == "SI_USER":
         words = "the program sent itself the signal (kill)"
         return Verdict("ABORT", words, Confidence.CERTAIN, tuple(_sender_words(case)))
+    if case.fault.name == "SIGABRT":
+        noted = message_in_memory(case.scene.system, case.scene.cancel)
+        if noted is not None:
+            words = f'a page of memory is as glibc leaves its last message: "{noted.text}"'
+            return Verdict(noted.problem_class, noted.words, Confidence.LIKELY, (words,))
     verdict = Verdict(
         "ABORT",
         "the program ended itself",

@@ -2,7 +2,8 @@
 
 glibc keeps the text that it prints before it aborts, for debuggers: its variable ``__abort_msg``
 points to a number of four bytes, the size of the mapping, and the text behind it. Where the
-variable is not found, texts that words of the stack point to are a hint, no more.
+variable is not found, a page that looks like that is likely to be it; texts that words of the stack
+point to are a hint, no more.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from polydbg.targets.target import byte_order
 _VARIABLE: Final = "__abort_msg"
 _MAX_TEXT: Final = 2048
 _MAX_MAPPING: Final = 1 << 20
+_PAGE: Final = 0x1000
+_MAX_PAGES: Final = 1 << 14
 _SCANNED: Final = 0x1000
 """How much of a stack is looked through for texts, in bytes from the stack pointer on."""
 _LIBRARY: Final = re.compile(r"libc(?:-[\d.]+)?\.so(?:\.\d+)*$")
@@ -85,6 +88,43 @@ def _message_of(system: System, module: Module) -> str:
     data = system.memory.read_some(start + 4, min(mapped - 4, _MAX_TEXT))
     text = data.partition(b"\0")[0].decode("utf-8", "replace").strip()
     return sanitise_line(text)
+
+
+def message_in_memory(system: System, cancel: CancelToken | None) -> Ending | None:
+    """Return what a page of memory says that looks like glibc's note, ``None`` without one: it
+    begins with its own size, and a line of text that ends there follows."""
+    if system.target.system().platform != "linux":
+        return None
+    order, left = byte_order(system.target), _MAX_PAGES
+    for region in system.target.regions():
+        file = region.file
+        if file is None or file.path or file.permissions[:2] != "rw":
+            continue
+        if region.size > _MAX_MAPPING:
+            continue  # heaps and stacks of threads: the note has a mapping of its own
+        if cancel is not None:
+            cancel.check()
+        for page in range(region.base, region.end, _PAGE):
+            left -= 1
+            if left < 0:
+                return None
+            size = int.from_bytes(system.memory.read_some(page, 4), order)
+            if size and not size % _PAGE and page + size <= region.end:
+                text = _line_at(system, page + 4)
+                if text:
+                    return ending_of(text)
+    return None
+
+
+def _line_at(system: System, address: int) -> str:
+    """Return the text at *address* that ends with a line feed and zeros, ``""`` for another."""
+    data, end, rest = system.memory.read_some(address, _PAGE - 4).partition(b"\n\0")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return ""
+    is_note = bool(end) and bool(text) and text.isprintable() and not any(rest)
+    return sanitise_line(text[:_MAX_TEXT]) if is_note else ""
 
 
 def ending_of(text: str) -> Ending:
