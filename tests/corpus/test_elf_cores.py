@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,28 @@ def _is_plain(register: str, arch: str) -> bool:
     if arch == "arm" and register == "pc":
         return False
     return not (arch == "s390" and re.fullmatch(r"r\d+|pc|orig_r2", register))
+
+
+@pytest.mark.parametrize(
+    "name", ["lldb/linux-mips64el-gnuabi64.core", "rizin/core-linux-mips32el-bin-ls.xz"]
+)
+def test_registers_of_mips_are_those_of_gdb(data_dir: Path, name: str) -> None:
+    """gdb prints them in rows of names with rows of values below."""
+    lines = _peer(data_dir, f"core/{name}", "gdb").splitlines()
+    target = _opened(data_dir, f"core/{name}")
+    ours = dict(target.registers(target.threads()[0]))
+    ours["bad"] = ours["badvaddr"]
+    checked = 0
+    for names, values in pairwise(lines):
+        values = re.sub(r"^ *R\d+ ", "", values)
+        if not re.fullmatch(r"( +[a-z]+\d?)+", names) or not re.fullmatch(r"[0-9a-f ]+", values):
+            continue
+        for register, value in zip(names.split(), values.split(), strict=True):
+            if register in ours:
+                assert ours[register] == int(value, 16), register
+                checked += 1
+    assert checked >= 37
+    target.close()
 
 
 _LLDB_LINE = re.compile(r"^\s*(\w+) = (0x[0-9a-f]+)\b", re.M)
