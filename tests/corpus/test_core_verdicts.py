@@ -113,6 +113,21 @@ NAMED_ENDINGS = {
     "fortify": ("STACK_BUFFER_OVERRUN", "stack frame overwritten", "fortify"),
     "handled": ("NULL_POINTER_WRITE", "null pointer was used to write", "checks"),
 }
+PANICS = {
+    # kind: problem class, summary, function to blame
+    "text": ("RUST_PANIC", '"constant words"', "panics::main"),
+    "format": ("RUST_PANIC", '"number 6 and more"', "panics::main"),
+    "unwrap": ("RUST_PANIC", "called `Option::unwrap()` on a `None` value", "panics::main"),
+    "expect": ("RUST_PANIC", "wanted a number: ", "panics::main"),
+    "index": ("RUST_PANIC", "the len is 2 but the index is 7", "panics::main"),
+    "zero": ("RUST_PANIC", '"attempt to divide by zero"', "panics::main"),
+    "any": ("RUST_PANIC", "Rust code panicked", "panics::main"),
+    "string": ("RUST_PANIC", '"owned words"', "panics::main"),
+    "thread": ("RUST_PANIC", '"in a thread"', "panics::main::{{closure}}"),
+    "abort": ("ABORT", "the program called abort", "panics::main"),
+    "deep": ("STACK_OVERFLOW", "recursion: panics!panics::deep", "panics::deep"),
+    "alloc": ("OUT_OF_MEMORY", "got no memory", "panics::main"),
+}
 _VARIANTS = {
     "named": ("-g", "-O0"),
     "stripped": ("-s", "-O2", "-D_FORTIFY_SOURCE=2"),
@@ -139,9 +154,9 @@ class Program(msgspec.Struct, frozen=True):
             session.close()
 
 
-def _cores(program: Path, kinds: Sequence[str]) -> Program:
-    """Run *program* in all ways under one gdb."""
-    commands = ["set debuginfod enabled off", "set startup-with-shell off"]
+def _cores(program: Path, kinds: Sequence[str], *before: str) -> Program:
+    """Run *program* in all ways under one gdb, with commands before all."""
+    commands = ["set debuginfod enabled off", "set startup-with-shell off", *before]
     cores = {kind: program.parent / f"{program.name}-{kind}.core" for kind in kinds}
     for kind, core in cores.items():
         commands += [f"set args {kind}", "run", f"generate-core-file {core}", "kill"]
@@ -188,6 +203,17 @@ def endings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Prog
             core.unlink()
 
 
+@pytest.fixture(scope="module")
+def panics(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    if shutil.which("rustc") is None or shutil.which("gdb") is None:
+        pytest.skip("needs rustc and gdb")
+    program = tmp_path_factory.mktemp("panics") / "panics"
+    flags = ["-g", "-C", "panic=abort", "-A", "warnings", "-o", str(program)]
+    subprocess.run(["rustc", *flags, str(PROGRAMS / "panics.rs")], check=True)
+    # Rust's handler of a used up stack is to have the signal.
+    return _cores(program, list(PANICS), "handle SIGSEGV nostop noprint pass")
+
+
 @pytest.mark.parametrize("kind", CRASHES)
 def test_crashes(crashes: Program, kind: str) -> None:
     found = crashes.analysis(kind)
@@ -221,3 +247,13 @@ def test_what_was_caught_before_is_not_taken_for_what_ended_the_program(
 ) -> None:
     for variant in _VARIANTS:
         assert "runtime_error" not in endings[variant].analysis("caught").verdict.summary
+
+
+@pytest.mark.parametrize("kind", PANICS)
+def test_panics(panics: Program, kind: str) -> None:
+    problem, words, function = PANICS[kind]
+    found = panics.analysis(kind)
+    assert found.verdict.problem_class == problem
+    assert words in found.verdict.summary
+    assert found.verdict.confidence is CERTAIN
+    assert found.bucket.endswith(f"_panics!{function}")
