@@ -61,6 +61,35 @@ def test_no_trap_gives_a_made_up_breakpoint() -> None:
     assert event.thread_id == 0
 
 
+@pytest.mark.parametrize(
+    ("number", "rip", "found"),
+    [
+        (0, 0x1000, (3, 1, 0x1000)),
+        (1, 0x1000, (6, 1, 0x1000)),
+        (3, 0x1000, (6, 2, 0x1000)),
+        (6, 0x1000, (2, 1, 0x1000)),
+        (13, 0x1000, (1, 13, None)),  # the processor tells no address
+        (14, 0, (1, 0, 0x1234)),  # a call through null
+    ],
+)
+def test_traps_have_the_kernels_codes(
+    number: int, rip: int, found: tuple[int, int, int | None]
+) -> None:
+    builder = MachCoreBuilder(threads=[[(4, state(rip, STACK)), (6, trap(number, 0x1234))]])
+    event = opened(builder).event()
+    assert event is not None
+    assert event.is_stored
+    record = event.exception
+    assert (record.code, record.flags, record.address) == found
+
+
+def test_a_state_of_zeros_is_no_division() -> None:
+    builder = MachCoreBuilder(threads=[[(4, state(0, 0)), (6, trap(0, 0))]])
+    event = opened(builder).event()
+    assert event is not None
+    assert not event.is_stored
+
+
 def test_arm64() -> None:
     words = list(range(33))
     data = struct.pack("<33Q", *words) + struct.pack("<II", 0x60000000, 0)
