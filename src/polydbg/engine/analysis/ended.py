@@ -160,7 +160,12 @@ def _is_foreign(case: Case) -> bool:
 
 
 def _sent_by_another(case: Case) -> Verdict | None:
+    """Return the verdict on a signal of another process. That a thread is in the function that
+    sends signals says more than numbers: a core that a debugger wrote from outside of a container
+    numbers the process in another way than its own record."""
     if not _is_foreign(case):
+        return None
+    if case.fault.detail in ("SI_TKILL", "SI_LWP") and named_reason(case.frames[:_AROUND]):
         return None
     sender = case.fault.sender
     words = f"another process sent {case.fault.name}"
