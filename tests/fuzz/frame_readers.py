@@ -9,7 +9,7 @@ from polydbg.formats.dwarf.cfi import CallFrameTable, SearchTable
 from polydbg.formats.dwarf.cfi_pointers import Bases
 from polydbg.formats.dwarf.expression import Encoding, Environment, evaluate
 from polydbg.formats.dwarf.expression_values import BaseType
-from polydbg.formats.dwarf.reading import Section
+from polydbg.formats.section import Section
 from polydbg.memory.space import BufferSpace
 from polydbg.unwind.walker import walk
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import struct
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal
 
 from polydbg.base.text import address_text
 from polydbg.engine.memory_view import CODES, MARKS
 from polydbg.expr.formats import format_float
+from polydbg.memory.space import ByteOrder
 
 Cells = Sequence[int | None]
 
@@ -30,7 +30,7 @@ def ascii_text(data: bytes) -> str:
 
 
 def character_texts(
-    cells: Cells, unit: int, columns: int, order: Literal["little", "big"] = "little"
+    cells: Cells, unit: int, columns: int, order: ByteOrder = "little"
 ) -> list[str]:
     """Return the character column of each row of *cells*, a ``?`` for each absent byte; *order* is
     the memory's."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.expr.ranges import Range
+from polydbg.memory.space import ByteOrder
 
 READ_ONLY_HINT = "a dump is a read-only snapshot; .overlay on makes a scratch copy to edit"
 
@@ -72,7 +72,7 @@ def absent_error(ctx: CommandContext, cursor: Cursor, address: int) -> CommandEr
     )
 
 
-def fitted(cursor: Cursor, value: int, unit: int, order: Literal["little", "big"]) -> bytes:
+def fitted(cursor: Cursor, value: int, unit: int, order: ByteOrder) -> bytes:
     """Return *value* in *unit* bytes; a negative number may be given in its 64-bit form.
 
     :raises CommandError: it does not fit.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from polydbg.arch.registers import (
     FLAGS,
@@ -16,6 +16,7 @@ from polydbg.arch.registers import (
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.line_search import address_of_line, search_groups
 from polydbg.engine.modules import Module, SymbolState
+from polydbg.memory.space import ByteOrder
 
 if TYPE_CHECKING:
     from polydbg.engine.session import Session, System
@@ -116,7 +117,7 @@ class Evaluator:
         return self._session.current.memory.read(address, size)
 
     @property
-    def byte_order(self) -> Literal["little", "big"]:
+    def byte_order(self) -> ByteOrder:
         return self._session.current.byte_order
 
     def module_entry(self, base: int) -> int | None:

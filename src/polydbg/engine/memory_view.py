@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Literal
 
 import msgspec
 
-from polydbg.memory.space import AddressSpace
+from polydbg.memory.space import AddressSpace, ByteOrder
 
 CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 """Size of a cell in bytes -> its letter in :mod:`struct`."""
@@ -59,7 +58,7 @@ def read_cells(
     address: int,
     count: int,
     unit: int,
-    order: Literal["little", "big"] = "little",
+    order: ByteOrder = "little",
 ) -> list[int | None]:
     """Return *count* numbers of *unit* bytes; ``None`` where a byte is missing."""
     size, mark = count * unit, MARKS[order]
@@ -77,7 +76,7 @@ def read_cells(
 
 
 def read_pointer(
-    space: AddressSpace, address: int, size: int, order: Literal["little", "big"] = "little"
+    space: AddressSpace, address: int, size: int, order: ByteOrder = "little"
 ) -> int | None:
     """Return the pointer of *size* bytes at *address*, ``None`` where it is not present."""
     return read_cells(space, address, 1, size, order)[0]

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,6 +27,7 @@ from polydbg.engine.modules import ModuleLoader, ModuleMap
 from polydbg.engine.settings import Settings
 from polydbg.engine.stack import StackFrame, walk_stack
 from polydbg.memory.overlay import Overlay
+from polydbg.memory.space import ByteOrder
 from polydbg.targets.target import MemoryRegion, Target, ThreadInfo, byte_order
 from polydbg.targets.wow64 import is_wow64, narrowed, runs_32_bit_code, x86_registers
 from polydbg.unwind.frames import FrameTrust
@@ -90,7 +91,7 @@ class System(msgspec.Struct, eq=False):
         return self._mappings
 
     @property
-    def byte_order(self) -> Literal["little", "big"]:
+    def byte_order(self) -> ByteOrder:
         """Return how numbers of several bytes lie in memory."""
         return byte_order(self.target)
 

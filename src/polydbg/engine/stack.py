@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.engine.modules import FrameName, Module, ModuleMap, Place
 from polydbg.images.image import Image
-from polydbg.memory.space import AddressSpace
+from polydbg.memory.space import AddressSpace, ByteOrder
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite, SymbolSource
 from polydbg.targets.crash_report import crash_report
@@ -91,7 +91,7 @@ class _UnwindView:
         return 0
 
     @property
-    def byte_order(self) -> Literal["little", "big"]:
+    def byte_order(self) -> ByteOrder:
         return byte_order(self._system.target)
 
     def image_at(self, address: int) -> tuple[int, Image] | None:

@@ -6,9 +6,9 @@ parts of structures, and one absent field must not hide the others.
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar, overload
+from typing import TypeVar, overload
 
-from polydbg.memory.space import AddressSpace
+from polydbg.memory.space import AddressSpace, ByteOrder
 
 T = TypeVar("T", bound="Structure")
 
@@ -26,7 +26,7 @@ class Structure:
         memory: AddressSpace,
         address: int,
         pointer_size: int,
-        order: Literal["little", "big"] = "little",
+        order: ByteOrder = "little",
     ) -> None:
         self.memory = memory
         self.address = address

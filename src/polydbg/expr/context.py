@@ -6,9 +6,10 @@ may have besides; an evaluator looks for them when an expression needs one.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from polydbg.base.errors import CommandError, ExpressionError
+from polydbg.memory.space import ByteOrder
 
 
 class EvaluationContext(Protocol):
@@ -72,7 +73,7 @@ class HasByteOrder(Protocol):
     """A context whose memory may be big-endian; without it memory is little-endian."""
 
     @property
-    def byte_order(self) -> Literal["little", "big"]: ...
+    def byte_order(self) -> ByteOrder: ...
 
 
 @runtime_checkable

@@ -6,11 +6,10 @@ Facts: Intel's manual volume 1, sections 8.1.10 (FSAVE), 10.5.1 (FXSAVE) and 13.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 import msgspec
 
-ByteOrder = Literal["little", "big"]
+from polydbg.memory.space import ByteOrder
 
 
 class Field(msgspec.Struct, frozen=True):

@@ -13,8 +13,8 @@ from polydbg.base.errors import DebuggerError, FormatError, MemoryReadError
 from polydbg.formats.dwarf.cfi import CallFrameTable, SearchTable
 from polydbg.formats.dwarf.cfi_pointers import Bases
 from polydbg.formats.dwarf.cfi_rules import FrameRules
-from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.elf import constants as elf
+from polydbg.formats.section import Section
 from polydbg.images.elf import ElfImage
 from polydbg.images.pe import PeImage
 

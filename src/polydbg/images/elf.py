@@ -17,15 +17,16 @@ import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.base.identifiers import DebugId
-from polydbg.formats.dwarf.reading import Section as Data
 from polydbg.formats.dwarf.sections import DebugSections
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf import debug_links, notes, plt
 from polydbg.formats.elf.header import ElfHeader, ProgramHeader, parse_header, parse_segments
 from polydbg.formats.elf.sections import SectionHeader, contents, parse_sections
 from polydbg.formats.elf.symbol_table import SymbolTable
+from polydbg.formats.section import Section as Data
 from polydbg.images import elf_spaces
 from polydbg.images.elf_dynamic import DynamicTable
+from polydbg.images.elf_marks import CodeMarks
 from polydbg.images.elf_spaces import LoadedFileSpace, LoadedSection
 from polydbg.images.image import Section
 from polydbg.images.spaces import ExtentSpace, LoadedImageSpace, from_mapped
@@ -411,6 +412,11 @@ class ElfImage:
                 section_indexes=self._section_indexes(section.index),
             )
         return None
+
+    @cached_property
+    def code_marks(self) -> CodeMarks:
+        """Return where ARM code is A32 and where Thumb."""
+        return CodeMarks(self)
 
     def _section_indexes(self, table: int) -> Data | None:
         for each in self.section_headers:

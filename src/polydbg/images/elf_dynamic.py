@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from polydbg.base.errors import FormatError, MemoryReadError
-from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf import dynamic, versions
 from polydbg.formats.elf.symbol_table import SymbolTable
+from polydbg.formats.section import Section
 
 if TYPE_CHECKING:
     from polydbg.images.elf import ElfImage

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.elf.constants import PT_LOAD
 from polydbg.formats.elf.header import ProgramHeader
+from polydbg.formats.section import Section
 from polydbg.images.spaces import Extent
 from polydbg.memory.space import AddressSpace, read_exactly
 

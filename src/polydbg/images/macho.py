@@ -20,7 +20,6 @@ import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.base.identifiers import DebugId
-from polydbg.formats.dwarf.reading import Section as Data
 from polydbg.formats.dwarf.sections import DebugSections
 from polydbg.formats.elf.sections import expanded_gnu
 from polydbg.formats.macho import header as macho
@@ -31,6 +30,7 @@ from polydbg.formats.macho.symbol_table import (
     indirect_symbols,
     parse_function_starts,
 )
+from polydbg.formats.section import Section as Data
 from polydbg.images.elf_spaces import LoadedSection
 from polydbg.images.image import Section
 from polydbg.images.spaces import Extent, ExtentSpace, LoadedImageSpace, from_mapped

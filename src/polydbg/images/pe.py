@@ -263,12 +263,12 @@ class PeImage:
 
         :raises FormatError: it is cut short.
         """
-        from polydbg.formats.dwarf import reading
+        from polydbg.formats import section as in_place
         from polydbg.formats.elf.debug_links import parse_debug_link
 
         for section in self.sections():
             if section.name == ".gnu_debuglink" and self._buffer is not None:
-                found = reading.Section(self._buffer, section.file_offset, section.file_size)
+                found = in_place.Section(self._buffer, section.file_offset, section.file_size)
                 return parse_debug_link(found, "little")
         return None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import mmap
-from typing import Protocol
+from typing import Literal, Protocol
 
 from polydbg.base.errors import MemoryReadError
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 """What a reader may slice: real bytes or a mapped file."""
+
+ByteOrder = Literal["little", "big"]
 
 
 class AddressSpace(Protocol):

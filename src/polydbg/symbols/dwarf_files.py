@@ -15,10 +15,10 @@ from pathlib import Path
 from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.line_header import is_absolute
-from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.dwarf.sections import DebugSections
 from polydbg.formats.elf.debug_links import AltLink
 from polydbg.formats.pdb.sources import last_component
+from polydbg.formats.section import Section
 from polydbg.images.elf import ElfImage
 from polydbg.images.macho import MachoImage
 from polydbg.images.pe import PeImage

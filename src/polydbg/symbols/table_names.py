@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.wildcards import literals_of
-from polydbg.formats.dwarf.reading import Section
+from polydbg.formats.section import Section
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 #: What demanglers write of their own accord: codes stand for these in linker names.

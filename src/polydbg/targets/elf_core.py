@@ -15,7 +15,6 @@ from polydbg.arch.registers import program_counter, stack_pointer, thread_pointe
 from polydbg.base.errors import DebuggerError, FormatError, TargetError
 from polydbg.base.identifiers import DebugId
 from polydbg.base.warnings import Warning
-from polydbg.formats.dwarf.reading import ByteOrder
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf.core_notes import parse_core_notes
 from polydbg.formats.elf.core_records import CoreNotes, SignalInfo
@@ -27,7 +26,7 @@ from polydbg.formats.procfs import Mapping as ProcessMapping
 from polydbg.formats.procfs import parse_auxiliary
 from polydbg.images.elf import ElfImage
 from polydbg.memory.ranges import Layer, RangeMap, clipped
-from polydbg.memory.space import BufferSpace
+from polydbg.memory.space import BufferSpace, ByteOrder
 from polydbg.symbols.store.root_paths import DELETED
 from polydbg.targets.dump_file import DumpFile, refusal
 from polydbg.targets.elf_core_modules import (

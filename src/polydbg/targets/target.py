@@ -9,13 +9,13 @@ sizes in bytes, durations and CPU times in 100 ns ticks, wall-clock times in 100
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from polydbg.base.identifiers import CodeId, DebugId
 from polydbg.base.warnings import Warning
-from polydbg.memory.space import AddressSpace
+from polydbg.memory.space import AddressSpace, ByteOrder
 
 UNKNOWN_PROCESS_ID = 0xF0F0F0F0
 """What WinDbg shows for the process id where a dump has none (``process_id`` is ``None``)."""
@@ -331,9 +331,9 @@ class HasByteOrder(Protocol):
     """What a target has that may be of a processor that is not little-endian."""
 
     @property
-    def byte_order(self) -> Literal["little", "big"]: ...
+    def byte_order(self) -> ByteOrder: ...
 
 
-def byte_order(target: Target) -> Literal["little", "big"]:
+def byte_order(target: Target) -> ByteOrder:
     """Return how numbers of several bytes lie in the target's memory."""
     return target.byte_order if isinstance(target, HasByteOrder) else "little"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.dwarf.sections import DebugSections
+from polydbg.formats.section import Section
 
 _SIZES = {
     c.FORM_DATA1: 1,

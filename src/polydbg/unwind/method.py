@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from polydbg.base.errors import DebuggerError
-from polydbg.formats.dwarf.reading import ByteOrder
 from polydbg.images.image import Image
-from polydbg.memory.space import AddressSpace
+from polydbg.memory.space import AddressSpace, ByteOrder
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.unwind.frames import FrameTrust
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from polydbg.formats.dwarf.reading import ByteOrder
+from polydbg.memory.space import ByteOrder
 
 
 def ends_with_other_call(code: bytes, machine: str, order: ByteOrder) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from polydbg.formats.dwarf.reading import ByteOrder
+from polydbg.memory.space import ByteOrder
 from polydbg.unwind.method import AMD64, ARM, ARM64, X86, Convention
 
 

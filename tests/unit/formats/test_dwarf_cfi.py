@@ -14,7 +14,8 @@ from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.cfi import CallFrameTable, SearchTable
 from polydbg.formats.dwarf.cfi_pointers import Bases
 from polydbg.formats.dwarf.cfi_rules import CfaRule, FrameRules, RegisterRule, RuleKind
-from polydbg.formats.dwarf.reading import ByteOrder, Section
+from polydbg.formats.section import Section
+from polydbg.memory.space import ByteOrder
 
 START = 0x1000
 RVA = 0x8000

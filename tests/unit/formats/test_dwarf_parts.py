@@ -15,7 +15,8 @@ from polydbg.formats.dwarf.line_header import join, read_header
 from polydbg.formats.dwarf.line_program import END_SEQUENCE, IS_STMT, sequence_starts
 from polydbg.formats.dwarf.names import name_of
 from polydbg.formats.dwarf.package import PackageIndex
-from polydbg.formats.dwarf.reading import Section, initial_length, sleb128, uleb128
+from polydbg.formats.dwarf.reading import initial_length, sleb128, uleb128
+from polydbg.formats.section import Section
 from polydbg.testing import dwarf_builder as build
 from polydbg.testing.dwarf_builder import DwarfBuilder, Entry, sleb, uleb
 

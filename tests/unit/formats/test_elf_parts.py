@@ -10,13 +10,13 @@ import zlib
 import pytest
 
 from polydbg.base.errors import DebuggerError, FormatError, MemoryReadError
-from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.elf import address_index, debug_links, dynamic, notes, plt, versions
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf.address_index import AddressIndex, SymbolsByAddress
 from polydbg.formats.elf.header import parse_header, parse_segments
 from polydbg.formats.elf.sections import contents, parse_sections, section_named
 from polydbg.formats.elf.symbol_table import SymbolTable
+from polydbg.formats.section import Section
 from polydbg.memory.space import BufferSpace
 from polydbg.testing import elf_builder
 from polydbg.testing.elf_builder import ElfBuilder

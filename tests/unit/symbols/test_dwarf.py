@@ -7,8 +7,8 @@ import pytest
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.formats.dwarf.info import DwarfFile
-from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.dwarf.sections import DebugSections
+from polydbg.formats.section import Section
 from polydbg.symbols.dwarf import DwarfSource
 from polydbg.symbols.dwarf_units import SplitFile
 from polydbg.symbols.source import InlineSite, SymbolKind

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import Section, initial_length
+from polydbg.formats.dwarf.reading import initial_length
+from polydbg.formats.section import Section
 
 _MAX_SETS = 1 << 22
 

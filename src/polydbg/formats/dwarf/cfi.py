@@ -21,7 +21,8 @@ from polydbg.formats.dwarf import cfi_pointers as pointers
 from polydbg.formats.dwarf.cfi_pointers import Bases, read_number, read_pointer
 from polydbg.formats.dwarf.cfi_rules import Factors, FrameRules, RuleMachine
 from polydbg.formats.dwarf.intervals import Intervals
-from polydbg.formats.dwarf.reading import Section, cstring, cut, sleb128, uleb128, unsigned
+from polydbg.formats.dwarf.reading import cstring, cut, sleb128, uleb128, unsigned
+from polydbg.formats.section import Section
 
 MAX_ENTRY: Final = 1 << 20
 """Bytes of one entry; a program of instructions may have a part of it."""

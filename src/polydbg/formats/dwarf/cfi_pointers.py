@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import ByteOrder, sleb128, uleb128, unsigned
+from polydbg.formats.dwarf.reading import sleb128, uleb128, unsigned
+from polydbg.memory.space import ByteOrder
 
 OMIT: Final = 0xFF
 ABSOLUTE: Final = 0

@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import ByteOrder, sleb128, uleb128, unsigned
+from polydbg.formats.dwarf.reading import sleb128, uleb128, unsigned
+from polydbg.memory.space import ByteOrder
 
 MAX_PROGRAM: Final = 1 << 18
 """Bytes of instructions of one function: what compilers write has a few thousand at most."""

@@ -13,7 +13,8 @@ import msgspec
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.abbrev import Encoding
 from polydbg.formats.dwarf.forms import read_value
-from polydbg.formats.dwarf.reading import Section, initial_length, uleb128
+from polydbg.formats.dwarf.reading import initial_length, uleb128
+from polydbg.formats.section import Section
 
 _IDX_COMPILE_UNIT, _IDX_TYPE_UNIT, _IDX_DIE_OFFSET = 1, 2, 3
 _MAX_ENTRIES = 4096

@@ -15,7 +15,8 @@ import msgspec
 from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.formats.dwarf import expression_values as values
 from polydbg.formats.dwarf.expression_values import BaseType, Value
-from polydbg.formats.dwarf.reading import ByteOrder, sleb128, uleb128, unsigned
+from polydbg.formats.dwarf.reading import sleb128, uleb128, unsigned
+from polydbg.memory.space import ByteOrder
 
 MAX_STEPS: Final = 10_000
 """Operations of one expression, with those it calls; loops are legal."""

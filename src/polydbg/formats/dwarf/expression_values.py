@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import ByteOrder
+from polydbg.memory.space import ByteOrder
 
 Number = int | float
 

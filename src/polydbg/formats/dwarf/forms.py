@@ -5,14 +5,8 @@ from __future__ import annotations
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import abbrev
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.reading import (
-    ByteOrder,
-    cstring,
-    cut,
-    sleb128,
-    uleb128,
-    unsigned,
-)
+from polydbg.formats.dwarf.reading import cstring, cut, sleb128, uleb128, unsigned
+from polydbg.memory.space import ByteOrder
 
 Value = int | bytes
 """Numbers, offsets and indexes as they stand; strings, blocks and 16-byte data as bytes."""

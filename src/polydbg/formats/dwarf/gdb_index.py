@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import Section
+from polydbg.formats.section import Section
 
 _MAX_UNITS = 1 << 22
 _OLDEST, _NEWEST = 4, 9

@@ -17,10 +17,10 @@ from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.abbrev import Abbreviation, AbbreviationTable, iterate
 from polydbg.formats.dwarf.constants import AT_GNU_DWO_ID
 from polydbg.formats.dwarf.package import PackageIndex
-from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.dwarf.sections import DebugSections
 from polydbg.formats.dwarf.unit import Unit
 from polydbg.formats.dwarf.units import UnitHeader, read_header, read_headers
+from polydbg.formats.section import Section
 
 #: How many bytes of units are kept at hand.
 _KEPT_BYTES = 24 << 20

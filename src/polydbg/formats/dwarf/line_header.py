@@ -14,14 +14,9 @@ from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.abbrev import Encoding
 from polydbg.formats.dwarf.forms import Value, read_value
-from polydbg.formats.dwarf.reading import (
-    ByteOrder,
-    Section,
-    cstring,
-    initial_length,
-    uleb128,
-    unsigned,
-)
+from polydbg.formats.dwarf.reading import cstring, initial_length, uleb128, unsigned
+from polydbg.formats.section import Section
+from polydbg.memory.space import ByteOrder
 
 _MAX_NAMES = 1 << 20
 _MAX_FORMATS = 64

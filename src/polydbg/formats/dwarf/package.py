@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import Section
+from polydbg.formats.section import Section
 
 _MAX_UNITS = 1 << 24
 _MAX_COLUMNS = 32

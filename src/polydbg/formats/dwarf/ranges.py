@@ -10,8 +10,9 @@ from itertools import chain
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.reading import Section, cut, uleb128, unsigned
+from polydbg.formats.dwarf.reading import cut, uleb128, unsigned
 from polydbg.formats.dwarf.unit import Unit
+from polydbg.formats.section import Section
 
 _MAX_RANGES = 1 << 18
 _CHUNK = 1 << 12

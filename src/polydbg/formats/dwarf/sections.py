@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from polydbg.formats.dwarf.reading import ByteOrder, Section
+from polydbg.formats.section import Section
+from polydbg.memory.space import ByteOrder
 
 SectionLoader = Callable[[str], Section | None]
 """From a name (``.debug_info.dwo``) to the expanded section, ``None`` if absent."""

@@ -19,8 +19,9 @@ from polydbg.formats.dwarf.forms import (
     Value,
     read_value,
 )
-from polydbg.formats.dwarf.reading import Section, cut, uleb128
+from polydbg.formats.dwarf.reading import cut, uleb128
 from polydbg.formats.dwarf.units import UnitHeader
+from polydbg.formats.section import Section
 
 if TYPE_CHECKING:
     from polydbg.formats.dwarf.info import DwarfFile

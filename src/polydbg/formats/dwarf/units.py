@@ -8,7 +8,8 @@ import msgspec
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.reading import Section, initial_length, unsigned
+from polydbg.formats.dwarf.reading import initial_length, unsigned
+from polydbg.formats.section import Section
 
 #: The longest header: 64-bit lengths, a type unit of version 5.
 _MAX_HEADER = 40

@@ -23,7 +23,7 @@ from polydbg.formats.elf.core_records import (
 )
 from polydbg.formats.elf.header import ElfHeader
 from polydbg.formats.elf.notes import Note
-from polydbg.formats.register_fields import ByteOrder
+from polydbg.memory.space import ByteOrder
 
 NT_PRSTATUS, NT_FPREGSET, NT_PRPSINFO, NT_AUXV = 1, 2, 3, 6
 NT_FILE, NT_SIGINFO = 0x46494C45, 0x53494749

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from polydbg.formats.dwarf.reading import ByteOrder, Section, cstring, uleb128
-from polydbg.memory.space import Buffer
+from polydbg.formats.dwarf.reading import cstring, uleb128
+from polydbg.formats.section import Section
+from polydbg.memory.space import Buffer, ByteOrder
 
 _MAX_LINK = 1 << 16
 _BLOCK = 1 << 20

@@ -11,9 +11,8 @@ import struct
 import msgspec
 
 from polydbg.base.errors import FormatError, MemoryReadError
-from polydbg.formats.dwarf.reading import ByteOrder
 from polydbg.formats.elf import constants as elf
-from polydbg.memory.space import AddressSpace
+from polydbg.memory.space import AddressSpace, ByteOrder
 
 #: A core of a process with the most mappings that Linux allows (``vm.max_map_count`` can be raised)
 #: stays far below.

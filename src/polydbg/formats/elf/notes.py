@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from polydbg.formats.dwarf.reading import ByteOrder
+from polydbg.memory.space import ByteOrder
 
 NT_GNU_ABI_TAG, NT_GNU_BUILD_ID = 1, 3
 NT_PACKAGE = 0xCAFE1A7E

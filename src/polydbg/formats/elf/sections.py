@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import msgspec
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf.header import ElfHeader
+from polydbg.formats.section import Section
 from polydbg.memory.space import AddressSpace, Buffer
 
 _MAX_SECTIONS = 1 << 20

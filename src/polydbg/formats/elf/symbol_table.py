@@ -15,9 +15,9 @@ from functools import cached_property
 import msgspec
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import Section
 from polydbg.formats.elf import constants as elf
 from polydbg.formats.elf.versions import SymbolVersions
+from polydbg.formats.section import Section
 
 CHUNK = 1 << 18
 """Entries in one chunk of columns: what a search holds in memory at a time."""

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import Section
+from polydbg.formats.section import Section
 
 _HIDDEN = 0x8000
 _LOCAL, _GLOBAL = 0, 1

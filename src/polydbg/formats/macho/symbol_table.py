@@ -14,7 +14,7 @@ from itertools import compress
 import msgspec
 
 from polydbg.base.errors import FormatError
-from polydbg.formats.dwarf.reading import Section
+from polydbg.formats.section import Section
 
 N_STAB, N_PEXT, N_TYPE, N_EXT = 0xE0, 0x10, 0x0E, 0x01
 N_SECT = 0x0E

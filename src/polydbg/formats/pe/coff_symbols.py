@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from polydbg.formats.dwarf.reading import Section
+from polydbg.formats.section import Section
 from polydbg.memory.space import Buffer
 
 ENTRY_SIZE: Final = 18
