@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from polydbg.engine.code import decoder_at
 from polydbg.engine.session import Session, System
 from polydbg.engine.stack import StackFrame
 from polydbg.symbols.store.path import SymbolPath
@@ -267,4 +268,20 @@ def test_cores_have_the_stacks_of_peers(
     for ident, frames in theirs.items():
         wrong = REPEATS.get((core, peer, ident))
         _compare(opened, ours[ident], frames[:wrong], rust=False)
+    opened.session.close()
+
+
+def test_mapping_symbols_choose_the_decoder(data_dir: Path, tmp_path: Path) -> None:
+    """A32 code of a program for Linux is not taken for the Thumb of Windows."""
+    core = "rizin/core-linux-arm32"
+    opened = Opened(_with_executable(data_dir, core, tmp_path), tmp_path)
+    system = opened.system
+    assert decoder_at(system, 0x10408).arch == "arm"
+    module = system.modules.at(0x10408)
+    assert module is not None
+    image = system.modules.elf_image(module)
+    assert image is not None
+    marks = image.code_marks
+    assert marks.is_thumb(0x10408 - module.base) is False
+    assert marks.is_thumb(0) is None
     opened.session.close()

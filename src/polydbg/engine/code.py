@@ -56,14 +56,19 @@ def decoder_at(system: System, address: int) -> Disassembler:
 
 
 def is_thumb(system: System, address: int) -> bool:
-    """Return whether ARM code at *address* is Thumb: bit 0 says so, Windows has nothing else, and
-    for the rest the state of the current thread is the likeliest."""
+    """Return whether ARM code at *address* is Thumb: bit 0 says so, the thread's state at its pc,
+    the mapping symbols of an ELF image; Windows has nothing else, and for the rest the state of the
+    current thread is the likeliest."""
     if address & 1:
         return True
     module = system.modules.at(address)
-    image = system.modules.image(module) if module is not None else None
-    if image is not None and image.machine == "arm":
-        return True
+    if module is not None and address != system.pc:
+        if (pe := system.modules.pe_image(module)) is not None and pe.machine == "arm":
+            return True
+        for file in (module.debug_file, system.modules.elf_image(module)):
+            said = file.code_marks.is_thumb(address - module.base) if file is not None else None
+            if said is not None:
+                return said
     return bool(system.scope_registers().get("cpsr", 0) & _THUMB_BIT)
 
 
