@@ -29,6 +29,7 @@ from polydbg.memory.ranges import Layer, RangeMap, clipped
 from polydbg.memory.space import BufferSpace, ByteOrder
 from polydbg.symbols.store.root_paths import DELETED
 from polydbg.targets.dump_file import DumpFile, refusal
+from polydbg.targets.elf_core_mappings import core_mappings
 from polydbg.targets.elf_core_modules import (
     AT_EXECFN,
     AT_SYSINFO_EHDR,
@@ -38,7 +39,7 @@ from polydbg.targets.elf_core_modules import (
 )
 from polydbg.targets.elf_core_process import StartStrings
 from polydbg.targets.linker_list import Namespace
-from polydbg.targets.linux_regions import core_mappings, linux_regions
+from polydbg.targets.linux_regions import linux_regions
 from polydbg.targets.minidump import unique_name
 from polydbg.targets.process_files import ProcessFiles
 from polydbg.targets.target import (

@@ -7,32 +7,9 @@ was before the call. An undefined return address ends the stack.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from polydbg.base.errors import FormatError, MemoryReadError, UnwindError
-from polydbg.formats.dwarf.cfi_rules import FrameRules, RegisterRule, RuleKind
-from polydbg.formats.dwarf.expression import (
-    Encoding,
-    Environment,
-    ValueUnknownError,
-    evaluate_address,
-)
-from polydbg.memory.space import AddressSpace
-from polydbg.unwind.arm_rules import low_vectors
-from polydbg.unwind.cfi import trust_of
+from polydbg.base.errors import FormatError, UnwindError
 from polydbg.unwind.frames import FrameTrust
-from polydbg.unwind.method import (
-    ARM64,
-    X86,
-    Callee,
-    Caller,
-    Convention,
-    UnwindContext,
-    code_address,
-)
-from polydbg.unwind.processors import Processor, processor
-
-_X86_ESP, _X86_EBP = 4, 5
+from polydbg.unwind.method import ARM64, Callee, Caller, UnwindContext, code_address
 
 
 class DwarfCfi:
@@ -43,12 +20,17 @@ class DwarfCfi:
         found = context.call_frames_at(address)
         if found is None:
             return None
+        # Most dumps of Windows have none: what evaluates the rules is not loaded for them.
+        from polydbg.formats.dwarf.expression import ValueUnknownError
+        from polydbg.unwind.cfi import trust_of
+        from polydbg.unwind.dwarf_frame import caller_registers
+
         base, frames = found
         try:
             rules = frames.rules_at(address - base)
             if rules is None:
                 return None
-            registers = _Frame(rules, callee, context.memory).caller_registers()
+            registers = caller_registers(rules, callee, context.memory)
         except (FormatError, ValueUnknownError) as error:
             raise UnwindError(f"call frame information: {error.message}") from error
         if rules.is_signal_frame:
@@ -59,106 +41,3 @@ class DwarfCfi:
             registers[names.pc] = code_address(context, names, registers[names.pc])
         trust = trust_of(callee, registers[names.pc], context)
         return Caller(registers, trust, has_code_address=True)
-
-
-class _Frame(Environment):
-    """The callee's frame, of which rules and their expressions ask."""
-
-    def __init__(self, rules: FrameRules, callee: Callee, memory: AddressSpace) -> None:
-        self._rules = rules
-        self._names: Convention = callee.convention
-        self._processor: Processor = processor(callee.convention.machine)
-        self._registers: Mapping[str, int] = callee.registers
-        if callee.is_first and callee.convention.machine in ("arm64", "arm"):
-            self._registers = {**callee.registers, **low_vectors(callee.registers)}
-        self._memory = memory
-        self._mask = (1 << 8 * callee.convention.size) - 1
-        self._encoding = Encoding(rules.address_size, callee.convention.order)
-        self._cfa = self._frame_address()
-
-    # -- what expressions ask --------------------------------------------------------------
-
-    def register(self, number: int) -> int:
-        name = self._name(number)
-        value = self._registers.get(name)
-        if value is None:
-            raise ValueUnknownError(f"unwinding needs {name}, which is not known")
-        return value
-
-    def read(self, address: int, size: int) -> bytes:
-        return self._memory.read(address & self._mask, size)
-
-    def call_frame_cfa(self) -> int:
-        return self._cfa
-
-    # -- rules -----------------------------------------------------------------------------
-
-    def caller_registers(self) -> dict[str, int]:
-        """Return the registers of the caller, with pc and sp."""
-        names, known = self._names, self._processor
-        found = {name: value for name, value in self._registers.items() if name in known.preserved}
-        found[names.sp] = self._cfa - known.sp_bias & self._mask
-        column = self._rules.return_register
-        for number, rule in self._rules.registers.items():
-            name = self._name(number)
-            if number == column and not self._rules.is_signal_frame:
-                continue  # the caller's own is lost: it was overwritten by this call
-            try:
-                value = self._value(rule, number)
-            except (MemoryReadError, ValueUnknownError):
-                if name == names.sp:
-                    raise
-                value = None
-            if value is None:
-                found.pop(name, None)
-            else:
-                found[name] = value
-        found[names.pc] = self._return_address()
-        return found
-
-    def _return_address(self) -> int:
-        column = self._rules.return_register
-        rule = self._rules.registers.get(column)
-        if rule is None:
-            if not self._names.lr:
-                raise ValueUnknownError("no rule for the return address")
-            rule = RegisterRule(RuleKind.SAME)
-        value = self._value(rule, column)
-        if not value:
-            return 0
-        if self._rules.is_signal_frame:
-            return value & self._mask
-        return value + self._processor.return_offset & self._mask
-
-    def _frame_address(self) -> int:
-        rule = self._rules.cfa
-        if rule.expression is None:
-            return self.register(rule.register) + rule.offset & self._mask
-        return evaluate_address(rule.expression, self, self._encoding) & self._mask
-
-    def _value(self, rule: RegisterRule, number: int) -> int | None:
-        """Return the caller's register *number* by its rule, ``None`` where it is lost."""
-        kind = rule.kind
-        if kind is RuleKind.OFFSET:
-            return self._saved(self._cfa + rule.value, number)
-        if kind is RuleKind.VAL_OFFSET:
-            return self._cfa + rule.value & self._mask
-        if kind is RuleKind.REGISTER:
-            return self.register(rule.value)
-        if kind is RuleKind.SAME:
-            return self.register(number)
-        if kind is RuleKind.UNDEFINED:
-            return None
-        where = evaluate_address(rule.expression, self, self._encoding, (self._cfa,))
-        return self._saved(where, number) if kind is RuleKind.EXPRESSION else where & self._mask
-
-    def _saved(self, address: int, number: int) -> int:
-        size = self._processor.wide.get(self._name(number), self._names.size)
-        data = self._memory.read(address & self._mask, size)
-        return int.from_bytes(data, self._names.order)
-
-    def _name(self, number: int) -> str:
-        if self._names is X86 and self._rules.entry_register == _X86_EBP:
-            # Darwin, and GCC without -g for Windows, have the two the other way round.
-            number = {_X86_ESP: _X86_EBP, _X86_EBP: _X86_ESP}.get(number, number)
-        return self._processor.names.get(number, f"register {number}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from polydbg.base.errors import DebuggerError
-from polydbg.formats.elf.constants import PT_INTERP
 from polydbg.images.pe import PeImage
 from polydbg.unwind.frames import FrameTrust
 from polydbg.unwind.method import Callee, Caller, UnwindContext
@@ -47,6 +46,8 @@ class EntryPoint:
 def _is_program(image: ElfImage) -> bool:
     """Tell whether the system starts at the image's entry point. That of i386's vdso is where
     programs call the system."""
+    from polydbg.formats.elf.constants import PT_INTERP
+
     if image.segment_of(PT_INTERP) is not None:
         return True
     try:
