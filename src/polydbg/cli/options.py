@@ -12,7 +12,8 @@ class UsageError(Exception):
 
 
 class Option(msgspec.Struct, frozen=True):
-    """A switch. *metavar* names its argument (``""`` for none); *repeats* collects a list.
+    """A switch. *metavar* names its argument (``""`` for none); *repeats* collects a list, *joint*
+    is what joins the arguments of a switch that is given again: else the last one counts.
 
     cdb's switches have one dash and mean the same everywhere; ours have two.
     """
@@ -22,6 +23,7 @@ class Option(msgspec.Struct, frozen=True):
     help: str
     repeats: bool = False
     aliases: tuple[str, ...] = ()
+    joint: str = ""
 
     @property
     def key(self) -> str:
@@ -38,9 +40,12 @@ class Verb(msgspec.Struct, frozen=True):
 
 OPTIONS = (
     Option("-z", "FILE", "open a dump; may be repeated; wildcards are ours: -z 'dir/*.dmp'", True),
-    Option("-y", "PATH", "symbol path: folders and stores, separated by ;"),
+    Option("-y", "PATH", "symbol path: folders and stores, separated by ;", joint=";"),
     Option(
-        "-i", "PATH", "image path: folders of executables (x64 unwind data is in them), or files"
+        "-i",
+        "PATH",
+        "image path: folders of executables (x64 unwind data is in them), or files",
+        joint=";",
     ),
     Option(
         "--sysroot",
@@ -51,7 +56,7 @@ OPTIONS = (
     ),
     Option("-srcpath", "PATH", "source path"),
     Option("-arch", "NAME", "processor of minidumps that lack it: amd64, x86, arm64, arm"),
-    Option("-c", "COMMANDS", "run these commands first"),
+    Option("-c", "COMMANDS", "run these commands first", joint="; "),
     Option("-cf", "FILE", "run the commands in FILE, after -c"),
     Option("-lines", "", "load line numbers (the default here)"),
     Option("-logo", "FILE", "write a log, over what FILE holds"),
@@ -144,6 +149,8 @@ def parse(argv: Sequence[str]) -> Arguments:
             raise UsageError(f"{name} takes no argument")
         if option.repeats:
             result.lists.setdefault(option.key, []).append(value)
+        if option.joint and option.key in result.values:
+            value = result.values[option.key] + option.joint + value
         result.values[option.key] = value
     return result
 
@@ -181,7 +188,8 @@ def help_text() -> str:
         "  echo '~*k' | polydbg --json crash.dmp     every stack as JSON",
         "",
         "Commands come from standard input when it is no terminal. Environment:",
-        "_NT_SYMBOL_PATH, _NT_EXECUTABLE_IMAGE_PATH, NO_COLOR, POLYDBG_CACHE, POLYDBG_LOG.",
+        "_NT_SYMBOL_PATH, _NT_EXECUTABLE_IMAGE_PATH, NO_COLOR, POLYDBG_CACHE, POLYDBG_LOG,",
+        "POLYDBG_DWARF_INDEX, DEBUGINFOD_CACHE_PATH.",
     ]
     return "\n".join(lines)
 

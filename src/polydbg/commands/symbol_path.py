@@ -257,8 +257,8 @@ def symbol_fix(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 
 @command(
     ".exepath",
-    summary="Show or set where images (.exe, .dll) are looked for; + adds to it.",
-    syntax=".exepath[+] [dir; ...]",
+    summary="Show or set where images (programs and libraries) are looked for; + adds to it.",
+    syntax=".exepath[+] [dir or file; ...]",
     example=".exepath+ /builds/42    x64 unwind data is in the images",
     family="symbols",
 )

@@ -33,6 +33,12 @@ def test_a_first_word_that_is_a_verb_is_the_verb() -> None:
     assert parse(["open", "x.dmp"]).dumps == ["x.dmp"]
 
 
+def test_switches_given_again_add_up() -> None:
+    found = parse(["-c", "k", "-y", "a", "x.dmp", "-c", "q", "-y", "b"])
+    assert found.get("c") == "k; q"
+    assert found.get("y") == "a;b"
+
+
 def test_several_dumps_and_the_end_of_options() -> None:
     assert parse(["-z", "a", "-z", "b"]).dumps == ["a", "b"]
     assert parse(["--", "-odd.dmp"]).dumps == ["-odd.dmp"]
