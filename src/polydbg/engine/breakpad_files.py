@@ -29,13 +29,16 @@ def breakpad_wanted(
 ) -> Wanted:
     """Return what is to be found for a module. *debug_path* is the debug file that its record
     names, *folders* are tried last."""
+    words = f"{debug_id.braced} age {debug_id.age:x}" if debug_id else ""
+    if info.build_id:
+        words = f"build id {info.build_id.hex()}"
     stem, _ = os.path.splitext(info.file_name)
     name = f"{stem}.pdb" if info.is_pe else info.file_name
     return Wanted(
         kind=FileKind.BREAKPAD,
         name=debug_path or name,
         key=debug_id.key if debug_id else None,
-        id_text=f"{debug_id.braced} age {debug_id.age:x}" if debug_id else "",
+        id_text=words,
         extra_paths=tuple(folders),
         image_name=info.file_name,
         also=(f"{info.file_name}.dSYM", info.file_name) if info.image_format == "macho" else (),

@@ -13,8 +13,8 @@ from polydbg.base.text import sanitise_line
 from polydbg.engine.debug_files import build_id_path
 from polydbg.engine.modules import Module, ModuleMap
 from polydbg.images.elf import ElfImage
-from polydbg.symbols.store.root_paths import path_candidates
 
+_KERNEL_IMAGES = ("linux-vdso", "linux-gate", "[vdso")
 _DWARF = "private dwarf"  # how the status of symbols begins that have lines
 
 
@@ -65,7 +65,8 @@ class Lack(msgspec.Struct, frozen=True):
 def lack_of(modules: ModuleMap, module: Module) -> Lack | None:
     """Return what an ELF module lacks after its files were looked for; ``None`` for nothing, and
     for what is no file (the kernel's own image)."""
-    if module.info.image_format != "elf" or not path_candidates(module.info.image_path):
+    is_kernels = module.info.file_name.startswith(_KERNEL_IMAGES)
+    if module.info.image_format != "elf" or is_kernels:
         return None
     image = modules.elf_image(module)
     lacks_image = module.image_file is None
