@@ -62,10 +62,20 @@ def test_listing_modules_imports_nothing_heavy(listing: set[str]) -> None:
     assert not found
 
 
-def test_a_stack_imports_nothing_heavy() -> None:
+@pytest.fixture(scope="module")
+def stack() -> set[str]:
+    return modules_of("k;q")
+
+
+def test_a_stack_imports_nothing_heavy(stack: set[str]) -> None:
     """Symbols, lines and unwinding are our own code; only C++ names need the demangler."""
-    found = {name: HEAVY[name] for name in HEAVY if name in modules_of("k;q")}
+    found = {name: HEAVY[name] for name in HEAVY if name in stack}
     assert not found
+
+
+def test_a_stack_of_windows_imports_no_readers_of_other_systems(stack: set[str]) -> None:
+    readers = ("polydbg.formats.dwarf", "polydbg.formats.elf", "polydbg.formats.macho")
+    assert not [name for name in stack if name.startswith(readers)]
 
 
 def test_listing_modules_imports_few_modules_of_others(listing: set[str]) -> None:

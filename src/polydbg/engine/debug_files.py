@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polydbg.engine.settings import Settings
-from polydbg.formats.elf.debug_links import DebugLink
 from polydbg.symbols.store.hostpath import host_path, unsafe_reason
 from polydbg.symbols.store.path import PathElement, is_url
+
+if TYPE_CHECKING:
+    from polydbg.formats.elf.debug_links import DebugLink
 
 _DEBUG_ROOT = Path("/usr/lib/debug")
 

@@ -300,16 +300,12 @@ class ModuleMap(msgspec.Struct, eq=False):
         """Return the module's DWARF call frame tables, ``None`` where it has none."""
         if not module._call_frames_tried:
             module._call_frames_tried = True
+            image: ElfImage | PeImage | None = self.pe_image(module) or self.elf_image(module)
+            if image is None or (isinstance(image, PeImage) and not image.call_frame_sections()):
+                return None
             from polydbg.images.call_frames import call_frames_of
 
-            image: ElfImage | PeImage | None = self.pe_image(module) or self.elf_image(module)
-            if image is None:
-                return None
-
-            try:
-                module._call_frames = call_frames_of(image, module.debug_file)
-            except DebuggerError:
-                module._call_frames = None
+            module._call_frames = call_frames_of(image, module.debug_file)
         return module._call_frames
 
     def macho_image(self, module: Module) -> MachoImage | None:

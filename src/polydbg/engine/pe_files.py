@@ -47,8 +47,6 @@ class PeFiles:
     def open_dwarf(self, debug_id: DebugId | None, trail: Trail) -> SymbolSource | None:
         """Return the DWARF of the module, in its image or in a debug file; ``None`` where there is
         none. What was found is added to *trail*."""
-        from polydbg.symbols.dwarf_files import pe_dwarf
-
         image = self.image
         try:
             if image is None or not _has_dwarf(image):
@@ -56,6 +54,8 @@ class PeFiles:
             answering = self._debug or image
             if answering is None or not _has_dwarf(answering):
                 return None
+            from polydbg.symbols.dwarf_files import pe_dwarf
+
             table = self._coff() or self.open_exports()
             found = pe_dwarf(answering, table=table, folders=self._folders)
         except DebuggerError as error:
@@ -153,7 +153,5 @@ class PeFiles:
 
 
 def _has_dwarf(image: PeImage) -> bool:
-    from polydbg.symbols.dwarf_files import pe_sections
-
-    sections = pe_sections(image)
-    return sections is not None and sections.get(".debug_info").size > 0
+    info = next((each for each in image.sections() if each.name == ".debug_info"), None)
+    return info is not None and image.section_data(info).size > 0

@@ -14,12 +14,8 @@ from polydbg.formats.dwarf.cfi import CallFrameTable, SearchTable
 from polydbg.formats.dwarf.cfi_pointers import Bases
 from polydbg.formats.dwarf.cfi_rules import FrameRules
 from polydbg.formats.elf import constants as elf
-from polydbg.formats.section import Section
 from polydbg.images.elf import ElfImage
 from polydbg.images.pe import PeImage
-
-_EH_NAMES = (".eh_frame", ".eh_fram")
-"""Linkers that do not write long names cut them off."""
 
 
 class CallFrames(Protocol):
@@ -128,14 +124,8 @@ def _bases(image: ElfImage) -> Bases:
 
 
 def _pe_tables(image: PeImage) -> Iterator[CallFrameTable]:
-    sections = {each.name: each for each in image.sections()}
     base = image.preferred_base
     bases = Bases(8 if image.header.is_64bit else 4, "little", lambda value: value - base)
-    for name in (*_EH_NAMES, ".debug_frame"):
-        section = sections.get(name)
-        if section is None or image.buffer is None:
-            continue
-        # Sections are padded in the file; the size in memory is the one of the contents.
-        size = min(section.size or section.file_size, section.file_size)
-        data = Section(image.buffer, section.file_offset, size)
-        yield CallFrameTable(data, bases, rva=section.rva, is_eh=name in _EH_NAMES)
+    for section in image.call_frame_sections():
+        is_eh = section.name.startswith(".eh_fram")
+        yield CallFrameTable(image.section_data(section), bases, rva=section.rva, is_eh=is_eh)

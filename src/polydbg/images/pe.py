@@ -16,6 +16,7 @@ from polydbg.base.errors import FormatError, MemoryReadError
 from polydbg.base.identifiers import CodeId, DebugId
 from polydbg.formats.pe import debug, exports, header, pdata, relocations
 from polydbg.formats.pe.resources import version
+from polydbg.formats.section import Section as Data
 from polydbg.images.image import CodeViewRecord, Export, Section
 from polydbg.images.pe_spaces import FileImageSpace
 from polydbg.images.spaces import LoadedImageSpace, from_mapped
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _HEADER_ROOM = 0x10000000
 _CACHE_LIMIT = 20_000
+_CALL_FRAMES = (".eh_frame", ".eh_fram", ".debug_frame")
 _DISCARDABLE, _EXECUTE, _READ, _WRITE = 0x02000000, 0x20000000, 0x40000000, 0x80000000
 
 
@@ -203,6 +205,22 @@ class PeImage:
             for item in self.header.sections
         )
 
+    def call_frame_sections(self) -> Sequence[Section]:
+        """Return the sections with DWARF's call frame information, which MinGW's linkers leave:
+        ``.eh_frame`` (cut off by those that write no long names), then ``.debug_frame``."""
+        if self._buffer is None:
+            return ()
+        found = {each.name: each for each in self.sections()}
+        return [found[name] for name in _CALL_FRAMES if name in found]
+
+    def section_data(self, section: Section) -> Data:
+        """Return the contents of *section* in place; empty for an image from memory."""
+        if self._buffer is None:
+            return Data()
+        # Sections are padded in the file; the size in memory is the one of the contents.
+        size = min(section.size or section.file_size, section.file_size)
+        return Data(self._buffer, section.file_offset, size)
+
     def section_at(self, rva: int) -> header.SectionHeader | None:
         """Return the section that holds *rva*, ``None`` for headers and gaps."""
         for item in self.header.sections:
@@ -263,13 +281,11 @@ class PeImage:
 
         :raises FormatError: it is cut short.
         """
-        from polydbg.formats import section as in_place
         from polydbg.formats.elf.debug_links import parse_debug_link
 
-        for section in self.sections():
-            if section.name == ".gnu_debuglink" and self._buffer is not None:
-                found = in_place.Section(self._buffer, section.file_offset, section.file_size)
-                return parse_debug_link(found, "little")
+        for section in self.sections() if self._buffer is not None else ():
+            if section.name == ".gnu_debuglink":
+                return parse_debug_link(self.section_data(section), "little")
         return None
 
     # -- debug directory -------------------------------------------------------------------

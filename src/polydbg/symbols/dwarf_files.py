@@ -137,18 +137,13 @@ def macho_dwarf(
 def pe_sections(image: PeImage) -> DebugSections | None:
     """Return the debug sections of a PE file, ``None`` for an image from memory: names of more than
     8 bytes stand in the file alone."""
-    buffer = image.buffer
-    if buffer is None:
+    if image.buffer is None:
         return None
     found = {each.name: each for each in image.sections()}
 
     def load(name: str) -> Section | None:
         section = found.get(name)
-        if section is None:
-            return None
-        # Sections are padded in the file; the size in memory is the one of the contents.
-        size = min(section.size or section.file_size, section.file_size)
-        return Section(buffer, section.file_offset, size)
+        return None if section is None else image.section_data(section)
 
     return DebugSections(load, address_size=8 if image.header.is_64bit else 4)
 
