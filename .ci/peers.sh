@@ -13,6 +13,7 @@ declare -A package_of=(
     [gdb]=gdb
     [gcc]=gcc
     [g++]=g++
+    [rustc]=rustc
 )
 
 missing=()
