@@ -90,7 +90,7 @@ class Evaluator:
         if source is None:
             return None
         try:
-            symbol = source.symbol_named(name)
+            symbol = source.symbol_named(name, self._session.files.cancel)
         except DebuggerError:
             return None
         return module.base + symbol.rva if symbol else None

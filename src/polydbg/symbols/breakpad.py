@@ -178,11 +178,11 @@ class BreakpadSource:
             if chosen is None or offset in chosen:
                 yield rank
 
-    def symbol_named(self, name: str) -> Symbol | None:
+    def symbol_named(self, name: str, cancel: CancelToken | None = None) -> Symbol | None:
         if name in self._named:
             return self._named[name]
         folded = exact = None
-        for symbol in self.symbols_matching(escape_wildcards(name), CancelToken()):
+        for symbol in self.symbols_matching(escape_wildcards(name), cancel or CancelToken()):
             if symbol.name == name:
                 exact = symbol
                 break

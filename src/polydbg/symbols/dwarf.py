@@ -176,8 +176,8 @@ class DwarfSource:
     def symbols_matching(self, pattern: str, cancel: CancelToken) -> Iterator[Symbol]:
         return self.names.matching(pattern, cancel)
 
-    def symbol_named(self, name: str) -> Symbol | None:
-        return self.names.named(name)
+    def symbol_named(self, name: str, cancel: CancelToken | None = None) -> Symbol | None:
+        return self.names.named(name, cancel or CancelToken())
 
     def signature_of(self, symbol: Symbol) -> str | None:
         if symbol.kind is not SymbolKind.FUNCTION:

@@ -56,16 +56,16 @@ class DwarfNames:
                 if (symbol.name, symbol.rva) not in seen:
                     yield symbol
 
-    def named(self, name: str) -> Symbol | None:
+    def named(self, name: str, cancel: CancelToken) -> Symbol | None:
         """Return one symbol by exact name (case-sensitive first, then case-insensitive)."""
         if name not in self._named:
             if len(self._named) >= _MAX_NAMES:
                 self._named.clear()
-            self._named[name] = self._find(name)
+            self._named[name] = self._find(name, cancel)
         return self._named[name]
 
-    def _find(self, name: str) -> Symbol | None:
-        folded = self._table.symbol_named(name) if self._table is not None else None
+    def _find(self, name: str, cancel: CancelToken) -> Symbol | None:
+        folded = self._table.symbol_named(name, cancel) if self._table is not None else None
         if folded is not None and (folded.name == name or self._is_complete):
             return folded
         for symbol in self.indexed(name):
@@ -74,7 +74,7 @@ class DwarfNames:
         if self._is_complete or not self._may_have(name):
             return folded
         wanted = compile_wildcard(escape_wildcards(name), symbols=True)
-        for symbol in self._scan(CancelToken()):
+        for symbol in self._scan(cancel):
             if symbol.name == name:
                 return symbol
             if folded is None and wanted.fullmatch(symbol.name):

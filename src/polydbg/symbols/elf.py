@@ -253,8 +253,10 @@ class ElfSource(TableSource[ElfSymbol]):
 
     # -- by name ---------------------------------------------------------------------------
 
-    def _candidates(self, word: bytes | None, cancel: CancelToken) -> Iterator[Symbol]:
-        yield from super()._candidates(word, cancel)
+    def _candidates(
+        self, words: Sequence[bytes], head: str, cancel: CancelToken
+    ) -> Iterator[Symbol]:
+        yield from super()._candidates(words, head, cancel)
         yield from map(self._plt_symbol, self._image.plt_names)
 
     @staticmethod

@@ -70,7 +70,7 @@ class ExportSource:
             if wanted.fullmatch(symbol.name):
                 yield symbol
 
-    def symbol_named(self, name: str) -> Symbol | None:
+    def symbol_named(self, name: str, cancel: CancelToken | None = None) -> Symbol | None:
         if not self._named:
             for symbol in self._all():
                 self._named.setdefault(symbol.name, symbol)

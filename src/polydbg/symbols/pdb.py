@@ -332,13 +332,13 @@ class PdbSource:
         """Yield the inlined calls of functions whose names match, as ``x`` lists them."""
         return inlined_callers(self._file, pattern, cancel)
 
-    def symbol_named(self, name: str) -> Symbol | None:
+    def symbol_named(self, name: str, cancel: CancelToken | None = None) -> Symbol | None:
         found = self._names.named(name)
         if found is not None or len(name) > 4096:
             return found
         # Names of C++ publics are hashed in their decorated form: look for them.
         folded = None
-        for symbol in self._names.matching(escape_wildcards(name), CancelToken()):
+        for symbol in self._names.matching(escape_wildcards(name), cancel or CancelToken()):
             if symbol.name == name:
                 return symbol
             if folded is None and symbol.name.lower() == name.lower():

@@ -108,7 +108,7 @@ class SymbolSource(Protocol):
         in store order: private globals, functions, publics; each name and address once."""
         ...
 
-    def symbol_named(self, name: str) -> Symbol | None:
+    def symbol_named(self, name: str, cancel: CancelToken | None = None) -> Symbol | None:
         """Return one symbol by exact name (case-sensitive first, then case-insensitive)."""
         ...
 

@@ -1,8 +1,8 @@
 """Finds symbols of a symbol table by name without reading every name.
 
-A search takes the longest word of the pattern that must stand in the linker's name as it is
-(identifiers do, in C++ and Rust too; built-in types and operators do not), finds it in the string
-table, and looks only at the symbols whose names lie there.
+A search takes the words of the pattern that must stand in the linker's name as they are
+(identifiers do, in C++ and Rust too; built-in types and operators do not), finds the longest in the
+string table, and undecorates only the names there that have the others too.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ _WRITTEN = """
     dynamic_cast static_cast const_cast reinterpret_cast complex imaginary string allocator
     basic_string basic_istream basic_ostream basic_iostream char_traits std closure shim extern
     unsafe impl dyn mut usize isize u128 i128 f128 f64 f32 u64 i64 u32 i32 u16 i16 str
+    abi half decimal32 decimal64 decimal128 __float128 _bitint
 """
+#: The same, but parts of these are fine; numbered where a function has several: ``'lambda0'``.
+_WHOLE = ("lambda", "unnamed", "literal", "__vector")
 _MAX_OFFSETS = 1 << 20
 _WINDOW = 4 << 20
 
 
-def word_of(pattern: str) -> bytes | None:
-    """Return a word that every linker name of a match contains (in some case), ``None`` if the
-    pattern has no such word."""
-    words = [word for run in literals_of(pattern) for word in _words(run)]
-    return max(words, key=len).encode("ascii") if words else None
+def words_of(pattern: str) -> list[bytes]:
+    """Return the words that every linker name of a match contains, in some case: the longest
+    first; none if the pattern has no such word."""
+    words = dict.fromkeys(word for run in literals_of(pattern) for word in _words(run))
+    return [word.encode("ascii") for word in sorted(words, key=len, reverse=True)]
 
 
 def _words(run: str) -> Iterator[str]:
@@ -44,6 +47,7 @@ def _words(run: str) -> Iterator[str]:
         # A word at the edge of a literal may be a part of a longer one. What is not ASCII is
         # written as it is or in codes, by language.
         is_plain = run[match.end() : match.end() + 1].isascii() and word not in _WRITTEN
+        is_plain = is_plain and word.rstrip("0123456789") not in _WHOLE
         if is_plain and (match.start() == 0 or run[match.start() - 1].isascii()):
             yield match[0]
 

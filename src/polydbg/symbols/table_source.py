@@ -14,15 +14,27 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.wildcards import compile_wildcard, escape_wildcards
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind
-from polydbg.symbols.table_names import word_of
+from polydbg.symbols.table_names import words_of
 
 MAX_ALIASES = 4096
 #: How many places of symbols below an address are tried for one that reaches up to it: labels and
 #: functions inside of others are few, and a gap should cost little.
 _MAX_STEPS = 32
 _MAX_NAMESAKES = 4096
+_MAX_MARKS = 8  # "__ZN" and the length of a name
+_POLL_EVERY = 64  # names that are undecorated
 
-Entry = TypeVar("Entry")
+
+class LinkerSymbol(Protocol):
+    """A symbol of any format."""
+
+    @property
+    def name(self) -> str:
+        """Return the linker's name."""
+        ...
+
+
+Entry = TypeVar("Entry", bound=LinkerSymbol)
 
 
 class SymbolNames(Protocol[Entry]):
@@ -166,27 +178,44 @@ class TableSource(Generic[Entry]):
 
     def symbols_matching(self, pattern: str, cancel: CancelToken) -> Iterator[Symbol]:
         """Yield the symbols whose names match, in the order of the tables."""
+        yield from self._matching(pattern, "", cancel)
+
+    def _matching(self, pattern: str, head: str, cancel: CancelToken) -> Iterator[Symbol]:
         wanted = compile_wildcard(pattern, symbols=True)
         seen: set[tuple[str, int]] = set()
-        for symbol in self._candidates(word_of(pattern), cancel):
+        for count, symbol in enumerate(self._candidates(words_of(pattern), head, cancel)):
+            if count % _POLL_EVERY == 0:
+                cancel.check()
             key = symbol.name, symbol.rva
             if key not in seen and wanted.fullmatch(symbol.name):
                 seen.add(key)
                 yield symbol
 
-    def _candidates(self, word: bytes | None, cancel: CancelToken) -> Iterator[Symbol]:
+    def _candidates(
+        self, words: Sequence[bytes], head: str, cancel: CancelToken
+    ) -> Iterator[Symbol]:
+        """Yield the symbols whose linker names have all *words* in them and *head* at their start,
+        behind no more than the marks of a scheme; in any case."""
+        first = words[0] if words else None
+        others = [word.decode("ascii").lower() for word in words[1:]]
+        head = head.lower()
         for table in self._tables:
-            yield from map(table.symbol, table.candidates(word, cancel))
+            for entry in table.candidates(first, cancel):
+                name = entry.name.lower() if others or head else ""
+                if head in name[: len(head) + _MAX_MARKS] and all(word in name for word in others):
+                    yield table.symbol(entry)
 
-    def symbol_named(self, name: str) -> Symbol | None:
+    def symbol_named(self, name: str, cancel: CancelToken | None = None) -> Symbol | None:
         """Return the symbol whose linker name, else whose shown name is *name*."""
-        cancel = CancelToken()
+        cancel = cancel or CancelToken()
         for table in self._tables:
             exact = table.exact(name, cancel)
             if exact is not None:
                 return table.symbol(exact)
         found: list[Symbol] = []
-        for symbol in self.symbols_matching(escape_wildcards(name), cancel):
+        # Most names with a common word are those of members, whose names begin with others.
+        head = name if name.isascii() and name.isidentifier() else ""
+        for symbol in self._matching(escape_wildcards(name), head, cancel):
             if symbol.name.lower() == name.lower():
                 found.append(symbol)
                 if len(found) == _MAX_NAMESAKES:

@@ -13,8 +13,8 @@ from polydbg.base.errors import Cancelled
 from polydbg.images.elf import ElfImage
 from polydbg.symbols.demangle import undecorate_elf
 from polydbg.symbols.elf import ElfSource
-from polydbg.symbols.table_names import offsets_with, word_of
 from polydbg.symbols.source import Symbol, SymbolKind, SymbolSource
+from polydbg.symbols.table_names import offsets_with, words_of
 from polydbg.testing import elf_builder
 from polydbg.testing.elf_builder import ElfBuilder
 
@@ -151,6 +151,30 @@ def test_search_can_be_cancelled(plain: SymbolSource) -> None:
     for pattern in ("*", "*puts"):
         with pytest.raises(Cancelled):
             list(plain.symbols_matching(pattern, token))
+    with pytest.raises(Cancelled):
+        plain.symbol_named("COUNTER", token)
+
+
+def test_only_names_with_all_words_are_undecorated(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = builder()
+    for name in ("_ZN5Outer6vectorEv", "_ZN5Other6vectorEv", "_Z6vectorv"):
+        made.symbol(name, TEXT, 8)
+    symbols = source(made)
+    read: list[str] = []
+
+    def noted(name: str) -> str:
+        read.append(name)
+        return undecorate_elf(name)
+
+    monkeypatch.setattr("polydbg.symbols.elf.undecorate_elf", noted)
+    assert (found := symbols.symbol_named("outer::vector")) is not None
+    assert (found.name, read) == ("Outer::vector", ["_ZN5Outer6vectorEv"])
+    read.clear()
+    assert (found := symbols.symbol_named("vector")) is not None
+    assert (found.name, read) == ("vector", ["_Z6vectorv"])
+    read.clear()
+    assert symbols.symbol_named("Outer::nothing::vector") is None
+    assert not read
 
 
 def test_what_symbol_tables_do_not_know(plain: SymbolSource) -> None:
@@ -272,22 +296,25 @@ def test_shown_names(name: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "word"),
+    ("pattern", "words"),
     [
-        ("*foo_bar*", b"foo_bar"),
-        ("std::vector<int>::push_back", b"push_back"),
-        ("*unsigned*", None),
-        ("*oper*", None),
-        ("*", None),
-        ("a?b", None),
-        ("??long_enough", b"long_enough"),
-        ("_leading", b"leading"),
-        ("*3ul>*", None),
-        ("*\u00fcber*", None),
+        ("*foo_bar*", [b"foo_bar"]),
+        ("std::vector<int>::push_back", [b"push_back", b"vector"]),
+        ("Outer::name\\[abi:cxx11\\]", [b"Outer", b"cxx11"]),
+        ("*unsigned*", []),
+        ("f()::'lambda0'()::operator()", []),
+        ("typeinfo for __float128*", []),
+        ("*oper*", []),
+        ("*", []),
+        ("a?b", []),
+        ("??long_enough", [b"long_enough"]),
+        ("_leading", [b"leading"]),
+        ("*3ul>*", []),
+        ("*\u00fcber*", []),
     ],
 )
-def test_words_of_patterns(pattern: str, word: bytes | None) -> None:
-    assert word_of(pattern) == word
+def test_words_of_patterns(pattern: str, words: list[bytes]) -> None:
+    assert words_of(pattern) == words
 
 
 def test_words_in_names_that_share_their_ends() -> None:
