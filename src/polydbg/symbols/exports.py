@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from polydbg.base.cancel import CancelToken
 from polydbg.base.wildcards import compile_wildcard
 from polydbg.images.pe import PeImage
-from polydbg.symbols.frame_info import CfiRules, WinFrame
-from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind
+from polydbg.symbols.source import NamesOnly, Symbol, SymbolKind
 
 _POLL_EVERY = 1024
 
 
-class ExportSource:
+class ExportSource(NamesOnly):
     """The exports of one image. Names are read when they answer a question.
 
     Forwarders name code of another image and exports by ordinal have no name: neither answers.
@@ -76,27 +75,6 @@ class ExportSource:
                 self._named.setdefault(symbol.name, symbol)
                 self._named.setdefault("\0" + symbol.name.lower(), symbol)
         return self._named.get(name) or self._named.get("\0" + name.lower())
-
-    def line_at(self, rva: int) -> LineEntry | None:
-        return None
-
-    def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
-        return ()
-
-    def inlines_at(self, rva: int) -> Sequence[InlineSite]:
-        return ()
-
-    def signature_of(self, symbol: Symbol) -> str | None:
-        return None
-
-    def cfi_at(self, rva: int) -> CfiRules | None:
-        return None
-
-    def win_frame_at(self, rva: int) -> WinFrame | None:
-        return None
-
-    def close(self) -> None:
-        """Do nothing: the image belongs to whoever opened it."""
 
     def _first_at(self, rva: int) -> Symbol | None:
         """Return the first of the names for one address."""

@@ -144,3 +144,29 @@ class SymbolSource(Protocol):
     def close(self) -> None:
         """Give up mapped files. No method may be called afterwards."""
         ...
+
+
+class NamesOnly:
+    """What a :class:`SymbolSource` of names alone answers to all other questions. The images that
+    hold the names belong to whoever opened them."""
+
+    def line_at(self, rva: int) -> LineEntry | None:
+        return None
+
+    def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
+        return ()
+
+    def inlines_at(self, rva: int) -> Sequence[InlineSite]:
+        return ()
+
+    def signature_of(self, symbol: Symbol) -> str | None:
+        return None
+
+    def cfi_at(self, rva: int) -> CfiRules | None:
+        return None
+
+    def win_frame_at(self, rva: int) -> WinFrame | None:
+        return None
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -12,8 +12,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.wildcards import compile_wildcard, escape_wildcards
-from polydbg.symbols.frame_info import CfiRules, WinFrame
-from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind
+from polydbg.symbols.source import NamesOnly, Symbol, SymbolKind
 from polydbg.symbols.table_names import words_of
 
 MAX_ALIASES = 4096
@@ -79,7 +78,7 @@ class SymbolNames(Protocol[Entry]):
         ...
 
 
-class TableSource(Generic[Entry]):
+class TableSource(NamesOnly, Generic[Entry]):
     """The symbol tables of one image as the greater part of a
     :class:`~polydbg.symbols.source.SymbolSource`: all but what the source is called. *kind* is the
     word for such tables that :meth:`kind_at` returns.
@@ -91,9 +90,6 @@ class TableSource(Generic[Entry]):
 
     def __init__(self, tables: Sequence[SymbolNames[Entry]]) -> None:
         self._tables = tables
-
-    def close(self) -> None:
-        """Do nothing: the images belong to whoever opened them."""
 
     # -- by address ------------------------------------------------------------------------
 
@@ -225,23 +221,3 @@ class TableSource(Generic[Entry]):
             key=lambda each: (each.name != name, each.kind is SymbolKind.THUNK, not each.is_global),
             default=None,
         )
-
-    # -- what symbol tables do not know ----------------------------------------------------
-
-    def line_at(self, rva: int) -> LineEntry | None:
-        return None
-
-    def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
-        return ()
-
-    def inlines_at(self, rva: int) -> Sequence[InlineSite]:
-        return ()
-
-    def signature_of(self, symbol: Symbol) -> str | None:
-        return None
-
-    def cfi_at(self, rva: int) -> CfiRules | None:
-        return None
-
-    def win_frame_at(self, rva: int) -> WinFrame | None:
-        return None
