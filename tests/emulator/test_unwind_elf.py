@@ -87,7 +87,7 @@ class ElfMachine:
             data = self.image.section_data(section)
             assert data is not None
             for place, info, *addend in struct.iter_unpack(form, data.take(0, data.size)):
-                assert info in (1027, 8)  # R_AARCH64_RELATIVE, R_386_RELATIVE
+                assert info in (1027, 8, 23)  # R_AARCH64_RELATIVE, R_386_RELATIVE, R_ARM_RELATIVE
                 value = addend[0] if addend else self._number(BASE + place)
                 self.uc.mem_write(BASE + place, (BASE + value).to_bytes(self.size, "little"))
 

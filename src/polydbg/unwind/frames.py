@@ -20,6 +20,7 @@ class FrameTrust(enum.Enum):
     LEAF = "leaf"  # the callee is a leaf: an image with tables has none for it
     WILD_CALL = "wild call"  # the callee is no known code: the return address was on top
     NO_MODULE = "no module"  # call frame rules led to an address where no module has code
+    CALL_SITE = "call site rules"  # tables that hold at calls alone, elsewhere (.ARM.exidx)
     LINK_REGISTER = "link register"  # lr looked like the return address (ARM64, ARM)
     FRAME_POINTER = "frame pointer"  # the callee's frame pointer looked sane
     SCAN = "scan"  # a word on the stack looked like a return address
@@ -30,6 +31,7 @@ class FrameTrust(enum.Enum):
         return self in (
             FrameTrust.WILD_CALL,
             FrameTrust.NO_MODULE,
+            FrameTrust.CALL_SITE,
             FrameTrust.LINK_REGISTER,
             FrameTrust.FRAME_POINTER,
             FrameTrust.SCAN,

@@ -52,7 +52,11 @@ def _methods(convention: Convention) -> tuple[UnwindMethod, ...]:
 
         rules = CFI_ARM64 if convention is ARM64 else CFI_ARM
         guesses = (LinkRegister(), ArmFramePointer(), LinkRegister(is_last=True))
-        return (PeArm(convention.machine), *dwarf, rules, *guesses)
+        if convention is ARM64:
+            return (PeArm(convention.machine), *dwarf, rules, *guesses)
+        from polydbg.unwind.arm_exidx import ArmExceptionTables
+
+        return (PeArm(convention.machine), *dwarf, rules, ArmExceptionTables(), *guesses)
     if convention is not AMD64 and convention is not X86:
         return (*dwarf, *_guesses(convention))
     from polydbg.unwind.cfi import CFI_AMD64, CFI_X86
