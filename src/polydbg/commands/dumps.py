@@ -63,7 +63,8 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
     lines += [f"Comment: '{sanitise_line(c)[:200]}'" for c in target.system().comments[:1]]
     about = description(system)
     when = times(system, with_cpu=False)
-    lines.append(f"{about.os}; {when.session_time}")
+    is_timed = target.system().dump_time_unix is not None
+    lines.append(f"{about.os}; {when.session_time if is_timed else 'time of the dump not known'}")
     words, detail = event_words(system) or "", ""
     if event is not None and event.is_stored:
         detail = exception_item(system, event.exception).meaning
@@ -140,7 +141,9 @@ def _missing(system: System, pc: int | None) -> list[str]:
         if lack is not None:
             package = f", package {lack.package_words}" if lack.package_words else ""
             what = f"{lack.missing} of {module.name} ({lack.id_words}{package})"
-            return [f"{what}. {lack.steps()[0]} !sym why * lists what all modules lack."]
+            words = (f"{what}.", lack.found_instead, lack.steps()[0])
+            text = " ".join(each for each in words if each)
+            return [f"{text} !sym why * lists what all modules lack."]
     has_symbols = module.state is SymbolState.LOADED and module.symbols is not None
     if has_symbols and not module.status.startswith("export"):
         return []

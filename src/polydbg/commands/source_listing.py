@@ -78,7 +78,8 @@ def _open_at(ctx: CommandContext, address: int) -> int:
         raise CommandError(
             f"No line information for {address_text(address, ctx.system.pointer_size)}",
             identifier="source.no-line",
-            hint="lines need DWARF or a private PDB: !sym why says what was found; .lines -e",
+            hint="lines need DWARF or a private PDB: !sym why says what was found; .lines -e; "
+            ".frame N chooses a frame of k that has lines",
         )
     return _open(ctx, *where)
 

@@ -13,6 +13,7 @@ from polydbg.base.text import sanitise_line
 from polydbg.engine.debug_files import build_id_path
 from polydbg.engine.modules import Module, ModuleMap
 from polydbg.images.elf import ElfImage
+from polydbg.symbols.store import Outcome
 
 _KERNEL_IMAGES = ("linux-vdso", "linux-gate", "[vdso")
 _DWARF = "private dwarf"  # how the status of symbols begins that have lines
@@ -50,6 +51,20 @@ class Lack(msgspec.Struct, frozen=True):
             if is_so
         ]
         return " and ".join(parts)
+
+    @property
+    def found_instead(self) -> str:
+        """Return, as a sentence, that a file is of another build or that the root file system
+        lacks it; ``""`` where neither is so."""
+        trail = self.module.image_trail if self.lacks_image else None
+        entries = trail.entries if trail is not None else []
+        gaps = [each for each in entries if "!" in each.place and each.outcome is Outcome.MISSING]
+        others = [each for each in entries if each.outcome is Outcome.WRONG_ID]
+        # Roots are searched first: what is behind the last gap of one is a file of this host.
+        if others and (not gaps or entries.index(others[0]) < entries.index(gaps[-1])):
+            has = others[0].found_id or "without an id"
+            return f"{sanitise_line(others[0].place)} is of another build ({sanitise_line(has)})."
+        return f"{sanitise_line(gaps[0].place)} is not there." if gaps else ""
 
     def steps(self) -> list[str]:
         """Return what to do, in whole sentences, the most promising first."""

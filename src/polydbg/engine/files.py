@@ -299,7 +299,8 @@ class FileFinder:
 
     def _other_folders(self, image_file: Path | None, dump_path: str) -> list[Path]:
         """Return the folders of the image and of the dump, where no path element names them."""
-        folders = [image_file.parent] if image_file is not None else []
+        is_here = image_file is not None and image_file.is_file()  # not in an archive
+        folders = [image_file.parent] if image_file is not None and is_here else []
         folders += [folder for folder in _dump_folder(dump_path) if folder not in folders]
         searched = {store for e in self._settings.symbol_path.elements for store in e.stores}
         return [folder for folder in folders if str(folder) not in searched]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from polydbg.engine.elf_advice import lack_of
 from polydbg.engine.session import Session
 from polydbg.testing.core_builder import ElfCoreBuilder
 from polydbg.testing.elf_builder import ALLOC, EXEC, NOTE, ElfBuilder
@@ -64,4 +65,28 @@ def test_deleted_and_containers_paths(tmp_path: Path, mapped: str, inside: str) 
     system.modules.image(module)
     assert module.image_file == place
     assert not notices
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("build_id", "said"),
+    [
+        (b"another", f"server is of another build ({b'another'.hex()})."),
+        (None, "app/server is not there."),
+    ],
+)
+def test_what_a_root_has_instead(tmp_path: Path, build_id: bytes | None, said: str) -> None:
+    (tmp_path / "x.core").write_bytes(core("/app/server"))
+    (tmp_path / "root/app").mkdir(parents=True)
+    if build_id is not None:
+        (tmp_path / "root/app/server").write_bytes(program(build_id))
+    session = Session()
+    session.settings.sysroots = (str(tmp_path / "root"),)
+    system = session.open_dump(str(tmp_path / "x.core"))
+    (module,) = system.modules.modules
+    system.modules.image(module)
+    assert module.image_file is None
+    lack = lack_of(system.modules, module)
+    assert lack is not None
+    assert lack.found_instead.endswith(said)
     session.close()

@@ -257,6 +257,20 @@ def test_missing_layers_are_said(tmp_path: Path) -> None:
     assert [each.identifier for each in sysroot.warnings] == ["sysroot.layers-missing"]
 
 
+@pytest.mark.parametrize("kept", [0.3, 0.6])
+def test_an_archive_that_is_cut_short_is_said(tmp_path: Path, kept: float) -> None:
+    layer = Layer().file("usr/lib/liba.so", b"a" * 4000).file("usr/lib/libb.so", b"b" * 4000)
+    data = layer.build()
+    sysroot = root(tmp_path, data)
+    assert content(sysroot, "/usr/lib/libb.so") == b"b" * 4000
+    assert not sysroot.warnings
+    image = tar_of(docker_files([data] * 3))
+    sysroot = root(tmp_path, image[: int(len(image) * kept)], "cut.tar")
+    assert content(sysroot, "/usr/lib/libb.so") is None
+    assert [each.identifier for each in sysroot.warnings] == ["sysroot.cut-short"]
+    assert "ends too early" in sysroot.warnings[0].message
+
+
 def test_empty_layer(tmp_path: Path) -> None:
     check_image(root(tmp_path, tar_of(docker_files([LAYERS[0], bytes(1024), LAYERS[1]]))))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -72,12 +72,16 @@ class _Long(msgspec.Struct):
 
 
 def entries(
-    stream: SeekableStream, size: int | None, most: int = _MAX_HEADERS
+    stream: SeekableStream,
+    size: int | None,
+    most: int = _MAX_HEADERS,
+    at_cut: Callable[[], None] = lambda: None,
 ) -> Iterator[TarEntry]:
     """Yield the entries of a tar file of *size* bytes, ``None`` when that is not known yet.
 
     At most *most* headers are read. A file that is cut short ends the list; so does an empty one.
-    The stream may be moved between two entries.
+    *at_cut* is called when *size* ends within an entry. The stream may be moved between two
+    entries.
 
     :raises FormatError: a damaged header.
     """
@@ -105,6 +109,8 @@ def entries(
                 link = long.link or member_name(header[157:257], is_utf8=False)
                 yield TarEntry(_KINDS.get(kind, EntryKind.OTHER), name, link, at, length)
             long = _Long()
+        if size is not None and at + length > size:
+            at_cut()
         at += (length + _BLOCK - 1) // _BLOCK * _BLOCK
 
 

@@ -55,7 +55,9 @@ class _Blob(msgspec.Struct, eq=False):
 
 
 class _Layer(Protocol):
-    """An archive as part of a root."""
+    """An archive as part of a root; *is_cut_short* once its entries were listed."""
+
+    is_cut_short: bool
 
     def entries(self) -> Iterator[LayerEntry]: ...
 
@@ -67,16 +69,23 @@ class _Layer(Protocol):
 class _TarLayer:
     def __init__(self, blob: _Blob) -> None:
         self._blob = blob
+        self.is_cut_short = False
 
     def entries(self) -> Iterator[LayerEntry]:
-        for each in entries(self._blob.stream, self._blob.size, 2 * MAX_FILES):
+        most = 2 * MAX_FILES
+        for each in entries(self._blob.stream, self._blob.size, most, self._note_cut):
             yield LayerEntry(each.kind, each.name, each.link, each.offset, each.size)
+
+    def _note_cut(self) -> None:
+        self.is_cut_short = True
 
     def blob(self, file: TreeFile) -> _Blob:
         return _part(self._blob, file.offset, file.size)
 
 
 class _ZipLayer:
+    is_cut_short = False  # its list of files is at its end: without that it is not opened
+
     def __init__(self, blob: _Blob, size: int) -> None:
         self._blob = blob
         self._archive = ZipArchive(blob.stream, size)
@@ -222,9 +231,9 @@ class PackedRoot:
         outer = FileTree()
         buffer = self._buffer
         layer = self._open(_Blob(self._stream(buffer), len(buffer), buffer))
-        outer.add_layer(layer.entries() if layer is not None else ())
         if layer is None:
             return outer, []
+        self._add(layer, outer)
 
         def blob_of(path: str) -> _Blob | None:
             _, node = outer.node(path)
@@ -238,6 +247,12 @@ class PackedRoot:
             text = f"{self.path}: its only folder {sanitise_line(name)} is taken for the root"
             self.warnings.append(Warning("sysroot.folder", text))
         return outer, [layer]
+
+    def _add(self, layer: _Layer, tree: FileTree) -> None:
+        tree.add_layer(layer.entries())
+        if layer.is_cut_short:
+            text = f"{self.path}: a tar file ends too early, files are missing: cut short?"
+            self.warnings.append(Warning("sysroot.cut-short", text))
 
     def _folder_blob(self, path: str) -> _Blob | None:
         assert self._folder is not None
@@ -264,7 +279,7 @@ class PackedRoot:
             layer = self._open(blob) if blob is not None else None
             missing += blob is None
             if layer is not None:
-                tree.add_layer(layer.entries())
+                self._add(layer, tree)
                 layers.append(layer)
         if missing:
             text = f"{self.path}: {missing} of {len(image.layers)} layers are not in it: cut short?"
