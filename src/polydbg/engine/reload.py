@@ -78,7 +78,7 @@ def module_info(
     file_name: str, base: int, size: int, timestamp: int = 0, checksum: int = 0
 ) -> ModuleInfo:
     """Return a module named after its file."""
-    from polydbg.targets.minidump import module_name
+    from polydbg.targets.module_names import module_name
 
     return ModuleInfo(module_name(file_name), file_name, base, size, timestamp, checksum)
 

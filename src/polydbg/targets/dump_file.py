@@ -8,14 +8,17 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
-from polydbg.base.errors import TargetError
+from polydbg.base.errors import FormatError, TargetError
 from polydbg.base.text import sanitise_line
 from polydbg.base.warnings import Warning
-from polydbg.formats.identify import FileClass, identify
+from polydbg.formats.identify import HEAD_SIZE, FileClass, identify
 from polydbg.memory.space import Buffer
+
+_LONGEST_HEADER = 64  # of an ELF core
 
 
 class DumpFile(msgspec.Struct, eq=False):
@@ -82,6 +85,65 @@ def _missing_hint(path: str) -> str:
         return f"check the path; it begins at {os.getcwd()}"
     except OSError:  # the current folder itself is gone
         return "check the path"
+
+
+class FileTarget:
+    """What targets that are a file have in common."""
+
+    def __init__(self, file: DumpFile) -> None:
+        """Take *file*, which belongs to the target from here on."""
+        self._file = file
+
+    @property
+    def path(self) -> str:
+        return self._file.path
+
+    @property
+    def member(self) -> str:
+        return self._file.member
+
+    @property
+    def file_size(self) -> int:
+        """Return how many bytes the file has, which may be fewer than its headers say."""
+        return len(self._file.buffer)
+
+    def close(self) -> None:
+        """Give up the mapping."""
+        self._file.close()
+
+
+_Made = TypeVar("_Made", bound=FileTarget)
+
+
+def opened(file: DumpFile, make: Callable[[], _Made]) -> _Made:
+    """Return the target that *make* builds over *file*, which is closed when that fails.
+
+    :raises TargetError: with the name of the file: of the identifier that *make* gave its error,
+        without one ``dump.truncated`` if no header fits into the file, else ``dump.damaged``.
+    """
+    try:
+        return make()
+    except (FormatError, TargetError) as error:
+        head = bytes(file.buffer[:HEAD_SIZE])
+        file.close()
+        identifier = error.identifier
+        if identifier == "dump.unknown-format":
+            raise refusal(file.shown, head) from None
+        if identifier == FormatError.identifier:
+            identifier = "dump.truncated" if len(head) < _LONGEST_HEADER else "dump.damaged"
+        raise TargetError(
+            f"{file.shown}: {error.message}", hint=error.hint, identifier=identifier
+        ) from error
+
+
+def refused_kernel(format_name: str, kernel: str) -> TargetError:
+    """Return the error for a core of a *kernel*, whose name is as the core has it."""
+    return TargetError(
+        f"this is {format_name} core of a kernel ({sanitise_line(kernel[:80])}), which is not yet "
+        "opened by this version",
+        hint="only cores of processes are opened",
+        identifier="dump.unsupported-format",
+    )
 
 
 def refusal(shown: str, head: bytes) -> TargetError:

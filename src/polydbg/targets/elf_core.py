@@ -11,8 +11,8 @@ from functools import cached_property
 
 import msgspec
 
-from polydbg.arch.registers import program_counter, stack_pointer, thread_pointer
-from polydbg.base.errors import DebuggerError, FormatError, TargetError
+from polydbg.arch.registers import thread_pointer
+from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.base.identifiers import DebugId
 from polydbg.base.warnings import Warning
 from polydbg.formats.elf import constants as elf
@@ -21,14 +21,13 @@ from polydbg.formats.elf.core_records import CoreNotes, SignalInfo
 from polydbg.formats.elf.core_registers import thread_registers
 from polydbg.formats.elf.header import ElfHeader, ProgramHeader, parse_header, parse_segments
 from polydbg.formats.elf.notes import Note, iterate_notes
-from polydbg.formats.identify import HEAD_SIZE
 from polydbg.formats.procfs import Mapping as ProcessMapping
 from polydbg.formats.procfs import parse_auxiliary
 from polydbg.images.elf import ElfImage
 from polydbg.memory.ranges import Layer, RangeMap, clipped
 from polydbg.memory.space import BufferSpace, ByteOrder
 from polydbg.symbols.store.root_paths import DELETED
-from polydbg.targets.dump_file import DumpFile, refusal
+from polydbg.targets.dump_file import DumpFile, FileTarget, opened, refused_kernel
 from polydbg.targets.elf_core_mappings import core_mappings
 from polydbg.targets.elf_core_modules import (
     AT_EXECFN,
@@ -40,10 +39,11 @@ from polydbg.targets.elf_core_modules import (
 from polydbg.targets.elf_core_process import StartStrings
 from polydbg.targets.linker_list import Namespace
 from polydbg.targets.linux_regions import linux_regions
-from polydbg.targets.minidump import unique_name
+from polydbg.targets.module_names import unique_name
 from polydbg.targets.process_files import ProcessFiles
 from polydbg.targets.target import (
-    BREAKPOINT_CODE,
+    PROCESSOR_NUMBERS,
+    UNKNOWN_NUMBER,
     DumpEvent,
     ExceptionRecord,
     HandleInfo,
@@ -54,21 +54,20 @@ from polydbg.targets.target import (
     ThreadTimes,
     UnloadedModuleInfo,
 )
+from polydbg.targets.thread_state import break_in, stack_of
 
 _AT_RANDOM = 25
 _AT_OSRELDATE, _AT_NCPUS = 18, 19  # of FreeBSD
 _VSYSCALL = 0xFFFFFFFFFF600000
-_MAX_NOTES = 512 << 20
+_MAX_NOTE_BYTES = 512 << 20
 _MAX_NAMED = 8
 _POINTER_SETS = frozenset({"general", "tls", "segment-bases"})
-_PROCESSOR_NUMBERS = {"x86": 0, "arm": 5, "amd64": 9, "arm64": 12}
 _PLATFORM_NUMBERS = {"linux": 0x8201}
-_UNKNOWN_NUMBER = 0xFFFF
 _STANDALONE = 255  # ELFOSABI_STANDALONE: what runs without a system
 _SYSTEMS_BY_ABI = {2: "netbsd", 3: "linux", 9: "freebsd", 12: "openbsd"}
 
 
-class ElfCoreTarget:
+class ElfCoreTarget(FileTarget):
     """A core of a process. Build it with :func:`open_elf_core`."""
 
     def __init__(self, file: DumpFile) -> None:
@@ -77,7 +76,7 @@ class ElfCoreTarget:
         :raises FormatError: not an ELF core, or its header is cut.
         :raises TargetError: a core of a kernel.
         """
-        self._file = file
+        super().__init__(file)
         self._space = BufferSpace(file.buffer)
         self.header: ElfHeader = parse_header(self._space)
         if self.header.type != elf.ET_CORE:
@@ -87,41 +86,25 @@ class ElfCoreTarget:
         self._refuse_kernels()
 
     def file_notes(self) -> Iterator[Note]:
-        """Yield the notes as the file has them; their offsets are those of the file."""
-        room = _MAX_NOTES
+        """Yield the notes as the file has them; their offsets are those of the file. Of segments
+        that overlap no more is read than the file has bytes."""
+        room = min(_MAX_NOTE_BYTES, len(self._file.buffer))
+        big = self.header.is_big
         for segment in self.segments:
             if segment.type == elf.PT_NOTE and room > 0:
-                raw = self._space.read_some(segment.offset, min(segment.file_size, room))
+                start = segment.offset
+                raw = self._space.read_some(start, min(segment.file_size, room))
                 room -= len(raw)
-                for note in iterate_notes(raw, big=self.header.is_big, align=segment.align):
-                    yield msgspec.structs.replace(note, offset=segment.offset + note.offset)
+                yield from iterate_notes(raw, big=big, align=segment.align, start=start)
 
     def _refuse_kernels(self) -> None:
         kernel = self.notes.kernel
         if not kernel and self.header.os_abi == _STANDALONE:
             kernel = "FreeBSD"
         if kernel:
-            raise TargetError(
-                f"this is an ELF core of a kernel ({kernel}), which is not yet opened by this "
-                "version",
-                hint="only cores of processes are opened",
-                identifier="dump.unsupported-format",
-            )
+            raise refused_kernel("an ELF", kernel)
 
     # -- what it is ------------------------------------------------------------------------
-
-    @property
-    def file_size(self) -> int:
-        """Return how many bytes the file has, which may be fewer than its headers say."""
-        return len(self._file.buffer)
-
-    @property
-    def path(self) -> str:
-        return self._file.path
-
-    @property
-    def member(self) -> str:
-        return self._file.member
 
     @property
     def kind_line(self) -> str:
@@ -217,10 +200,7 @@ class ElfCoreTarget:
         few = {each: data for each, data in thread.sets.items() if each in _POINTER_SETS}
         general = msgspec.structs.replace(thread, sets=few)
         registers = thread_registers(general, self.header, self.platform, {})
-        pointer = stack_pointer(registers)
-        stack = None if pointer is None else next(self.memory.ranges(pointer), None)
-        if stack is not None and (pointer is None or not stack.start <= pointer < stack.end):
-            stack = None
+        stack = stack_of(self.memory, registers)
         return ThreadInfo(
             ordinal=ordinal,
             id=thread.id,
@@ -288,9 +268,7 @@ class ElfCoreTarget:
         if info is None and thread.signal:
             info = SignalInfo(thread.signal)
         if info is None:
-            address = program_counter(self._registers_of(0)) or 0
-            record = ExceptionRecord(BREAKPOINT_CODE, 0, 0, address, ())
-            return DumpEvent(thread.id, record, is_stored=False)
+            return break_in(self.threads()[0], self._registers_of(0))
         record = ExceptionRecord(
             info.number, info.code & 0xFFFFFFFF, 0, info.address, info.parameters
         )
@@ -396,8 +374,8 @@ class ElfCoreTarget:
         return SystemInfo(
             arch=self.arch,
             platform=self.platform,
-            platform_id=_PLATFORM_NUMBERS.get(self.platform, _UNKNOWN_NUMBER),
-            processor_architecture=_PROCESSOR_NUMBERS.get(self.arch, _UNKNOWN_NUMBER),
+            platform_id=_PLATFORM_NUMBERS.get(self.platform, UNKNOWN_NUMBER),
+            processor_architecture=PROCESSOR_NUMBERS.get(self.arch, UNKNOWN_NUMBER),
             processor_level=0,
             processor_revision=0,
             processor_count=self._auxiliary.get(_AT_NCPUS, 0) if self.platform == "freebsd" else 0,
@@ -481,27 +459,11 @@ class ElfCoreTarget:
             text += "; no threads"
         return (Warning("dump.truncated", text),)
 
-    def close(self) -> None:
-        """Give up the mapping."""
-        self._file.close()
-
 
 def open_elf_core(file: DumpFile) -> ElfCoreTarget:
     """Open the ELF core in *file*, which is closed when that fails.
 
-    :raises TargetError: ``dump.unknown-format``, ``dump.truncated`` (no header),
+    :raises TargetError: ``dump.unknown-format``, ``dump.truncated`` (no header), ``dump.damaged``,
         ``dump.unsupported-format`` (of a kernel).
     """
-    try:
-        return ElfCoreTarget(file)
-    except (FormatError, TargetError) as error:
-        head = bytes(file.buffer[:HEAD_SIZE])
-        file.close()
-        if error.identifier == "dump.unknown-format":
-            raise refusal(file.shown, head) from None
-        identifier = error.identifier
-        if isinstance(error, FormatError):
-            identifier = "dump.truncated" if len(head) < 64 else "dump.damaged"
-        raise TargetError(
-            f"{file.shown}: {error.message}", hint=error.hint, identifier=identifier
-        ) from error
+    return opened(file, lambda: ElfCoreTarget(file))

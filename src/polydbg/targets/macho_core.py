@@ -13,22 +13,22 @@ from functools import cached_property
 
 import msgspec
 
-from polydbg.arch.registers import program_counter, stack_pointer
-from polydbg.base.errors import DebuggerError, FormatError, TargetError
+from polydbg.arch.registers import program_counter
+from polydbg.base.errors import DebuggerError
 from polydbg.base.identifiers import DebugId
 from polydbg.base.warnings import Warning
-from polydbg.formats.identify import HEAD_SIZE
 from polydbg.formats.macho import header as macho
 from polydbg.formats.macho.core import MachCore, parse_core
 from polydbg.formats.procfs import Mapping as ProcessMapping
 from polydbg.images.macho import MachoImage
 from polydbg.memory.ranges import Layer, RangeMap, clipped
 from polydbg.memory.space import BufferSpace
-from polydbg.targets.dump_file import DumpFile, refusal
+from polydbg.targets.dump_file import DumpFile, FileTarget, opened, refused_kernel
 from polydbg.targets.linux_regions import linux_regions
-from polydbg.targets.minidump import unique_name
+from polydbg.targets.module_names import unique_name
 from polydbg.targets.target import (
-    BREAKPOINT_CODE,
+    PROCESSOR_NUMBERS,
+    UNKNOWN_NUMBER,
     DumpEvent,
     ExceptionRecord,
     HandleInfo,
@@ -38,10 +38,9 @@ from polydbg.targets.target import (
     ThreadInfo,
     UnloadedModuleInfo,
 )
+from polydbg.targets.thread_state import break_in, stack_of
 
-_PROCESSOR_NUMBERS = {"x86": 0, "arm": 5, "amd64": 9, "arm64": 12}
 _MACOS = 0x8101
-_UNKNOWN_NUMBER = 0xFFFF
 _MAX_IMAGES = 1 << 16
 _MAX_PATH = 4096
 
@@ -61,6 +60,7 @@ _X86_TRAPS = {
     19: (_ARITHMETIC, 8),
 }
 _PAGE_FAULT = 14
+_NO_TRAP = -1
 #: The same by the exception class of ARM64's syndrome.
 _ARM64_CLASSES = {
     0x00: _BAD_INSTRUCTION,
@@ -83,7 +83,7 @@ class _Image(msgspec.Struct, frozen=True):
     uuid: bytes
 
 
-class MachoCoreTarget:
+class MachoCoreTarget(FileTarget):
     """A core of a process of Apple's systems. Build it with :func:`open_macho_core`."""
 
     def __init__(self, file: DumpFile) -> None:
@@ -92,32 +92,14 @@ class MachoCoreTarget:
         :raises FormatError: not a Mach-O core, or its header is cut.
         :raises TargetError: a core of a kernel.
         """
-        self._file = file
+        super().__init__(file)
         self.core: MachCore = parse_core(BufferSpace(file.buffer))
         if self.core.kernel:
-            raise TargetError(
-                f"this is a Mach-O core of a kernel ({self.core.kernel[:80]}), which is not yet "
-                "opened by this version",
-                hint="only cores of processes are opened",
-                identifier="dump.unsupported-format",
-            )
+            raise refused_kernel("a Mach-O", self.core.kernel)
 
     def load_commands(self) -> Iterator[macho.Command]:
         """Yield the load commands as the file has them."""
         yield from macho.load_commands(BufferSpace(self._file.buffer), self.core.header)
-
-    @property
-    def file_size(self) -> int:
-        """Return how many bytes the file has, which may be fewer than its commands say."""
-        return len(self._file.buffer)
-
-    @property
-    def path(self) -> str:
-        return self._file.path
-
-    @property
-    def member(self) -> str:
-        return self._file.member
 
     @property
     def kind_line(self) -> str:
@@ -178,9 +160,8 @@ class MachoCoreTarget:
         ids = self.core.thread_ids
         # Cores without the note give no ids: the number of the thread stands for it, as in lldb.
         ident = ids[ordinal] if ordinal < len(ids) else ordinal
-        pointer = stack_pointer(self._registers_of(ordinal))
-        stack = None if pointer is None else next(self.memory.ranges(pointer), None)
-        if stack is None or pointer is None or not stack.start <= pointer < stack.end:
+        stack = stack_of(self.memory, self._registers_of(ordinal))
+        if stack is None:
             return ThreadInfo(ordinal=ordinal, id=ident)
         return ThreadInfo(ordinal=ordinal, id=ident, stack_base=stack.start, stack_size=stack.size)
 
@@ -209,9 +190,7 @@ class MachoCoreTarget:
                 return DumpEvent(thread.id, record)
         if not threads:
             return None
-        address = program_counter(self._registers_of(0)) or 0
-        record = ExceptionRecord(BREAKPOINT_CODE, 0, 0, address, ())
-        return DumpEvent(threads[0].id, record, is_stored=False)
+        return break_in(threads[0], self._registers_of(0))
 
     def _trap(self, thread: ThreadInfo) -> ExceptionRecord | None:
         """Return the Mach exception for a thread's trap; a system call is none."""
@@ -224,7 +203,7 @@ class MachoCoreTarget:
             number = trap.get("syndrome", 0)
             code = _ARM64_CLASSES.get(number >> 26 & 0x3E)
         else:
-            number = trap.get("trap", _UNKNOWN_NUMBER)
+            number = trap.get("trap", _NO_TRAP)
             code, flags = _X86_TRAPS.get(number, (None, 0))
         # Where nothing is stored all are 0, which would be a division.
         if code is None or not (number or (address and self.arch != "arm64")):
@@ -357,7 +336,7 @@ class MachoCoreTarget:
             arch=self.arch,
             platform="macos",
             platform_id=_MACOS,
-            processor_architecture=_PROCESSOR_NUMBERS.get(self.arch, _UNKNOWN_NUMBER),
+            processor_architecture=PROCESSOR_NUMBERS.get(self.arch, UNKNOWN_NUMBER),
             processor_level=0,
             processor_revision=0,
             processor_count=0,
@@ -405,10 +384,6 @@ class MachoCoreTarget:
             text += f"; no stack of {without} threads"
         return (*self._file.warnings, Warning("dump.truncated", text))
 
-    def close(self) -> None:
-        """Give up the mapping."""
-        self._file.close()
-
 
 def open_macho_core(file: DumpFile) -> MachoCoreTarget:
     """Open the Mach-O core in *file*, which is closed when that fails.
@@ -416,14 +391,4 @@ def open_macho_core(file: DumpFile) -> MachoCoreTarget:
     :raises TargetError: ``dump.unknown-format``, ``dump.truncated`` (no header),
         ``dump.unsupported-format`` (of a kernel).
     """
-    try:
-        return MachoCoreTarget(file)
-    except (FormatError, TargetError) as error:
-        head = bytes(file.buffer[:HEAD_SIZE])
-        file.close()
-        if error.identifier == "dump.unknown-format":
-            raise refusal(file.shown, head) from None
-        identifier = "dump.truncated" if isinstance(error, FormatError) else error.identifier
-        raise TargetError(
-            f"{file.shown}: {error.message}", hint=error.hint, identifier=identifier
-        ) from error
+    return opened(file, lambda: MachoCoreTarget(file))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import PureWindowsPath
 
-from polydbg.arch.registers import program_counter
-from polydbg.base.errors import FormatError, TargetError
-from polydbg.base.text import address_text
+from polydbg.base.errors import TargetError
 from polydbg.base.warnings import Warning
-from polydbg.formats.identify import HEAD_SIZE
 from polydbg.formats.minidump.handles import Handle
 from polydbg.formats.minidump.header import WITH_FULL_MEMORY
 from polydbg.formats.minidump.memory import Region
@@ -22,11 +18,11 @@ from polydbg.formats.procfs import MAX_MAPPINGS
 from polydbg.memory.ranges import RangeMap
 from polydbg.memory.space import Buffer
 from polydbg.targets.crash_report import CrashReport
-from polydbg.targets.dump_file import DumpFile, map_file, refusal
+from polydbg.targets.dump_file import DumpFile, FileTarget, map_file, opened
 from polydbg.targets.linux_regions import image_ends, linux_regions
+from polydbg.targets.module_names import unique_name
 from polydbg.targets.process_files import ProcessFiles
 from polydbg.targets.target import (
-    BREAKPOINT_CODE,
     TICKS_PER_SECOND,
     DumpEvent,
     ExceptionRecord,
@@ -39,6 +35,7 @@ from polydbg.targets.target import (
     UnloadedModuleInfo,
     VersionRecord,
 )
+from polydbg.targets.thread_state import break_in
 
 USER_SHARED_DATA = 0x7FFE0000
 """Where Windows maps KUSER_SHARED_DATA in every process; +8 is the interrupt time in ticks."""
@@ -58,10 +55,9 @@ _IMAGE_FORMATS = {
     "ios": "macho",
     **dict.fromkeys(("linux", "android", "fuchsia", "solaris", "nacl", "unix"), "elf"),
 }
-_NOT_IN_NAMES = re.compile(r"\W")
 
 
-class MinidumpTarget:
+class MinidumpTarget(FileTarget):
     """A user-mode minidump. Build it with :func:`open_minidump`, or over a buffer in tests."""
 
     def __init__(
@@ -78,9 +74,8 @@ class MinidumpTarget:
         :raises FormatError: not a minidump, or a damaged header.
         :raises TargetError: no SystemInfo stream and nothing else tells the architecture.
         """
-        self.path = path
+        super().__init__(file or DumpFile(path, buffer))
         self.dump = Minidump(buffer)
-        self._file = file or DumpFile(path, buffer)
         self._arch = arch or self._known_arch()
 
     def _known_arch(self) -> str:
@@ -96,10 +91,6 @@ class MinidumpTarget:
                 "dump.no-system-info", f"no system information: taken for {dump.arch} by a context"
             )
         return dump.arch
-
-    @property
-    def member(self) -> str:
-        return self._file.member
 
     @property
     def kind_line(self) -> str:
@@ -279,9 +270,7 @@ class MinidumpTarget:
         breakpad = self.dump.breakpad_info
         asked = breakpad.requesting_thread_id if breakpad is not None else None
         thread = next((thread for thread in threads if thread.id == asked), threads[0])
-        address = program_counter(self.registers(thread)) or 0
-        record = ExceptionRecord(BREAKPOINT_CODE, 0, 0, address, ())
-        return DumpEvent(thread.id, record, is_stored=False)
+        return break_in(thread, self.registers(thread))
 
     def exception_registers(self) -> Mapping[str, int] | None:
         stored = self.dump.exception
@@ -390,29 +379,6 @@ class MinidumpTarget:
     def warnings(self) -> Sequence[Warning]:
         return (*self._file.warnings, *self.dump.warnings)
 
-    def close(self) -> None:
-        """Give up the mapping."""
-        self._file.close()
-
-
-def unique_name(image_path: str, base: int, taken: set[str], pointer_size: int = 8) -> str:
-    """Return the name of the module at *base* and add it to those *taken* (in lower case); a
-    second module of one name gets its base behind it, one without a name is ``image`` and its base
-    (transcript live-bp of the samples)."""
-    name = module_name(image_path) or f"image{address_text(base, pointer_size)}".replace("`", "_")
-    if name.lower() in taken:
-        name = f"{name}_{base:x}"
-    taken.add(name.lower())
-    return name
-
-
-def module_name(image_path: str) -> str:
-    """Return WinDbg's name for the module of an image: the file name without its last extension,
-    with ``_`` for what an expression cannot hold."""
-    file_name = re.split(r"[\\/]", image_path)[-1]
-    stem, dot, _ = file_name.rpartition(".")
-    return _NOT_IN_NAMES.sub("_", stem if dot and stem else file_name)
-
 
 def _version(info: FixedFileInfo | None) -> VersionRecord | None:
     if info is None:
@@ -465,13 +431,4 @@ def open_minidump(source: str | DumpFile, *, arch: str | None = None) -> Minidum
         ``dump.bad-version``, ``dump.truncated`` (no header), ``dump.no-system-info``.
     """
     file = map_file(source) if isinstance(source, str) else source
-    try:
-        return MinidumpTarget(file.buffer, file.path, arch=arch, file=file)
-    except (FormatError, TargetError) as error:
-        head = bytes(file.buffer[:HEAD_SIZE])
-        file.close()
-        if error.identifier == "dump.unknown-format":
-            raise refusal(file.shown, head) from None
-        raise TargetError(
-            f"{file.shown}: {error.message}", hint=error.hint, identifier=error.identifier
-        ) from error
+    return opened(file, lambda: MinidumpTarget(file.buffer, file.path, arch=arch, file=file))

@@ -24,6 +24,12 @@ TICKS_PER_SECOND = 10_000_000
 
 BREAKPOINT_CODE = 0x80000003
 
+PROCESSOR_NUMBERS = {"x86": 0, "arm": 5, "amd64": 9, "arm64": 12}
+"""Windows' numbers of processors (``PROCESSOR_ARCHITECTURE_...`` of winnt.h)."""
+
+UNKNOWN_NUMBER = 0xFFFF
+"""Windows' number of what it does not know: a processor, here a platform too."""
+
 
 class ThreadTimes(msgspec.Struct, frozen=True):
     """Creation and exit (FILETIME, exit 0 while alive), CPU times in 100 ns ticks.

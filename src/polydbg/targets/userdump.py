@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from polydbg.arch.registers import program_counter
-from polydbg.base.errors import DebuggerError, FormatError, TargetError
+from polydbg.base.errors import DebuggerError, TargetError
 from polydbg.base.warnings import Warning
-from polydbg.formats.identify import HEAD_SIZE
 from polydbg.formats.userdump import EXCEPTION_EVENT, UserDump, UserModule
 from polydbg.images.pe import PeImage
 from polydbg.memory.ranges import RangeMap
-from polydbg.targets.dump_file import DumpFile, refusal
-from polydbg.targets.minidump import USER_SHARED_DATA, memory_region, unique_name
+from polydbg.targets.dump_file import DumpFile, FileTarget, opened
+from polydbg.targets.minidump import USER_SHARED_DATA, memory_region
+from polydbg.targets.module_names import unique_name
 from polydbg.targets.target import (
-    BREAKPOINT_CODE,
+    PROCESSOR_NUMBERS,
     TICKS_PER_SECOND,
+    UNKNOWN_NUMBER,
     DumpEvent,
     ExceptionRecord,
     HandleInfo,
@@ -27,6 +27,7 @@ from polydbg.targets.target import (
     ThreadInfo,
     UnloadedModuleInfo,
 )
+from polydbg.targets.thread_state import break_in
 
 # KUSER_SHARED_DATA of ntddk.h, offsets and sizes in bytes.
 _INTERRUPT_TIME, _SYSTEM_TIME, _TIME_ZONE_BIAS = (0x08, 8), (0x14, 8), (0x20, 8)
@@ -34,10 +35,9 @@ _PRODUCT_TYPE, _SUITE_MASK, _PROCESSORS = (0x264, 4), (0x2D0, 4), (0x3C0, 4)
 
 _UNIX_EPOCH = 11_644_473_600  # seconds from 1601 to 1970
 _WINDOWS_7 = (6, 1)
-_PROCESSOR_NUMBERS = {"x86": 0, "arm": 5, "amd64": 9, "arm64": 12}
 
 
-class UserDumpTarget:
+class UserDumpTarget(FileTarget):
     """A ``USERDUMP`` or ``USERDU64`` file. Build it with :func:`open_userdump`."""
 
     def __init__(self, file: DumpFile) -> None:
@@ -46,21 +46,13 @@ class UserDumpTarget:
         :raises FormatError: not a user dump, or its header is cut.
         :raises TargetError: of a processor that is not known.
         """
-        self._file = file
+        super().__init__(file)
         self.dump = UserDump(file.buffer)
         if self.dump.arch == "unknown":
             raise TargetError(
                 f"a user dump of a processor that is not known ({self.dump.machine:#x})",
                 identifier="dump.unsupported-format",
             )
-
-    @property
-    def path(self) -> str:
-        return self._file.path
-
-    @property
-    def member(self) -> str:
-        return self._file.member
 
     @property
     def kind_line(self) -> str:
@@ -168,9 +160,7 @@ class UserDumpTarget:
         threads = self.threads()
         if not threads:
             return None
-        address = program_counter(self.registers(threads[0])) or 0
-        record = ExceptionRecord(BREAKPOINT_CODE, 0, 0, address, ())
-        return DumpEvent(threads[0].id, record, is_stored=False)
+        return break_in(threads[0], self.registers(threads[0]))
 
     def exception_registers(self) -> Mapping[str, int] | None:
         """Return the event thread's own registers: it had been stopped at the exception."""
@@ -196,7 +186,7 @@ class UserDumpTarget:
             arch=self.arch,
             platform="windows",
             platform_id=2,
-            processor_architecture=_PROCESSOR_NUMBERS.get(self.arch, 0xFFFF),
+            processor_architecture=PROCESSOR_NUMBERS.get(self.arch, UNKNOWN_NUMBER),
             processor_level=0,
             processor_revision=0,
             processor_count=(self._shared(_PROCESSORS) or 0) if is_recent else 0,
@@ -234,10 +224,6 @@ class UserDumpTarget:
     def warnings(self) -> Sequence[Warning]:
         return (*self._file.warnings, *self.dump.view.warnings)
 
-    def close(self) -> None:
-        """Give up the mapping."""
-        self._file.close()
-
 
 def _minutes(ticks: int) -> int:
     """Return a signed 64-bit time in ticks as whole minutes."""
@@ -251,13 +237,4 @@ def open_userdump(file: DumpFile) -> UserDumpTarget:
 
     :raises TargetError: ``dump.unknown-format``, ``dump.truncated``, ``dump.unsupported-format``.
     """
-    try:
-        return UserDumpTarget(file)
-    except (FormatError, TargetError) as error:
-        head = bytes(file.buffer[:HEAD_SIZE])
-        file.close()
-        if error.identifier == "dump.unknown-format":
-            raise refusal(file.shown, head) from None
-        raise TargetError(
-            f"{file.shown}: {error.message}", hint=error.hint, identifier=error.identifier
-        ) from error
+    return opened(file, lambda: UserDumpTarget(file))

@@ -17,9 +17,9 @@ from polydbg.memory.ranges import MappedMemory
 from polydbg.targets.minidump import (
     USER_SHARED_DATA,
     MinidumpTarget,
-    module_name,
     open_minidump,
 )
+from polydbg.targets.module_names import module_name
 from polydbg.targets.target import Target
 from polydbg.testing.minidump_builder import (
     MinidumpBuilder,
