@@ -228,7 +228,7 @@ class ElfFiles:
         words = f"build id {build_id}" if build_id else ""
         elements = [each.text for each in self._settings.symbol_path.elements]
         trail.begin(Wanted(FileKind.PDB, name, build_id, words), elements)
-        if image is not None and image.path and image.debug_sections().get(".debug_info").size:
+        if image is not None and image.path and _has_dwarf(image, trail):
             trail.add(image.path, Outcome.FOUND, "DWARF in the image", image.build_id or "")
             return None
         for found in self._debug_candidates(module, build_id, link, trail):
@@ -391,6 +391,15 @@ def _opened(place: Path, trail: Trail) -> Iterator[ElfImage]:
         trail.add(place, Outcome.DAMAGED, error.message)
         return
     yield image
+
+
+def _has_dwarf(image: ElfImage, trail: Trail) -> bool:
+    """Tell whether the image itself has DWARF that can be read."""
+    try:
+        return bool(image.debug_sections().get(".debug_info").size)
+    except DebuggerError as error:
+        trail.add(image.path or image.name, Outcome.DAMAGED, error.message)
+        return False
 
 
 def _is_debug_only(image: ElfImage) -> bool:

@@ -33,7 +33,7 @@ from polydbg.images.spaces import ExtentSpace, LoadedImageSpace, from_mapped
 from polydbg.memory.space import AddressSpace, Buffer, BufferSpace
 
 _HEADER_ROOM = 0x10000000
-_MAX_NOTES = 64 << 20
+_MAX_NOTES = 8 << 20  # bytes of all notes together
 _MAX_PATH = 4096
 _MAX_RELOCATIONS = 64 << 20
 _MIN_FRAME_INDEX = 6  # four bytes of encodings and the shortest address
@@ -304,20 +304,21 @@ class ElfImage:
 
     def notes(self) -> Iterator[notes.Note]:
         """Yield the notes: of the note sections, without any those of the note segments."""
-        big = self.header.is_big
+        big, room = self.header.is_big, _MAX_NOTES
         sections = [each for each in self.section_headers if each.type == elf.SHT_NOTE]
         for section in sections:
             data = self.section_data(section)
-            if data is not None:
-                yield from notes.iterate_notes(
-                    data.rest(0, _MAX_NOTES), big=big, align=section.align
-                )
+            if data is not None and room > 0:
+                raw = data.rest(0, room)
+                room -= len(raw)
+                yield from notes.iterate_notes(raw, big=big, align=section.align)
         for segment in () if sections else self.segments:
-            if segment.type == elf.PT_NOTE:
+            if segment.type == elf.PT_NOTE and room > 0:
                 space, start = self._file_space, segment.offset
                 if self._buffer is None:
                     space, start = self.space, segment.vaddr - self.image_base
-                raw = space.read_some(start, min(segment.file_size, _MAX_NOTES))
+                raw = space.read_some(start, min(segment.file_size, room))
+                room -= len(raw)
                 yield from notes.iterate_notes(raw, big=big, align=segment.align)
 
     @cached_property

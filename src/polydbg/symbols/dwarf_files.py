@@ -27,6 +27,7 @@ from polydbg.symbols.dwarf import DwarfSource
 from polydbg.symbols.dwarf_pe import PeDwarfSource
 from polydbg.symbols.dwarf_units import SplitFile
 from polydbg.symbols.source import SymbolSource
+from polydbg.symbols.store.hostpath import is_network
 
 _MAX_SPLIT_FILES = 4096
 _DEBUG_ROOT = Path("/usr/lib/debug")
@@ -203,10 +204,11 @@ class OtherFiles:
                 yield folder / f"{self._path.name}.dwp"
                 # foo.debug and foo share foo.dwp.
                 yield folder / f"{self._path.stem}.dwp"
-        if is_absolute(wanted.name):
-            yield Path(wanted.name)
-        elif wanted.comp_dir:
-            yield Path(wanted.comp_dir) / wanted.name
+        named = wanted.name
+        if not is_absolute(named):
+            named = f"{wanted.comp_dir}/{named}" if wanted.comp_dir else ""
+        if named and not is_network(named):  # recorded in a file: it would be told who we are
+            yield Path(named)
         for folder in self._folders:
             if not is_absolute(wanted.name) and ".." not in Path(wanted.name).parts:
                 yield folder / wanted.name
@@ -218,10 +220,12 @@ class OtherFiles:
         link = file.alt_link()
         if link is None:
             return None
-        named = Path(link.path)
-        places = [named] if named.is_absolute() else []
-        for folder in self._folders:
-            places += [folder / link.path, folder / last_component(link.path)]
+        places = []
+        if is_absolute(link.path):
+            places = [] if is_network(link.path) else [Path(link.path)]
+        else:
+            places = [folder / link.path for folder in self._folders]
+        places += [folder / last_component(link.path) for folder in self._folders]
         for root in (*self._folders, _DEBUG_ROOT):
             places.append(root / ".build-id" / link.build_id[:2] / f"{link.build_id[2:]}.debug")
         for place in places:

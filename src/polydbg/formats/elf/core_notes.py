@@ -8,7 +8,9 @@ write is in :mod:`polydbg.formats.elf.core_bsd`.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from polydbg.formats.elf import core_bsd
 from polydbg.formats.elf.constants import EM_MIPS
@@ -22,7 +24,7 @@ from polydbg.formats.elf.core_records import (
     note_text,
 )
 from polydbg.formats.elf.header import ElfHeader
-from polydbg.formats.elf.notes import Note
+from polydbg.formats.elf.notes import MAX_NOTES, Note
 from polydbg.memory.space import ByteOrder
 
 NT_PRSTATUS, NT_FPREGSET, NT_PRPSINFO, NT_AUXV = 1, 2, 3, 6
@@ -63,7 +65,7 @@ _SIGCHLD, _MIPS_SIGCHLD = 17, 18
 
 def parse_core_notes(notes: Iterable[Note], header: ElfHeader) -> CoreNotes:
     """Return what *notes* of the core with *header* say; records that are cut are passed over."""
-    found = tuple(notes)
+    found = tuple(islice(notes, MAX_NOTES))
     owners = {note.owner.partition("@")[0] for note in found}
     for kernel_owner, name in (("VMCOREINFO", "Linux"), ("QEMU", "QEMU guest")):
         if kernel_owner in owners:
@@ -227,14 +229,14 @@ def parse_mapped_files(data: bytes, header: ElfHeader) -> tuple[FileMapping, ...
     page = int.from_bytes(data[word : 2 * word], order)
     if count > min(_MAX_FILES, (len(data) - 2 * word) // (3 * word)):
         return ()
-    names = data[2 * word + 3 * word * count :].split(b"\0")
+    head = 2 * word
+    names = data[head + 3 * word * count :].split(b"\0", count)
     limit = 1 << 8 * word
+    rows = struct.iter_unpack(
+        f"{header.mark}3{'Q' if header.is_64 else 'I'}", data[head : head + 3 * word * count]
+    )
     found = []
-    for index in range(count):
-        row = 2 * word + 3 * word * index
-        start, end, offset = (
-            int.from_bytes(data[row + i * word : row + (i + 1) * word], order) for i in range(3)
-        )
+    for index, (start, end, offset) in enumerate(rows):
         path = names[index][:_MAX_PATH] if index < len(names) else b""
         if start < end:
             offset = min(offset * page, limit - 1)

@@ -7,6 +7,7 @@ is in :mod:`polydbg.formats.elf.core`.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 import msgspec
@@ -16,7 +17,7 @@ from polydbg.memory.space import ByteOrder
 NT_GNU_ABI_TAG, NT_GNU_BUILD_ID = 1, 3
 NT_PACKAGE = 0xCAFE1A7E
 _SYSTEMS = ("Linux", "Hurd", "Solaris", "FreeBSD", "NetBSD", "Syllable", "NaCl")
-_MAX_NOTES = 1 << 20
+MAX_NOTES = 1 << 20
 _MAX_BUILD_ID = 64
 _MAX_PACKAGE = 1 << 16
 
@@ -30,31 +31,32 @@ class Note(msgspec.Struct, frozen=True):
     offset: int
 
 
-def iterate_notes(data: bytes, *, big: bool = False, align: int = 4) -> Iterator[Note]:
+def iterate_notes(
+    data: bytes, *, big: bool = False, align: int = 4, start: int = 0
+) -> Iterator[Note]:
     """Yield the notes in *data*, a note segment or section; *align* is the segment's own (8 is
-    honoured, all else means 4). Stops where the data ends or makes no sense.
+    honoured, all else means 4). Stops where the data ends or makes no sense. Offsets count from
+    *start*, where the data begins.
 
     Fillers of zeros between notes are skipped.
     """
-    order: ByteOrder = "big" if big else "little"
+    layout = struct.Struct(">III" if big else "<III")
     unit = 8 if align == 8 else 4
     position, size = 0, len(data)
-    for _ in range(_MAX_NOTES):
+    for _ in range(MAX_NOTES):
         # A size of zero begins a filler: nobody writes notes without an owner.
         while position + 12 <= size and not any(data[position : position + 4]):
             position += 4
         if position + 12 > size:
             return
-        name_size = int.from_bytes(data[position : position + 4], order)
-        desc_size = int.from_bytes(data[position + 4 : position + 8], order)
-        kind = int.from_bytes(data[position + 8 : position + 12], order)
+        name_size, desc_size, kind = layout.unpack_from(data, position)
         # The name begins behind twelve bytes; what is aligned are positions, not lengths.
-        start = position + 12
-        body = (start + name_size + unit - 1) // unit * unit
+        name = position + 12
+        body = (name + name_size + unit - 1) // unit * unit
         if body + desc_size > size:
             return
-        owner = data[start : start + name_size].split(b"\0", 1)[0].decode("utf-8", "replace")
-        yield Note(owner, kind, data[body : body + desc_size], body)
+        owner = data[name : name + name_size].split(b"\0", 1)[0].decode("utf-8", "replace")
+        yield Note(owner, kind, data[body : body + desc_size], start + body)
         position = (body + desc_size + unit - 1) // unit * unit
 
 
