@@ -71,7 +71,7 @@ def test_every_kind_of_lock(on: Run) -> None:
     assert sorted(waits) == list(range(2, 13))
     locks = {item.address: item for item in items if isinstance(item, FutexItem)}
     held = [locks[waits[number].lock] for number in range(2, 9)]
-    assert [lock.type for lock in held] == [
+    assert [lock.lock_type for lock in held] == [
         "recursive",
         "error-checking",
         "normal priority-inheriting",

@@ -52,7 +52,8 @@ _POLL_EVERY = 0x1000
 
 
 class AddressRow(ShownItem, frozen=True):
-    """A region: *type*, *state* and *protect* are MEM_* and PAGE_* words, ``""`` if not known.
+    """A region: *memory_type*, *state* and *protect* are MEM_* and PAGE_* words, ``""`` if not
+    known.
 
     *comment* is what the region belongs to; *source* says where its facts come from.
     """
@@ -60,7 +61,7 @@ class AddressRow(ShownItem, frozen=True):
     base: Hex
     end: Hex
     size: Hex
-    type: str
+    memory_type: str
     state: str
     protect: str
     usage: str
@@ -83,7 +84,7 @@ class AddressDetails(ShownItem, frozen=True):
     usage: str
     state: Hex | None
     protect: Hex | None
-    type: Hex | None
+    memory_type: Hex | None
     allocation_base: Hex | None
     allocation_protect: Hex | None
     module: str
@@ -104,7 +105,7 @@ class Protection(ShownItem, frozen=True):
     size: Hex
     state: Hex | None
     protect: Hex | None
-    type: Hex | None
+    memory_type: Hex | None
     permissions: str
 
 
@@ -227,7 +228,7 @@ def _row(system: System, region: Region, *, marks: bool) -> AddressRow:
         base=region.base,
         end=region.end,
         size=region.size,
-        type=TYPES.get(region.type or 0, ""),
+        memory_type=TYPES.get(region.type or 0, ""),
         state=STATES.get(region.state or 0, ""),
         protect=protection_words(region.protect),
         usage=region.usage.value,
@@ -317,7 +318,7 @@ def _details(ctx: CommandContext, found: AddressMap, address: int) -> AddressDet
         usage=region.usage.value,
         state=region.state,
         protect=region.protect,
-        type=region.type,
+        memory_type=region.type,
         allocation_base=region.allocation_base,
         allocation_protect=region.allocation_protect,
         module=module.name if module else "",
@@ -433,7 +434,7 @@ def virtual_protection(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         size=region.size,
         state=region.state,
         protect=region.protect,
-        type=region.type,
+        memory_type=region.type,
         permissions=permissions,
         shown="\n".join(f"{label + ':':18} {value}" for label, value in rows),
     )

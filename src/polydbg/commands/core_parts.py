@@ -35,11 +35,11 @@ class CoreHeader(ShownItem, frozen=True):
 
 class CoreSegment(ShownItem, frozen=True):
     """A segment of an ELF core or of a Mach-O one: *size* bytes of memory at *address*, of which
-    *stored* are at *offset* of the file and *present* were not cut off. *type* is ``LOAD`` or the
-    like, of Mach-O the segment's name; *flags* as stored."""
+    *stored* are at *offset* of the file and *present* were not cut off. *segment_type* is ``LOAD``
+    or the like, of Mach-O the segment's name; *flags* as stored."""
 
     number: int
-    type: str
+    segment_type: str
     offset: Hex
     address: Hex
     stored: Hex
@@ -106,7 +106,7 @@ def describe_elf(target: ElfCoreTarget, poll: Callable[[], None]) -> Iterator[It
         cut = "" if present == each.file_size else f"  only {present:X} bytes are in the file"
         yield CoreSegment(
             number=number,
-            type=kind,
+            segment_type=kind,
             offset=each.offset,
             address=each.vaddr,
             stored=each.file_size,
@@ -200,7 +200,7 @@ def describe_macho(target: MachoCoreTarget, poll: Callable[[], None]) -> Iterato
         cut = "" if present == segment.file_size else f", only {present:X} are in the file"
         yield CoreSegment(
             number=segment_number,
-            type=sanitise_line(segment.name),
+            segment_type=sanitise_line(segment.name),
             offset=segment.offset,
             address=segment.address,
             stored=segment.file_size,

@@ -24,7 +24,7 @@ class FutexItem(ShownItem, frozen=True):
     address: Hex
     name: str
     kind: str
-    type: str
+    lock_type: str
     library: str
     word: Hex | None
     count: int | None
@@ -131,7 +131,7 @@ def _lock_item(system: System, lock: Futex, waiters: list[ThreadInfo]) -> FutexI
         address=lock.address,
         name=name,
         kind=lock.kind.value,
-        type=lock.type,
+        lock_type=lock.type,
         library=lock.library.value,
         word=lock.word,
         count=lock.count,

@@ -39,7 +39,7 @@ class SymbolRow(ShownItem, frozen=True):
     name: str
     kind: str
     size: int
-    type: str
+    symbol_type: str
     value: str
     caller: str
 
@@ -331,7 +331,7 @@ def _make_row(
         name=name,
         kind=kind,
         size=size,
-        type="" if type_text == "<NoType>" else type_text,
+        symbol_type="" if type_text == "<NoType>" else type_text,
         value=value,
         caller=caller,
         shown=shown,

@@ -47,7 +47,7 @@ def test_parts_of_an_elf_core(on: Run) -> None:
     (head,) = [item for item in items if isinstance(item, CoreHeader)]
     assert (head.machine, head.system, head.parts) == ("amd64", "linux", 3)
     segments = [item for item in items if isinstance(item, CoreSegment)]
-    assert [(each.type, each.address, each.stored, each.size) for each in segments[1:]] == [
+    assert [(each.segment_type, each.address, each.stored, each.size) for each in segments[1:]] == [
         ("LOAD", 0x1000, 0x40, 0x1000),
         ("LOAD", 0x5000, 0x100, 0x100),
     ]

@@ -33,3 +33,8 @@ def test_json_page_lists_what_json_holds() -> None:
     assert "`heading`" not in page
     assert "`command_end`" not in page
     assert "tuple" not in page
+
+
+def test_no_field_hides_the_type_of_an_item() -> None:
+    """``type`` in JSON is the item's own: a field of that name would take its place."""
+    assert "| `type` |" not in json_page()
