@@ -20,6 +20,8 @@ _CONVENTION = re.compile(r"__(?:cdecl|thiscall|stdcall|fastcall|vectorcall|clrca
 _SCOPE = re.compile(rf"`[^`']*?{_CONVENTION.pattern}([^`']*?)\([^`']*'")
 _ADJUSTOR = re.compile(r"`adjustor\{\d+\}'")
 _C_SUFFIX = re.compile(r"@\d.*$", re.DOTALL)
+#: What stands behind the parameters of a method that is a scope: `f() const::'lambda'()`.
+_METHOD_SCOPE = re.compile(r"(?<=\))(?: (?:const|volatile|&&?))+(?=::)")
 _ENDS = (")", "const", "&", "volatile")
 _MAX_NAME = 4096
 _MAX_TEXT = 1 << 16
@@ -98,13 +100,19 @@ def _name_start(text: str) -> int:
 
     Only what stands outside of quotes, angle brackets and parentheses counts.
     """
-    depth = start = index = 0
+    depth = quotes = start = index = 0
     while index < len(text):
         char = text[index]
         if char in "<(`":
             depth += 1
-        elif char in ">)'":
+            quotes += char == "`"
+        elif char in ">)" or (char == "'" and quotes):
+            # Names of lambdas, `'lambda'(int)`, have quotes that nothing opens.
             depth = max(depth - 1, 0)
+            quotes -= char == "'"
+        elif depth == 0 and (scope := _METHOD_SCOPE.match(text, index)) is not None:
+            index = scope.end()
+            continue
         elif depth == 0:
             match = _CONVENTION.match(text, index)
             if match is not None:
@@ -248,7 +256,10 @@ def undecorate_elf(name: str) -> str:
     text = text[len(thunk) :]
     if text.endswith(_ENDS):
         text = _without_parameters(text)
-    return thunk + _closed_apart(text[_name_start(text) :])
+    text = text[_name_start(text) :]
+    if text.startswith(("(*", "(&")):  # it returns a pointer to a function: `int (*f<T>(T))(int)`
+        text = _without_parameters(text[2:-1])
+    return thunk + _closed_apart(text)
 
 
 @functools.lru_cache(maxsize=8192)

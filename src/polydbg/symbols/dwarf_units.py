@@ -35,7 +35,13 @@ if TYPE_CHECKING:
 _MAX_KEPT = 64
 _MAX_SCOPES = 64
 _SPLIT = frozenset({c.AT_DWO_NAME, c.AT_GNU_DWO_NAME})
-_ANONYMOUS = "(anonymous namespace)"
+_UNNAMED = "<unnamed>"
+_LAMBDA = "<lambda>"
+_NAMELESS = {
+    c.TAG_NAMESPACE: "(anonymous namespace)",
+    **dict.fromkeys((c.TAG_CLASS_TYPE, c.TAG_STRUCTURE_TYPE, c.TAG_UNION_TYPE), _UNNAMED),
+}
+"""What stands for a scope without a name."""
 #: How many bytes of arguments a function of x86 for Windows takes off the stack.
 _CALL_SUFFIX = re.compile(rb"@{1,2}\d+$")
 
@@ -227,7 +233,7 @@ class CodeUnits:
         plain = text(name.plain)
         if not plain or name.owner.unit.language in c.LANG_C_LIKE:
             return plain
-        return "::".join([*self._scopes_of(name.owner), plain])
+        return "::".join([*self._scopes_of(name.owner, plain), plain])
 
     def type_name(self, die: Die) -> str:
         """Return the qualified name of a type with a name of its own, ``""`` without one."""
@@ -236,7 +242,8 @@ class CodeUnits:
             return plain
         return "::".join([*self._scopes_of(die), plain])
 
-    def _scopes_of(self, die: Die) -> list[str]:
+    def _scopes_of(self, die: Die, plain: str = "") -> list[str]:
+        """Return the names of the scopes of *die*, outermost first; *plain* is its own name."""
         try:
             around = self._scopes_in(die.unit).around(die.offset)
         except FormatError:
@@ -249,8 +256,10 @@ class CodeUnits:
             if scope.tag == c.TAG_SUBPROGRAM:
                 scopes.append(self.shown(name_of(scope)))
                 break
-            anonymous = _ANONYMOUS if scope.tag == c.TAG_NAMESPACE else ""
-            scopes.append(text(scope.string(c.AT_NAME) or b"") or anonymous)
+            nameless = _NAMELESS.get(scope.tag, "")
+            if nameless == _UNNAMED and not scopes and plain == "operator()":
+                nameless = _LAMBDA  # gcc gives the functions of lambdas no linker names
+            scopes.append(text(scope.string(c.AT_NAME) or b"") or nameless)
         return [each for each in reversed(scopes) if each]
 
     def _scopes_in(self, unit: Unit) -> Scopes:

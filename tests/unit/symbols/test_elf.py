@@ -278,6 +278,14 @@ def test_mini_debug() -> None:
         ("_ZTV3Foo", "vtable for Foo"),
         ("_ZThn8_N3Foo3barEv", "non-virtual thunk to Foo::bar"),
         ("_ZN12_GLOBAL__N_13fooEv", "(anonymous namespace)::foo"),
+        ("_ZZNK1S1fEvENKUliE_clEi", "S::f() const::'lambda'(int)::operator()"),
+        (
+            "_ZZZNK1S1fEvENKUliE_clEiENKUlvE_clEv",
+            "S::f() const::'lambda'(int)::operator()(int) const::'lambda'()::operator()",
+        ),
+        ("_ZN1PIZNK1S1fEvEUliE_mE2goES1_", "P<S::f() const::'lambda'(int), unsigned long>::go"),
+        ("_ZZNO1S1gEvEN1L1hEv", "S::g() &&::L::h"),
+        ("_Z3retIiEPFiiET_", "ret<int>"),
         (
             "_ZN3FooISt6vectorIiSaIiEEE3barEv",
             "Foo<std::vector<int, std::allocator<int> > >::bar",
