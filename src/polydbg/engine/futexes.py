@@ -37,6 +37,7 @@ _MUSL_TYPES = {0: "normal", 1: "recursive", 2: "error-checking"}
 _MUSL_ROBUST, _MUSL_PRIORITY_INHERIT, _MUSL_SHARED = 4, 8, 0x80
 _BUSY = 16  # what musl writes into a normal mutex that is held
 _MAX_COUNT = 1 << 20
+_KERNEL_MODULES = ("linux_gate", "linux_vdso")  # through which 32-bit x86 calls the system
 _WAITING = re.compile(
     r"_*(?:GI_+)?(?:new_)?"
     r"(?:pthread|sem_|futex|lll_|mtx_|cnd_|thrd_|timedwait|wait|syscall|libc_)"
@@ -182,8 +183,13 @@ class _Reader:
     def _function(self, thread: ThreadInfo, cancel: CancelToken) -> str:
         """Return the function of the C library that its user called, ``""`` without names."""
         registers = self._system.thread_registers(thread)
-        name = ""
+        name = library = ""
         for row in walk_stack(self._system, registers, _DEPTH, cancel, inline=False):
+            # Behind another module's frames is who called that one (glibc's main, say).
+            if library and row.place.module != library:
+                break
+            if not row.place.module.startswith(_KERNEL_MODULES):
+                library = row.place.module
             symbol = row.place.symbol.split("@")[0]
             if _WAITING.match(symbol):
                 name = symbol

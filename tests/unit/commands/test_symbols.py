@@ -105,7 +105,7 @@ class MadeUpSource:
             if wanted.fullmatch(each.name):
                 yield each
 
-    def symbol_named(self, name: str) -> Symbol | None:
+    def symbol_named(self, name: str, cancel: CancelToken | None = None) -> Symbol | None:
         return next((each for each in self.all if each.name == name), None)
 
     def line_at(self, rva: int) -> LineEntry | None:

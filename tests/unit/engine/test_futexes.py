@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from polydbg.commands.futex_locks import FutexDeadlockItem, FutexItem
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd, Failure, Item
 from polydbg.engine.futexes import FutexReport, Kind, futex_report, mutex_at
+from polydbg.engine.modules import Place
 from polydbg.engine.session import Session, System
 from polydbg.testing.core_builder import ElfCoreBuilder
 
@@ -65,6 +67,28 @@ def process(*mutexes: bytes) -> ElfCoreBuilder:
 
 def report(system: System) -> FutexReport:
     return futex_report(system, CancelToken())
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (["libc_so!", "libc_so!", "app!main", "libc_so!__libc_start_main"], "FUTEX_WAIT"),
+        (["libc_so!", "libc_so!pthread_join", "app!wait_all"], "FUTEX_WAIT in pthread_join"),
+        (["linux_gate_so!__kernel_vsyscall", "libc_so!sem_wait"], "FUTEX_WAIT in sem_wait"),
+    ],
+)
+def test_the_function_that_waits(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, rows: list[str], reason: str
+) -> None:
+    """Of a stripped C library its own functions have no names, but main's caller in it has."""
+    names = [name.split("!") for name in rows]
+    places = [Place(CODE, module, symbol) for module, symbol in names]
+    stack = [SimpleNamespace(place=place) for place in places]
+    monkeypatch.setattr("polydbg.engine.futexes.walk_stack", lambda *_, **__: iter(stack))
+    builder = process(mutex(2, 11))
+    waiter(builder, 12, DATA)
+    (wait,) = report(opened(builder)).waits
+    assert wait.reason == reason
 
 
 def test_a_deadlock(opened: Open) -> None:
