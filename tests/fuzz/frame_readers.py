@@ -1,7 +1,8 @@
-"""Fuzz targets of call frame information and of DWARF's expressions."""
+"""Fuzz targets of call frame information, of DWARF's expressions and of ARM's exception tables."""
 
 from __future__ import annotations
 
+import struct
 from typing import Literal
 
 from polydbg.base.errors import DebuggerError
@@ -9,8 +10,12 @@ from polydbg.formats.dwarf.cfi import CallFrameTable, SearchTable
 from polydbg.formats.dwarf.cfi_pointers import Bases
 from polydbg.formats.dwarf.expression import Encoding, Environment, evaluate
 from polydbg.formats.dwarf.expression_values import BaseType
+from polydbg.formats.elf.arm_exidx import ExceptionIndex, IndexRow
 from polydbg.formats.section import Section
 from polydbg.memory.space import BufferSpace
+from polydbg.unwind.arm_places import Code, undoing_at, undoing_epilog
+from polydbg.unwind.arm_rules import undo
+from polydbg.unwind.method import ARM, Callee
 from polydbg.unwind.walker import walk
 
 START, TABLE_RVA, FRAME_RVA = 0x1000, 0x7000, 0x8000
@@ -187,3 +192,50 @@ def expression_seeds() -> list[bytes]:
         "9e 03 010203 fa 00000000 fd 00000000",
     )
     return [b"\0" + bytes.fromhex(code) for code in codes]
+
+
+# The exception tables of 32-bit ARM
+
+
+def read_exidx(data: bytes) -> None:
+    """Read a byte of options, with the number of rows, then an image that begins with the index."""
+    if not data:
+        return
+    space = BufferSpace(data[1:])
+    order: Literal["little", "big"] = "big" if data[0] & 1 else "little"
+    index = ExceptionIndex(space, 0, (data[0] >> 1) * 8, order)
+    for rva in (0, 0x40, 0x44, 0x5C, 0x2000, 0xFFFFFFFF):
+        try:
+            row = index.row_at(rva)
+            if row is not None:
+                _undo_row(index, row, space, rva)
+        except DebuggerError:
+            continue
+
+
+def _undo_row(index: ExceptionIndex, row: IndexRow, space: BufferSpace, rva: int) -> None:
+    codes = index.codes(row)
+    for is_thumb in (False, True):
+        code = Code(space, is_thumb)
+        undoing_at(codes, code, row.start, rva)
+        undoing_epilog(code, rva, row.start, row.end)
+    registers = dict.fromkeys((f"r{number}" for number in range(13)), 0x1100)
+    callee = Callee({**registers, "sp": 0x1100, "lr": 0x40, "pc": rva}, False, True, ARM)
+    undo(codes, callee, STACK)
+
+
+def exidx_seeds() -> list[bytes]:
+    start, table = 0x40, 0x80
+    words = [start, 0x80A8B0B0, start + 0x10 - 8, table - 12, start + 0x20 - 16, table - 20]
+    words += [start + 0x2C - 24, 1]
+    code = [0xE92D4010, 0xE24DD008, 0xEB000001, 0xE8BD8010]
+    code += [0xE92D4800, 0xE28DB004, 0x0A000001, 0xE24BD004, 0xE8BD8800, 0xE12FFF1E]
+    extab = [0x8102979B, 0x84800344, 0xB281B0B0, 0x10, 0x02B308A8, 0xC931C631, 0xD1C703B0]
+    seeds = []
+    for options, order in ((8, "<"), (9, ">")):
+        head = struct.pack(f"{order}{len(words)}I", *words).ljust(start, b"\0")
+        body = struct.pack(f"<{len(code)}I", *code).ljust(table - start, b"\0")
+        tail = struct.pack(f"{order}{len(extab)}I", *extab)
+        seeds.append(bytes([options]) + head + body + tail)
+    thumb = bytes.fromhex("2de9f04f 82b0 0daf 10b1 bd46 02b0 bde8f08f 7047")
+    return [*seeds, seeds[0][:0x41] + thumb.ljust(table - start, b"\0") + seeds[0][0x81:]]

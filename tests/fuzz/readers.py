@@ -411,6 +411,7 @@ TARGETS: dict[str, Target] = {
     "macho": Target(unix_readers.read_macho, unix_readers.macho_seeds),
     "dwarf": Target(unix_readers.read_dwarf, unix_readers.dwarf_seeds),
     "cfi": Target(frame_readers.read_cfi, frame_readers.cfi_seeds),
+    "exidx": Target(frame_readers.read_exidx, frame_readers.exidx_seeds),
     "expression": Target(frame_readers.read_expression, frame_readers.expression_seeds),
     "archive": Target(read_archive, archive_seeds),
     "sysroot": Target(root_readers.read_sysroot, root_readers.sysroot_seeds),
