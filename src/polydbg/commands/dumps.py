@@ -80,14 +80,17 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
         with contextlib.suppress(DebuggerError):  # code of a processor that is not decoded
             instruction = instruction_at(system, frame.frame.pc, registers, RowStyle()).shown
             lines.append(instruction)
-    cause, confidence = _verdict(ctx, system, registers, frame)
+    problem, cause, confidence = _verdict(ctx, system, registers, frame)
     if cause:
         lines.append(f"Verdict ({confidence}): {cause}")
     missing = _missing(system, frame.frame.pc if frame else None)
     notes = _notes(system)
     shown = [*(f"Note: {note}" for note in notes), *(f"Missing: {each}" for each in missing)]
     lines += shown[: max(0, 11 - len(lines))]
-    lines.append("Next: !analyze -v (all evidence), .ecxr; k (crash stack), .help (commands)")
+    second = ".ecxr; k (crash stack)"
+    if problem == "TERMINATED" and len(system.threads) > 1:  # ended because it hung, may be
+        second = "!analyze -hang (who waits for whom)"
+    lines.append(f"Next: !analyze -v (all evidence), {second}, .help (commands)")
     return FirstScreen(
         path=target.path,
         member=target.member,
@@ -111,15 +114,16 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
 
 def _verdict(
     ctx: CommandContext, system: System, registers: Mapping[str, int], frame: StackFrame | None
-) -> tuple[str, str]:
-    """Return what happened and how sure that is, ``""`` twice where nothing explains the event."""
+) -> tuple[str, str, str]:
+    """Return the kind of problem, what happened and how sure that is, ``""`` where nothing explains
+    the event."""
     from polydbg.engine.analysis.judge import first_verdict
     from polydbg.engine.analysis.model import Confidence
 
     verdict = first_verdict(ctx.session, system, registers, [frame] if frame else [], ctx.cancel)
     if verdict is None or verdict.confidence is Confidence.UNKNOWN:
-        return "", ""
-    return sanitise_line(verdict.summary), verdict.confidence.value
+        return "", "", ""
+    return verdict.problem_class, sanitise_line(verdict.summary), verdict.confidence.value
 
 
 def _notes(system: System) -> list[str]:

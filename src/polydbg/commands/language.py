@@ -182,12 +182,34 @@ class Interpreter:
             return Failure(
                 identifier=error.identifier,
                 message=error.message,
-                hint=error.hint,
+                hint=_FOREIGN_WORDS.get(command.split(" ")[0].lower(), error.hint),
                 command=command,
                 caret=error.caret - start,
                 prompt_width=len(self._session.prompt) + start,
             )
         return Failure(identifier=error.identifier, message=error.message, hint=error.hint)
+
+
+_STACK = "k shows the stack, ~*k that of every thread"
+_QUIT = "q ends the session"
+_FOREIGN_WORDS = {
+    "bt": _STACK,
+    "backtrace": _STACK,
+    "where": _STACK,
+    "thread": "~ lists the threads, ~Ns chooses one, ~*k shows every stack",
+    "frame": ".frame N chooses a frame of k",
+    "info": "~ lists the threads, lm the modules, r the registers, !address the memory map",
+    "image": "lm lists the modules, !address the memory map",
+    "list": "lsa . shows the source around the frame",
+    "print": "? evaluates an expression: ? @rax + 8",
+    "register": "r shows the registers",
+    "memory": "db, dd, dq and da show memory",
+    "disassemble": "u and uf disassemble",
+    "quit": _QUIT,
+    "exit": _QUIT,
+    "help": ".help lists the commands, .help k explains one",
+}
+"""What stands for commands of GDB and LLDB, for those who type them."""
 
 
 def suggestion(name: str) -> str:

@@ -44,6 +44,17 @@ def test_unknown_commands_point_at_themselves(items: Items) -> None:
     assert items("!nosuch")[-1].text().startswith("No export nosuch found")
 
 
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [("bt", "k shows"), ("quit", "q ends"), ("k 1; info threads", "~ lists"), ("List", "lsa .")],
+)
+def test_words_of_other_debuggers_name_what_stands_for_them(
+    items: Items, line: str, instead: str
+) -> None:
+    (failure,) = [item for item in items(line) if isinstance(item, Failure)]
+    assert failure.hint.startswith(instead)
+
+
 def test_an_error_ends_its_line(run: Run) -> None:
     assert run(".echo a; ? 1/0; .echo b") == ["a", "Operand error at '0'"]
 
