@@ -191,8 +191,12 @@ class ElfFiles:
         files = [file for file in (image, module.debug_file) if file is not None]
         if not files:
             return None
+        table: ElfSource | None = None
         try:
             table = ElfSource(files[0], module.debug_file)
+        except DebuggerError as error:  # DWARF may be whole all the same
+            trail.add(files[-1].path or files[-1].name, Outcome.DAMAGED, error.message)
+        try:
             return elf_dwarf(
                 files[0],
                 module.debug_file,
@@ -212,7 +216,7 @@ class ElfFiles:
         try:
             source = ElfSource(image, module.debug_file)
         except DebuggerError:
-            return None
+            return None  # the search for DWARF has told the trail
         return None if source.status == "no symbols" else source
 
     def _debug_file(self, module: Module, image: ElfImage | None, trail: Trail) -> ElfImage | None:
@@ -231,7 +235,9 @@ class ElfFiles:
         if image is not None and image.path and _has_dwarf(image, trail):
             trail.add(image.path, Outcome.FOUND, "DWARF in the image", image.build_id or "")
             return None
-        for found in self._debug_candidates(module, build_id, link, trail):
+        # Without an image, or a link in it, the file has the name that objcopy's users give it.
+        likely = link or (DebugLink(name, 0) if build_id else None)
+        for found in self._debug_candidates(module, build_id, likely, trail):
             place = found.path or found.name
             if self._is_right(found, build_id, link):
                 trail.add(place, Outcome.FOUND, found_id=build_id or "")

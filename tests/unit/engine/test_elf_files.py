@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from polydbg.base.errors import FormatError
+from polydbg.engine import elf_files
 from polydbg.engine.elf_advice import lack_of
 from polydbg.engine.session import Session
+from polydbg.images.elf import ElfImage
+from polydbg.symbols.store import SymbolPath
 from polydbg.testing.core_builder import ElfCoreBuilder
 from polydbg.testing.elf_builder import ALLOC, EXEC, NOTE, ElfBuilder
 
@@ -89,4 +93,49 @@ def test_what_a_root_has_instead(tmp_path: Path, build_id: bytes | None, said: s
     lack = lack_of(system.modules, module)
     assert lack is not None
     assert lack.found_instead.endswith(said)
+    session.close()
+
+
+@pytest.mark.parametrize("build_id", [BUILD_ID, b"another"])
+def test_a_debug_file_is_found_by_its_name_without_the_image(
+    tmp_path: Path, build_id: bytes
+) -> None:
+    (tmp_path / "x.core").write_bytes(core("/app/server"))
+    place = tmp_path / "debug/server.debug"
+    place.parent.mkdir()
+    place.write_bytes(program(build_id))
+    session = Session()
+    session.settings.symbol_path = SymbolPath.parse(str(place.parent))
+    system = session.open_dump(str(tmp_path / "x.core"))
+    (module,) = system.modules.modules
+    system.modules.symbols(module)
+    assert (module.debug_file is not None) == (build_id == BUILD_ID)
+    session.close()
+
+
+def test_a_damaged_symbol_table_does_not_keep_dwarf_from_answering(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.core").write_bytes(core("/app/server"))
+    (tmp_path / "root/app").mkdir(parents=True)
+    (tmp_path / "root/app/server").write_bytes(program(BUILD_ID))
+    tables: list[object] = []
+
+    def damaged(image: ElfImage, debug: ElfImage | None) -> None:
+        raise FormatError("a symbol table without strings")
+
+    def dwarf(image: ElfImage, debug: ElfImage | None, *, table: object, **_: object) -> None:
+        tables.append(table)
+
+    monkeypatch.setattr(elf_files, "ElfSource", damaged)
+    monkeypatch.setattr(elf_files, "elf_dwarf", dwarf)
+    session = Session()
+    session.settings.sysroots = (str(tmp_path / "root"),)
+    system = session.open_dump(str(tmp_path / "x.core"))
+    (module,) = system.modules.modules
+    system.modules.symbols(module)
+    assert tables == [None]
+    assert module.symbol_trail is not None
+    told = [each.detail for each in module.symbol_trail.entries]
+    assert "a symbol table without strings" in told
     session.close()
