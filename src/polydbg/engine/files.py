@@ -80,6 +80,10 @@ class FileFinder:
         self._warned: set[ModuleInfo] = set()  # of a missing image
         self._missing = ""
 
+    def poll(self) -> None:
+        """Raise :class:`~polydbg.base.errors.Cancelled` when the user asked to stop."""
+        self.cancel.check()
+
     # -- what .reload needs ----------------------------------------------------------------
 
     def accept_mismatch(self, info: ModuleInfo) -> None:

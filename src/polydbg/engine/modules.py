@@ -153,11 +153,13 @@ def displacement_text(value: int) -> str:
 
 
 class ModuleLoader(msgspec.Struct, eq=False):
-    """How a module's files are found; given by the session, which owns the paths."""
+    """How a module's files are found; given by the session, which owns the paths. *poll* is called
+    by what takes long, and raises when the user asked to stop."""
 
     load_symbols: Callable[[Module], None]
     find_image: Callable[[Module], Image | None]
     unwind_data_missing: Callable[[Module], None] = lambda module: None
+    poll: Callable[[], None] = lambda: None
 
 
 class ModuleMap(msgspec.Struct, eq=False):
@@ -305,7 +307,7 @@ class ModuleMap(msgspec.Struct, eq=False):
                 return None
             from polydbg.images.call_frames import call_frames_of
 
-            module._call_frames = call_frames_of(image, module.debug_file)
+            module._call_frames = call_frames_of(image, module.debug_file, self.loader.poll)
         return module._call_frames
 
     def macho_image(self, module: Module) -> MachoImage | None:

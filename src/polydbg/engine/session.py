@@ -265,6 +265,7 @@ class Session:
             load_symbols=lambda m: self.files.load_symbols(m, modules, target),
             find_image=lambda m: self.files.find_image(m, target),
             unwind_data_missing=self.files.unwind_data_missing,
+            poll=self.files.poll,
         )
         modules = ModuleMap(loader, memory, target.pointer_size, target.unloaded_modules())
         modules.fill(target.modules())

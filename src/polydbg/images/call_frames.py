@@ -6,7 +6,7 @@ either. PE files of MinGW and the like carry the same sections, found by their n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from polydbg.base.errors import DebuggerError, FormatError, MemoryReadError
@@ -52,20 +52,26 @@ class TableFrames:
         return None
 
 
-def call_frames_of(image: ElfImage | PeImage, debug: ElfImage | None = None) -> CallFrames | None:
+def call_frames_of(
+    image: ElfImage | PeImage,
+    debug: ElfImage | None = None,
+    poll: Callable[[], None] = lambda: None,
+) -> CallFrames | None:
     """Return the call frame information of *image* and its debug file, ``None`` if there is none.
+    *poll* is called while long tables are searched, and may raise.
 
     What cannot be read (damaged headers, sections absent from memory) counts as not there.
     """
     if isinstance(image, PeImage):
-        tables = tuple(_pe_tables(image))
+        tables = tuple(_pe_tables(image, poll))
     else:
         files = [image] if debug is None else [image, debug]
-        tables = (*_loaded_tables(image), *(t for file in files for t in _debug_tables(file)))
+        unloaded = (table for file in files for table in _debug_tables(file, poll))
+        tables = (*_loaded_tables(image, poll), *unloaded)
     return TableFrames(tables) if tables else None
 
 
-def _loaded_tables(image: ElfImage) -> Iterator[CallFrameTable]:
+def _loaded_tables(image: ElfImage, poll: Callable[[], None]) -> Iterator[CallFrameTable]:
     """Yield the table of ``.eh_frame``."""
     try:
         found = image.eh_frame
@@ -80,6 +86,7 @@ def _loaded_tables(image: ElfImage) -> Iterator[CallFrameTable]:
         rva=found.rva,
         is_sparc=image.machine.startswith("sparc"),
         search=_search_table(image, bases),
+        poll=poll,
     )
 
 
@@ -93,7 +100,7 @@ def _search_table(image: ElfImage, bases: Bases) -> SearchTable | None:
         return None
 
 
-def _debug_tables(image: ElfImage) -> Iterator[CallFrameTable]:
+def _debug_tables(image: ElfImage, poll: Callable[[], None]) -> Iterator[CallFrameTable]:
     """Yield the table of ``.debug_frame``."""
     try:
         found = image.debug_frame
@@ -107,6 +114,7 @@ def _debug_tables(image: ElfImage) -> Iterator[CallFrameTable]:
         Bases(header.word, header.order, image.rva_of_pointer),
         is_eh=False,
         is_sparc=image.machine.startswith("sparc"),
+        poll=poll,
     )
 
 
@@ -123,9 +131,10 @@ def _bases(image: ElfImage) -> Bases:
     )
 
 
-def _pe_tables(image: PeImage) -> Iterator[CallFrameTable]:
+def _pe_tables(image: PeImage, poll: Callable[[], None]) -> Iterator[CallFrameTable]:
     base = image.preferred_base
     bases = Bases(8 if image.header.is_64bit else 4, "little", lambda value: value - base)
     for section in image.call_frame_sections():
         is_eh = section.name.startswith(".eh_fram")
-        yield CallFrameTable(image.section_data(section), bases, rva=section.rva, is_eh=is_eh)
+        data = image.section_data(section)
+        yield CallFrameTable(data, bases, rva=section.rva, is_eh=is_eh, poll=poll)

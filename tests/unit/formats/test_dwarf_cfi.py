@@ -10,7 +10,7 @@ from contextlib import suppress
 import msgspec
 import pytest
 
-from polydbg.base.errors import FormatError
+from polydbg.base.errors import Cancelled, FormatError
 from polydbg.formats.dwarf.cfi import CallFrameTable, SearchTable
 from polydbg.formats.dwarf.cfi_pointers import Bases
 from polydbg.formats.dwarf.cfi_rules import CfaRule, FrameRules, RegisterRule, RuleKind
@@ -325,3 +325,18 @@ def test_rows_are_kept() -> None:
     made = table(eh_frame(cie()))
     assert made.rules_at(START) is made.rules_at(START)
     assert msgspec.structs.asdict(rules(eh_frame(cie())))["return_register"] == 16
+
+
+def test_listing_all_entries_can_be_stopped() -> None:
+    calls: list[int] = []
+
+    def poll() -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise Cancelled
+
+    made = table(entry(bytes(12)) * 5000, poll=poll)
+    with pytest.raises(Cancelled):
+        made.fde_at(START)
+    assert made.fde_at(START) is None
+    assert len(calls) > 2

@@ -10,7 +10,7 @@ Sources: DWARF 5 section 6.4.1 (``.debug_frame``), LSB Core, "DWARF Extensions" 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Final
 
@@ -29,6 +29,7 @@ MAX_ENTRY: Final = 1 << 20
 
 _MAX_SECTION = 1 << 29
 _CACHE_LIMIT = 20_000
+_POLL_EVERY = 1024
 _NO_LOCATION: Final = 0
 """What linkers write as the address of functions that they left out, in ``.debug_frame``."""
 
@@ -90,14 +91,17 @@ class CallFrameTable:
         is_eh: bool = True,
         is_sparc: bool = False,
         search: SearchTable | None = None,
+        poll: Callable[[], None] = lambda: None,
     ) -> None:
-        """Read *data*, an ``.eh_frame`` at *rva* or, where *is_eh* is false, a ``.debug_frame``."""
+        """Read *data*, an ``.eh_frame`` at *rva* or, where *is_eh* is false, a ``.debug_frame``.
+        *poll* is called now and then while all entries are listed, and may raise."""
         self._data = data
         self._bases = bases
         self._rva = rva or 0
         self._is_eh = is_eh
         self._is_sparc = is_sparc
         self._search = search
+        self._poll = poll
         self._cies: dict[int, Cie | FormatError] = {}
         self._initial: dict[int, RuleMachine] = {}
         self._rows: dict[int, FrameRules | None] = {}
@@ -309,7 +313,11 @@ class CallFrameTable:
         """Yield start, end and offset of each function's entry; damage ends the section."""
         data, offset = self._data, 0
         end = min(data.size, _MAX_SECTION)
+        count = 0
         while offset + 4 <= end:
+            count += 1
+            if count % _POLL_EVERY == 0:
+                self._poll()
             size = data.number(offset, 4)
             header = 4
             if size == _ESCAPE and offset + 12 <= end:
