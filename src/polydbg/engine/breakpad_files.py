@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # its patterns take a while to compile: only where a file was
 _SAID_ALREADY = frozenset((Outcome.MISSING, Outcome.NOT_ASKED))
 
 
+_DWARF_FILES = {"macho": (".dSYM", ""), "elf": (".debug",)}
+"""How the names of files end that have a module's DWARF, by its format, behind its own name."""
+
+
 def breakpad_wanted(
     info: ModuleInfo, debug_id: DebugId | None, debug_path: str, folders: Sequence[Path]
 ) -> Wanted:
@@ -41,7 +45,7 @@ def breakpad_wanted(
         id_text=words,
         extra_paths=tuple(folders),
         image_name=info.file_name,
-        also=(f"{info.file_name}.dSYM", info.file_name) if info.image_format == "macho" else (),
+        also=tuple(f"{info.file_name}{end}" for end in _DWARF_FILES.get(info.image_format, ())),
     )
 
 

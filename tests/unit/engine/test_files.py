@@ -331,8 +331,8 @@ def test_files_of_other_systems_are_not_taken_for_pdbs(tmp_path: Path) -> None:
         "Its debug information is found by its build id, which is not known"
     )
     assert advice[1:] == [
-        "No search path is set: .sympath DIR, where DIR holds app.sym. "
-        "Breakpad's dump_syms makes it from app as it was built."
+        "No search path is set: .sympath DIR, where DIR holds app.debug or app.sym. "
+        "Breakpad's dump_syms makes app.sym from app as it was built."
     ]
 
 

@@ -195,7 +195,7 @@ class Trail:
         name = wanted.kind.file_name(folder)
         made = ""
         if wanted.kind is FileKind.BREAKPAD:
-            made = f" Breakpad's dump_syms makes it from {folder} as it was built."
+            made = f" Breakpad's dump_syms makes {name} from {folder} as it was built."
         names = " or ".join((*wanted.also, name))
         if not self.elements:
             return f"No search path is set: {command} DIR, where DIR holds {names}.{made}"
