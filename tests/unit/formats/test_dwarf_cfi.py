@@ -253,7 +253,8 @@ def test_debug_frame(version: int, wide: bool, order: ByteOrder) -> None:
     assert found.cfa == CfaRule(7, 16)
     assert found.address_size == (4 if version == 4 else 8)
     assert made.rules_at(0x100) is None
-    assert [each.start for each in made.fdes()] == [START]
+    assert (found := made.fde_at(START)) is not None
+    assert found.start == START
 
 
 def with_table(data: bytes, at: int, rows: list[tuple[int, int]]) -> CallFrameTable:

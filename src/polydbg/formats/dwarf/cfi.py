@@ -190,13 +190,6 @@ class CallFrameTable:
 
     # -- entries ---------------------------------------------------------------------------
 
-    def fdes(self) -> Iterator[Fde]:
-        """Yield the entries of all functions by address; of those that overlap, all."""
-        for offset in self._index.values:
-            fde = self.fde(offset)
-            if fde is not None:
-                yield fde
-
     def fde(self, offset: int) -> Fde | None:
         """Return the entry at *offset* of the section, ``None`` if it is a CIE or none at all."""
         entry = self._entry(offset)

@@ -10,7 +10,7 @@ import struct
 
 import msgspec
 
-from polydbg.base.errors import FormatError, MemoryReadError
+from polydbg.base.errors import FormatError
 from polydbg.formats.elf import constants as elf
 from polydbg.memory.space import AddressSpace, ByteOrder
 
@@ -165,18 +165,3 @@ def parse_segments(space: AddressSpace, header: ElfHeader) -> tuple[ProgramHeade
             ProgramHeader(kind, flags, offset, vaddr, paddr, file_size, memory_size, align)
         )
     return tuple(found)
-
-
-def read_table(space: AddressSpace, offset: int, size: int, limit: int) -> bytes:
-    """Return *size* bytes at *offset*, all of them.
-
-    :raises FormatError: more than *limit*, or not there.
-    """
-    if size > limit:
-        raise FormatError(f"an ELF table of {size} bytes", offset=offset)
-    try:
-        return space.read(offset, size)
-    except MemoryReadError as error:
-        raise FormatError(
-            f"an ELF table ends early at {error.address:#x}", offset=offset
-        ) from error
