@@ -37,6 +37,8 @@ _MAX_SCOPES = 64
 _SPLIT = frozenset({c.AT_DWO_NAME, c.AT_GNU_DWO_NAME})
 _UNNAMED = "<unnamed>"
 _LAMBDA = "<lambda>"
+#: Its body, and what gcc calls the plain function that the lambda converts to.
+_OF_LAMBDA = ("operator()", "_FUN")
 _NAMELESS = {
     c.TAG_NAMESPACE: "(anonymous namespace)",
     **dict.fromkeys((c.TAG_CLASS_TYPE, c.TAG_STRUCTURE_TYPE, c.TAG_UNION_TYPE), _UNNAMED),
@@ -257,7 +259,7 @@ class CodeUnits:
                 scopes.append(self.shown(name_of(scope)))
                 break
             nameless = _NAMELESS.get(scope.tag, "")
-            if nameless == _UNNAMED and not scopes and plain == "operator()":
+            if nameless == _UNNAMED and not scopes and plain in _OF_LAMBDA:
                 nameless = _LAMBDA  # gcc gives the functions of lambdas no linker names
             scopes.append(text(scope.string(c.AT_NAME) or b"") or nameless)
         return [each for each in reversed(scopes) if each]
