@@ -11,7 +11,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from polydbg.commands.language import Interpreter
 from polydbg.commands.output import Item
 from polydbg.engine.session import Session
 from polydbg.service.render import json_line, text_of
+from polydbg.symbols.store.path import SymbolPath
 
 COMMANDS = """
 ~*k 5; kv; k 100
@@ -47,14 +48,15 @@ class FindingError(Exception):
     """Something that no file may cause."""
 
 
-def survive(path: Path | str, commands: str = COMMANDS) -> str:
-    """Open *path* and run *commands*, one line at a time.
+def survive(path: Path | str, commands: str = COMMANDS, images: Sequence[Path | str] = ()) -> str:
+    """Open *path*, with *images* for its image path, and run *commands*, one line at a time.
 
     Returns the identifier of the error that refused the file, or ``""`` for a session.
 
     :raises FindingError: what happened is not allowed.
     """
     session = Session()
+    session.settings.image_path = SymbolPath.parse(";".join(map(str, images)))
     try:
         system = _timed("open", path, lambda: session.open_dump(str(path)))
     except DebuggerError as error:

@@ -51,6 +51,7 @@ class Coverage:
                 described.add(offset)
                 triples.extend(self._triples(ranges, offset))
         silent: list[int] = []
+        room = self._most_ranges()
         for unit in self._file.units():
             offset = unit.header.offset
             if offset in described:
@@ -59,10 +60,22 @@ class Coverage:
                 ranges = unit.root.ranges()
             except FormatError:
                 continue
+            room -= max(len(ranges) - 1, 0)
+            if room < 0:
+                break
             triples.extend(self._triples(ranges, offset))
             if not ranges and _may_have_code(unit):
                 silent.append(offset)
         return Intervals(triples), silent
+
+    def _most_ranges(self) -> int:
+        """Return how many ranges the lists of all units can have: each takes two bytes or more, and
+        no two units share theirs."""
+        room = 0
+        for name in (".debug_ranges", ".debug_rnglists"):
+            with suppress(FormatError):
+                room += self._file.sections.get(name).size // 2
+        return room
 
     def _listed(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
         """Yield the units by offset with their code as the file's own tables list it."""

@@ -19,6 +19,8 @@ from polydbg.formats.dwarf.skipping import run_of_entries
 from polydbg.formats.dwarf.unit import Unit
 
 _CODE = frozenset({c.AT_LOW_PC, c.AT_RANGES})
+_MAX_PIECES = 1 << 20
+"""Of the code of one unit's functions: a damaged file can lead all of them to one long list."""
 
 
 def functions_of(unit: Unit, lowest: int = 1) -> Intervals:
@@ -61,7 +63,7 @@ def _find(
     data, start, order = unit.data, unit.header.offset, unit.section.order
     sizes, steps, encoding = unit.layout.sizes, unit.layout.steps, unit.encoding
     run = run_of_entries(unit, wanted)
-    position, end = unit.header.root - start, len(data)
+    position, end, room = unit.header.root - start, len(data), _MAX_PIECES
     while position < end:
         if run is not None:
             match = run.match(data, position)
@@ -78,11 +80,11 @@ def _find(
             if second >= 0x80:
                 code, position = uleb128(data, at)
         if code in wanted:
-            found.extend(
-                (low, high, start + at)
-                for low, high in _pieces(unit, wanted[code], at, position)
-                if low >= lowest
-            )
+            pieces = _pieces(unit, wanted[code], at, position)
+            room -= len(pieces)
+            if room < 0:
+                return
+            found.extend((low, high, start + at) for low, high in pieces if low >= lowest)
         size = sizes[code]
         if size >= 0:
             position += size

@@ -25,6 +25,7 @@ from polydbg.formats.section import Section
 #: How many bytes of units are kept at hand.
 _KEPT_BYTES = 24 << 20
 _MAX_TABLES = 4096
+_MAX_KEPT_ABBREVIATIONS = 1 << 20
 
 
 class DwarfFile:
@@ -41,6 +42,9 @@ class DwarfFile:
         self.suffix = suffix
         self.supplementary = supplementary
         self._tables: dict[int, AbbreviationTable] = {}
+        self._tables_room = _MAX_KEPT_ABBREVIATIONS
+        self._first_abbreviations: dict[tuple[int, int], Abbreviation | None] = {}
+        self._abbreviations_passed = 0
         self._kept: OrderedDict[int, Unit] = OrderedDict()
         self._kept_size = 0
 
@@ -152,11 +156,23 @@ class DwarfFile:
         return section.take(0, section.size)
 
     def abbreviation(self, unit: Unit, code: int) -> Abbreviation | None:
-        """Return one abbreviation of *unit*, early in its table: the one of its first entry."""
+        """Return one abbreviation of *unit*, early in its table: the one of its first entry.
+
+        :raises FormatError: tables overlap: more was looked through than there can be.
+        """
         offset = self.contribution(unit, ".debug_abbrev") + unit.header.abbrev_offset
         if offset in self._tables:
             return self._tables[offset].by_code.get(code)
+        known = self._first_abbreviations
+        if (offset, code) not in known:
+            known[offset, code] = self._search_abbreviation(offset, code)
+        return known[offset, code]
+
+    def _search_abbreviation(self, offset: int, code: int) -> Abbreviation | None:
         for number, abbreviation in iterate(self._abbreviations, offset):
+            self._abbreviations_passed += 1
+            if self._abbreviations_passed > len(self._abbreviations):
+                raise FormatError("DWARF abbreviation tables overlap", offset=offset)
             if number == code:
                 return abbreviation
         return None
@@ -166,9 +182,12 @@ class DwarfFile:
         offset = self.contribution(unit, ".debug_abbrev") + unit.header.abbrev_offset
         table = self._tables.get(offset)
         if table is None:
-            if len(self._tables) >= _MAX_TABLES:
+            table = AbbreviationTable(self._abbreviations, offset)
+            self._tables_room -= len(table.by_code)
+            if len(self._tables) >= _MAX_TABLES or self._tables_room < 0:
                 self._tables.clear()
-            table = self._tables[offset] = AbbreviationTable(self._abbreviations, offset)
+                self._tables_room = _MAX_KEPT_ABBREVIATIONS - len(table.by_code)
+            self._tables[offset] = table
         return table
 
     def keep(self, unit: Unit) -> None:
