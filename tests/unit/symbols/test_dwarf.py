@@ -6,13 +6,14 @@ import pytest
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import Cancelled, DebuggerError
+from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.sections import DebugSections
 from polydbg.formats.section import Section
 from polydbg.symbols.dwarf import DwarfSource
 from polydbg.symbols.dwarf_units import SplitFile
 from polydbg.symbols.source import InlineSite, SymbolKind
-from polydbg.testing.dwarf_builder import DwarfBuilder
+from polydbg.testing.dwarf_builder import DwarfBuilder, Entry
 from polydbg.testing.dwarf_sample import sample, split_sample
 
 BASE = 0x400
@@ -54,6 +55,28 @@ def test_functions(source: DwarfSource) -> None:
     assert below is not None
     assert above is not None
     assert (below.name, above.name) == ("ns::run", "main")
+
+
+def test_functions_of_classes_without_names() -> None:
+    def function(name: str, start: int) -> Entry:
+        code = (c.AT_LOW_PC, c.FORM_ADDR, start), (c.AT_HIGH_PC, c.FORM_DATA4, 16)
+        return Entry(c.TAG_SUBPROGRAM, (c.AT_NAME, c.FORM_STRING, name), *code)
+
+    made = DwarfBuilder(4)
+    body, plain = function("operator()", 0x1000), function("_FUN", 0x1010)
+    closure = Entry(c.TAG_STRUCTURE_TYPE, children=[body, plain])
+    other = Entry(c.TAG_CLASS_TYPE, children=[function("method", 0x1020)])
+    scope = Entry(c.TAG_NAMESPACE, children=[closure, other])
+    code = (c.AT_LOW_PC, c.FORM_ADDR, 0x1000), (c.AT_HIGH_PC, c.FORM_DATA4, 0x30)
+    language = c.AT_LANGUAGE, c.FORM_DATA1, 4
+    made.unit(Entry(c.TAG_COMPILE_UNIT, language, *code, children=[scope]))
+    source = source_of(made)
+    found = [source.symbol_at(address - BASE) for address in (0x1000, 0x1010, 0x1020)]
+    assert [symbol.name for symbol in found if symbol is not None] == [
+        "(anonymous namespace)::<lambda>::operator()",
+        "(anonymous namespace)::<lambda>::_FUN",
+        "(anonymous namespace)::<unnamed>::method",
+    ]
 
 
 def test_lines(source: DwarfSource) -> None:
