@@ -28,7 +28,7 @@ def packed(files: dict[str, bytes]) -> bytes:
 def main() -> None:
     program, image = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
     layers = [
-        packed({"app/kiosk": b"#!/bin/sh\n# what the base image had here\n", "app/notes": b"old\n"}),
+        packed({"app/kiosk": b"#!/bin/sh\n# of the base image\n", "app/notes": b"old\n"}),
         packed({"app/kiosk": program, "app/.wh.notes": b""}),
     ]
     digests = [hashlib.sha256(layer).hexdigest() for layer in layers]
