@@ -439,7 +439,7 @@ def test_frames_without_a_mark_return_behind_a_call(
         for row in itertools.takewhile(lambda row: not row.trust.is_guess, rows):
             if row.frame.is_return_address and not row.is_inline:
                 code = code_before(view, row.frame.pc)
-                assert len(code) == 7
+                assert len(code) >= 7
                 assert ends_with_call(code), hex(row.frame.pc)
                 checked += 1
     COUNTS["behind a call", machine, "equal"] += checked
