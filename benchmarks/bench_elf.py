@@ -29,7 +29,7 @@ VARIANTS = {
 
 def _ours(name: str, *, index: bool = False, commands: str = "kn", prints: str = "") -> Command:
     """Our run on one core; *index* allows the indexes on disk, which are there already."""
-    must_print = prints or f"{name}!main"
+    must_print = prints or f"{name.replace('-', '_')}!main"
     found = polydbg("polydbg", FOLDER / f"{name}.core", FOLDER, commands, must_print, "-lines")
     switch = {"POLYDBG_DWARF_INDEX": "on" if index else "off", "POLYDBG_CACHE": str(INDEXES)}
     return dataclasses.replace(found, env={**found.env, **switch})
