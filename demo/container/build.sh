@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Builds the practice container: the program, an image as `docker save` writes it, and the core of
 # its crash. Needs gcc, binutils, python3, and a kernel whose core_pattern is a plain file name.
-# usage: build.sh FOLDER    what src/polydbg/demo/container holds
+# usage: build.sh [FOLDER]    default: the package's demo/container, where kiosk.c is too
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-out=$(mkdir -p "$1" && cd "$1" && pwd)
+package=$(cd "$here/../../src/polydbg/demo/container" && pwd)
+out=$(mkdir -p "${1:-$package}" && cd "${1:-$package}" && pwd)
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 cd "$stage"
 
 gcc -std=c11 -O2 -g -gdwarf-5 -ffreestanding -fno-stack-protector -static -no-pie -nostdlib \
-    -fno-builtin -ffile-prefix-map="$here=/build" -Wl,--build-id -Wl,-z,noseparate-code \
-    "$here/kiosk.c" -o kiosk
+    -fno-builtin -ffile-prefix-map="$package=/build" -Wl,--build-id -Wl,-z,noseparate-code \
+    "$package/kiosk.c" -o kiosk
 mkdir -p "$out/symbols"
 objcopy --only-keep-debug kiosk "$out/symbols/kiosk.debug"
 strip -s kiosk
@@ -26,5 +27,4 @@ cp core* "$out/core.7"
 chmod 644 "$out/core.7"
 
 python3 "$here/make_image.py" kiosk "$out/image.tar"
-cp "$here/kiosk.c" "$out"
 ls -l "$out"

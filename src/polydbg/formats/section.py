@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
 
 from polydbg.base.errors import FormatError
 from polydbg.memory.space import Buffer, ByteOrder
+
+Searchable = bytes | bytearray | mmap.mmap
+"""A buffer that finds bytes in itself, which a view cannot."""
 
 
 class Section:
@@ -19,17 +23,20 @@ class Section:
     ) -> None:
         """See *size* bytes of *buffer* from *start*; what passes its end does not count."""
         room = max(len(buffer) - start, 0)
-        # A view can be sliced but not searched; it comes from expanded sections, which are small.
-        self._buffer = bytes(buffer) if isinstance(buffer, memoryview) else buffer
-        self._start = start
         self.size = room if size is None else min(size, room)
+        if isinstance(buffer, memoryview):
+            # A view can be sliced but not searched. It may be a whole file in an archive: of that
+            # no more than the section is copied.
+            buffer, start = bytes(buffer[start : start + self.size]), 0
+        self._buffer: Searchable = buffer
+        self._start = start
         self.order: ByteOrder = "big" if big else "little"
 
     def __len__(self) -> int:
         return self.size
 
     @property
-    def extent(self) -> tuple[Buffer, int, int]:
+    def extent(self) -> tuple[Searchable, int, int]:
         """Return what holds the section, where it begins and ends there: to search it at once."""
         return self._buffer, self._start, self._start + self.size
 
@@ -61,6 +68,17 @@ class Section:
         if stop < 0:
             raise _cut("string", offset)
         return bytes(self._buffer[start:stop])
+
+    def name(self, offset: int, most: int) -> bytes:
+        """Return the bytes from *offset* up to a NUL, at most *most*; what does not end is cut, and
+        past the end there are none."""
+        if not 0 <= offset < self.size:
+            return b""
+        buffer, start, end = self.extent
+        start += offset
+        end = min(end, start + most)
+        stop = buffer.find(b"\0", start, end)
+        return bytes(buffer[start : stop if stop >= 0 else end])
 
     def contains(self, pattern: re.Pattern[bytes]) -> bool:
         """Tell whether *pattern* matches anywhere."""

@@ -65,7 +65,7 @@ def offsets_with(strings: Section, word: bytes, cancel: CancelToken) -> set[int]
         hit = block.find(word)
         while hit >= 0:
             place = window + hit
-            first = buffer.rfind(b"\0", start, place) + 1  # type: ignore[union-attr]
+            first = buffer.rfind(b"\0", start, place) + 1
             # Linkers let a name be the end of another one: it may begin anywhere up to the word.
             found.update(range(max(first, start) - start, place - start + 1))
             if len(found) > _MAX_OFFSETS:
@@ -79,8 +79,8 @@ def offsets_of(strings: Section, name: bytes) -> set[int]:
     buffer, start, end = strings.extent
     found: set[int] = set()
     wanted = name + b"\0"
-    place = buffer.find(wanted, start, end) if name else -1  # type: ignore[union-attr]
+    place = buffer.find(wanted, start, end) if name else -1
     while place >= 0 and len(found) < _MAX_OFFSETS:
         found.add(place - start)
-        place = buffer.find(wanted, place + 1, end)  # type: ignore[union-attr]
+        place = buffer.find(wanted, place + 1, end)
     return found

@@ -191,12 +191,7 @@ class SymbolTable:
 
     def raw_name_at(self, offset: int) -> bytes:
         """Return the bytes of the string at *offset* of the string table."""
-        buffer, start, end = self.strings.extent
-        start += offset
-        if start >= end:
-            return b""
-        stop = buffer.find(b"\0", start, min(end, start + _MAX_NAME))  # type: ignore[union-attr]
-        return bytes(buffer[start : stop if stop >= 0 else min(end, start + _MAX_NAME)])
+        return self.strings.name(offset, _MAX_NAME)
 
     def chunks(self) -> Iterator[Columns]:
         """Yield the table in chunks of :data:`CHUNK` entries."""

@@ -72,13 +72,7 @@ class MachSymbolTable:
 
     def name_at(self, offset: int) -> str:
         """Return the string at *offset* of the string table, ``""`` if there is none."""
-        buffer, start, end = self.strings.extent
-        start += offset
-        if start >= end:
-            return ""
-        limit = min(end, start + _MAX_NAME)
-        stop = buffer.find(b"\0", start, limit)  # type: ignore[union-attr]
-        return bytes(buffer[start : stop if stop >= 0 else limit]).decode("utf-8", "replace")
+        return self.strings.name(offset, _MAX_NAME).decode("utf-8", "replace")
 
     def object_files(self, most: int) -> list[str]:
         """Return the names of at most *most* object files in which debug information was left

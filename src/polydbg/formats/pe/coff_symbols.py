@@ -168,13 +168,7 @@ def strings_behind(buffer: Buffer, offset: int, count: int) -> Section:
 
 def string_at(strings: Section, offset: int) -> bytes:
     """Return the string at *offset* of a string table, ``b""`` if there is none."""
-    buffer, start, end = strings.extent
-    start += offset
-    if offset < _LENGTH or start >= end:
-        return b""
-    end = min(end, start + _MAX_NAME)
-    stop = buffer.find(b"\0", start, end)  # type: ignore[union-attr]
-    return bytes(buffer[start : stop if stop >= 0 else end])
+    return b"" if offset < _LENGTH else strings.name(offset, _MAX_NAME)
 
 
 def long_section_name(name: str, strings: Section) -> str:
