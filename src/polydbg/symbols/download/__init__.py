@@ -1,0 +1,1 @@
+"""Fetching files from servers: beside the session, never in its way."""
