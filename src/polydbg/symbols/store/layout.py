@@ -1,4 +1,4 @@
-"""How symbol stores lay out files on disk, and the protocol of everything that can be asked.
+"""How symbol stores lay out files on disk.
 
 Flat stores hold ``NAME/KEY/NAME`` (Breakpad's files: ``NAME/KEY/NAME.sym``); with ``index2.txt``
 in the root, ``na/NAME/KEY/NAME``. The key folder holds the file, or its compressed form with the
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
 
 from polydbg.symbols.store.hostpath import (
     DirectoryCache,
@@ -25,40 +24,19 @@ MAX_POINTER_BYTES = 4096
 MAX_POINTER_HOPS = 4
 
 
-class Store(Protocol):
-    """Anything that can be asked for a file by name and key."""
-
-    def probe(self, name: str, key: str, kind: FileKind, trail: Trail) -> Path | None:
-        """Return a regular file for *name* and *key*, possibly compressed, or tell *trail* why not.
-
-        *name* and *key* are safe components of a path. The file's id has not been verified.
-        """
-        ...
-
-
 def packed_name(name: str) -> str:
     """Return the name of the compressed form: ``a.pdb`` is stored as ``a.pd_``."""
     return name[:-1] + "_"
 
 
+def tier_folder(name: str) -> str:
+    """Return the folder above *name* in stores with folders by the first two letters."""
+    return name[:2].lower().rstrip(". ") or "_"
+
+
 def is_packed(path: Path) -> bool:
     """Return whether a file of a store is a compressed form, by its name."""
     return path.name.endswith("_")
-
-
-class HttpStore:
-    """A server over HTTP: known, shown, not asked."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-
-    def probe(self, name: str, key: str, kind: FileKind, trail: Trail) -> Path | None:
-        trail.add(
-            f"{self.url}/{name}/{key}/{kind.file_name(name)}",
-            Outcome.NOT_ASKED,
-            "servers over HTTP are not asked by this version",
-        )
-        return None
 
 
 class LocalStore:
@@ -75,6 +53,10 @@ class LocalStore:
         return hash(self.root)
 
     def probe(self, name: str, key: str, kind: FileKind, trail: Trail) -> Path | None:
+        """Return a regular file for *name* and *key*, possibly compressed, or tell *trail* why not.
+
+        *name* and *key* are safe components of a path. The file's id has not been verified.
+        """
         problem = directory_problem(self.root)
         if problem is not None:
             outcome = Outcome.UNREADABLE if problem else Outcome.MISSING
@@ -101,7 +83,7 @@ class LocalStore:
         """Return the folders between the root and NAME, the store's own way first."""
         if self._directories.find(str(self.root), "index2.txt") is None:
             return [()]
-        return [(name[:2].lower().rstrip(". ") or "_",), ()]
+        return [(tier_folder(name),), ()]
 
     def _in_folder(self, folder: str, name: str, trail: Trail) -> Path | None:
         for spelling in (name, packed_name(name)):

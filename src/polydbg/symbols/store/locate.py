@@ -2,8 +2,8 @@
 
 Order: the elements of the path from left to right (in a directory ``symbols/<ext>``, ``<ext>``, the
 directory itself, then the directory as a store; a file as itself), then the extra paths of the
-request. Every
-candidate's id is read by the caller's function before it counts.
+request, then the default cache; the servers of the path last, so that nothing is fetched which
+lies on this host. Every candidate's id is read by the caller's function before it counts.
 """
 
 from __future__ import annotations
@@ -28,23 +28,20 @@ from polydbg.symbols.store.hostpath import (
     is_windows_style,
     unsafe_reason,
 )
-from polydbg.symbols.store.layout import HttpStore, LocalStore, Store, is_packed
+from polydbg.symbols.store.layout import LocalStore, is_packed
 from polydbg.symbols.store.path import ElementKind, PathElement, SymbolPath, is_url
+from polydbg.symbols.store.remote import (
+    Asker,
+    FetchRequest,
+    IdCheck,
+    Server,
+    ServerKind,
+    Verify,
+)
 from polydbg.symbols.store.trail import FileKind, Outcome, Trail, Wanted
 from polydbg.symbols.store.transfer import copy_into, expand_into
 
 _EXTENSIONS = ("dll", "exe", "sys")
-
-
-class IdCheck(msgspec.Struct, frozen=True):
-    """What a candidate is: *found_id* in the form of a store key (or empty), *problem* in words
-    when the file is damaged or no such file at all, *difference* what tells it from the wanted one
-    where no ids can be compared."""
-
-    matches: bool
-    found_id: str = ""
-    problem: str = ""
-    difference: str = ""
 
 
 class Located(msgspec.Struct, frozen=True):
@@ -56,9 +53,6 @@ class Located(msgspec.Struct, frozen=True):
     element: str
 
 
-Verify = Callable[[Path], IdCheck]
-
-
 def locate(
     wanted: Wanted,
     path: SymbolPath,
@@ -67,26 +61,78 @@ def locate(
     *,
     load_anything: bool = False,
     cancel: CancelToken | None = None,
+    asker: Asker | None = None,
 ) -> Located | None:
     """Find *wanted* along *path* and tell *trail* about every place.
 
     *verify* opens a candidate and reads its id; a :class:`FormatError` or :class:`OSError` from it
     means damaged or unreadable. With *load_anything* the first candidate of another build is
-    returned, marked, when no right one exists.
+    returned, marked, when no right one exists. *asker* asks the servers of the path at the end;
+    without one they are left out.
 
     :raises Cancelled: *cancel* was set.
     """
     trail.begin(wanted, [element.text for element in path.elements])
+    name = _safe_name(wanted, trail)
+    if not name:
+        return None
+    search = _Search(wanted, name, path, verify, trail, cancel)
+    found = search.run()
+    if found is None and asker is not None:
+        fetched = ask_servers(wanted, path, verify, trail, asker)
+        found = Located(fetched, False, str(fetched)) if fetched is not None else None
+    return found if found is not None or not load_anything else search.fallback
+
+
+def ask_servers(
+    wanted: Wanted, path: SymbolPath, verify: Verify, trail: Trail, asker: Asker
+) -> Path | None:
+    """Ask the servers of *path* for *wanted*, whose search began *trail*; return the file if it is
+    there by now. *verify* may run on another thread."""
+    name = _safe_name(wanted, trail)
+    if not name or wanted.key is None:
+        return None
+    request = FetchRequest(
+        wanted, name, wanted.key, wanted.kind.file_name(name), servers_of(path), verify
+    )
+    return asker.ask(request, trail)
+
+
+def servers_of(path: SymbolPath) -> tuple[Server, ...]:
+    """Return the servers of *path* in order, each with the stores that its files are put into."""
+    servers: list[Server] = []
+    caches: list[Path] = []
+    for element in path.elements:
+        if element.kind is ElementKind.DEBUGINFOD:
+            urls = [url for url in element.stores if is_url(url)]
+            servers += [Server(url, ServerKind.DEBUGINFOD, tuple(caches)) for url in urls]
+        elif element.kind is ElementKind.CACHE:
+            caches += _local_roots(element)
+        elif element.kind is ElementKind.CHAIN:
+            nearer = (*caches, *_local_roots(element))
+            urls = [url for url in element.stores if is_url(url)]
+            servers += [Server(url, ServerKind.STORE, nearer) for url in urls]
+    return tuple(dict.fromkeys(servers))
+
+
+def _local_roots(element: PathElement) -> list[Path]:
+    """Return the stores of an element that lie on this host, the default cache for ``""``."""
+    texts = [text for text in element.stores if not is_url(text)]
+    roots = [host_path(text) if text else default_cache() for text in texts]
+    return [root for root in roots if root is not None]
+
+
+def _safe_name(wanted: Wanted, trail: Trail) -> str:
+    """Return the name of the file in a folder; ``""`` after telling *trail* that it, or the key,
+    cannot be part of a path."""
     name = base_name(wanted.name)
     reason = unsafe_reason(name)
     if not reason and wanted.key is not None and not is_safe_key(wanted.key):
         reason = "the id is no store key"
     if reason:
         trail.add(wanted.name[:300], Outcome.UNSAFE_NAME, reason)
-        return None
-    search = _Search(wanted, name, path, verify, trail, cancel)
-    found = search.run()
-    return found if found is not None or not load_anything else search.fallback
+        return ""
+    return name
 
 
 class _Search:
@@ -123,7 +169,17 @@ class _Search:
             candidate = self._extra_candidate(extra)
             if candidate is not None and self._accept(candidate, str(extra)):
                 return Located(candidate, False, str(extra))
-        return None
+        return self._in_default_cache()
+
+    def _in_default_cache(self) -> Located | None:
+        """Look where downloads and packs are put when nobody names a store."""
+        root = default_cache()
+        named = any(root in _local_roots(element) for element in self._path.elements)
+        if named or self._wanted.key is None or directory_problem(root) is not None:
+            return None
+        element = PathElement("cache*", ElementKind.CACHE, ("",))
+        found = self._in_chain(element)
+        return Located(found, False, element.text) if found is not None else None
 
     def _in_element(self, element: PathElement) -> Path | None:
         if element.kind is ElementKind.DIRECTORY:
@@ -132,13 +188,11 @@ class _Search:
             return self._in_chain(element)
         if element.kind is ElementKind.CACHE:
             found = self._in_chain(element)
-            stores = self._stores(element, quiet=True)
-            self._caches += [store for store in stores if isinstance(store, LocalStore)]
+            self._caches += self._stores(element, quiet=True)
             return found
-        detail = "debuginfod servers are not asked by this version"
         if element.kind is ElementKind.FOREIGN:
             detail = "only symsrv.dll is known as a server program"
-        self._trail.add(element.text, Outcome.NOT_ASKED, detail)
+            self._trail.add(element.text, Outcome.NOT_ASKED, detail)
         return None
 
     # Directories
@@ -195,11 +249,10 @@ class _Search:
 
     # Stores
 
-    def _stores(self, element: PathElement, *, quiet: bool = False) -> list[Store]:
-        stores: list[Store] = []
+    def _stores(self, element: PathElement, *, quiet: bool = False) -> list[LocalStore]:
+        stores: list[LocalStore] = []
         for text in element.stores:
             if is_url(text):
-                stores.append(HttpStore(text))
                 continue
             root = host_path(text) if text else default_cache()
             if root is not None:
@@ -211,7 +264,7 @@ class _Search:
     def _in_chain(self, element: PathElement) -> Path | None:
         return self._in_stores(self._stores(element), element)
 
-    def _in_stores(self, stores: Sequence[Store], element: PathElement) -> Path | None:
+    def _in_stores(self, stores: Sequence[LocalStore], element: PathElement) -> Path | None:
         key = self._wanted.key
         if key is None:
             return None
@@ -227,8 +280,7 @@ class _Search:
                     ready = None
                 if ready is not None:
                     return ready
-            if isinstance(store, LocalStore):
-                nearer.append(store)
+            nearer.append(store)
         return None
 
     def _accept(self, candidate: Path, element: str) -> bool:

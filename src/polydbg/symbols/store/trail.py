@@ -46,6 +46,9 @@ class Outcome(enum.Enum):
     UNSAFE_NAME = "unsafe name refused"
     COPIED = "copied"
     NOT_COPIED = "not copied"
+    PENDING = "being fetched"
+    NOT_ON_SERVER = "not on the server"
+    FAILED = "failed"  # a server, or the way to it; the detail says how
     NO_RECORD = "no debug record"  # added by callers: the image names no debug file
     STRIPPED = "symbols stripped"  # added by callers: the image or the PDB says so
 
@@ -64,6 +67,8 @@ _RANK = {
             Outcome.UNREADABLE,
             Outcome.UNSUPPORTED,
             Outcome.STRIPPED,
+            Outcome.PENDING,
+            Outcome.FAILED,
             Outcome.NOT_ASKED,
         )
     )
@@ -85,7 +90,8 @@ class Wanted(msgspec.Struct, frozen=True):
     *name*. *image_name* is the image a PDB belongs to; its extension is the ``<ext>`` of the search
     path. *also* are names of other files of the build that would serve. *any_name*: a file that is
     given itself is meant whatever it is called, as it is for the main program. *flat*: the system
-    has no folders by extension (``symbols/dll``).
+    has no folders by extension (``symbols/dll``). *build_id* is what debuginfod servers are asked
+    for, in hex digits.
     """
 
     kind: FileKind
@@ -97,6 +103,7 @@ class Wanted(msgspec.Struct, frozen=True):
     also: Sequence[str] = ()
     any_name: bool = False
     flat: bool = False
+    build_id: str = ""
 
     @property
     def id_words(self) -> str:
@@ -105,12 +112,14 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class TrailEntry(msgspec.Struct, frozen=True):
-    """One place: a path or an element of the search path, and what was found there."""
+    """One place: a path or an element of the search path, and what was found there. *step* is what
+    to do about it, as a sentence, where the outcome alone does not say."""
 
     place: str
     outcome: Outcome
     detail: str = ""
     found_id: str = ""
+    step: str = ""
 
     def __str__(self) -> str:
         text = f"{self.place} - {self.outcome.value}"
@@ -141,13 +150,18 @@ class Trail:
         self.elements = tuple(elements)
 
     def add(
-        self, place: str | Path, outcome: Outcome, detail: str = "", found_id: str = ""
+        self,
+        place: str | Path,
+        outcome: Outcome,
+        detail: str = "",
+        found_id: str = "",
+        step: str = "",
     ) -> None:
         """Append an entry."""
         if len(self.entries) >= self.MAX_ENTRIES:
             self.dropped += 1
             return
-        self.entries.append(TrailEntry(str(place), outcome, detail, found_id))
+        self.entries.append(TrailEntry(str(place), outcome, detail, found_id, step))
 
     def has(self, outcome: Outcome) -> bool:
         """Return whether any place of the last search had this outcome."""
@@ -208,6 +222,9 @@ class Trail:
 
 
 def _advice_of_entry(entry: TrailEntry, wanted: Wanted) -> str:
+    if entry.step:
+        detail = f" ({entry.detail})" if entry.detail else ""
+        return f"{entry.place} {entry.outcome.value}{detail}. {entry.step}"
     if entry.outcome is Outcome.WRONG_ID:
         return _advice_of_id(entry, wanted)
     if entry.outcome is Outcome.UNKNOWN_ID and wanted.key is not None:
@@ -243,11 +260,6 @@ def _advice_of_entry(entry: TrailEntry, wanted: Wanted) -> str:
 
 
 def _advice_of_unasked(entry: TrailEntry) -> str:
-    if entry.place.lower().startswith(("http://", "https://")):
-        return (
-            f"{entry.place} may be there ({entry.detail}): download it by other means and put it "
-            "into a store or a directory of the search path."
-        )
     if is_windows_style(entry.place):
         return f"{entry.place} cannot be reached from this host: give its directory as seen here."
     return f"{entry.place}: {entry.detail}."
