@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import pytest
 
 # No test leaves processes behind that index what it read, or depends on such an index.
 os.environ.setdefault("POLYDBG_DWARF_INDEX", "off")
+
+# Nor does one see what the user's caches hold, or ask the servers of the user's environment.
+_CACHE = tempfile.TemporaryDirectory(prefix="polydbg-tests-", ignore_cleanup_errors=True)
+os.environ["POLYDBG_CACHE"] = _CACHE.name
+for _name in ("DEBUGINFOD_URLS", "_NT_SYMBOL_PATH", "_NT_ALT_SYMBOL_PATH"):
+    os.environ.pop(_name, None)
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

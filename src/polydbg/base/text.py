@@ -37,3 +37,15 @@ def address_text(value: int, pointer_size: int = 8) -> str:
     if pointer_size == 4 and (value < 1 << 32 or value >= 0xFFFFFFFF80000000):
         return f"{value & 0xFFFFFFFF:08x}"
     return f"{value >> 32:08x}`{value & 0xFFFFFFFF:08x}"
+
+
+def size_text(size: int) -> str:
+    """Return a size in bytes for people: ``812 bytes``, ``40.1 MB`` (of 1024 x 1024 bytes)."""
+    if size < 1024:
+        return f"{size} bytes"
+    value, unit = size / 1024, "KB"
+    for larger in ("MB", "GB", "TB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.1f} {unit}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -137,6 +138,8 @@ def _open(arguments: Arguments, *, first_screen: bool = True, alone: bool = Fals
             source_path=arguments.get("srcpath"),
             first_screen=first_screen,
             arch=arguments.get("arch"),
+            symbol_wait=_symbol_wait(arguments, prompts=interactive and not alone),
+            offline=arguments.has("offline"),
         )
         opened = printer.run(client, client.open(request), "open")
         if opened.interrupted:
@@ -152,6 +155,27 @@ def _open(arguments: Arguments, *, first_screen: bool = True, alone: bool = Fals
         return status
     finally:
         client.close()
+
+
+_SYMBOL_WAIT = 20.0
+_ENDS_SESSION = re.compile(r"(?:^|[;\s])q[qd]?\s*$", re.IGNORECASE)
+
+
+def _symbol_wait(arguments: Arguments, *, prompts: bool) -> float:
+    """Return for how many seconds commands may wait for servers: at a prompt they never do, but
+    -c that ends with q leaves none.
+
+    :raises UsageError: the option is no number of seconds.
+    """
+    text = arguments.get("symbol_wait") or os.environ.get("POLYDBG_SYMBOL_WAIT", "")
+    try:
+        seconds = float(text) if text else _SYMBOL_WAIT
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise UsageError(f"--symbol-wait takes seconds, 0 to 86400, not {text}")
+    ends = _ENDS_SESSION.search(arguments.get("c") or "")
+    return 0.0 if prompts and not ends else seconds
 
 
 def _prompt(client: DebugClient, printer: Printer) -> None:

@@ -54,6 +54,12 @@ OPTIONS = (
         "may be repeated",
         True,
     ),
+    Option("--offline", "", "ask no server: folders, stores and caches of this host only"),
+    Option(
+        "--symbol-wait",
+        "SECONDS",
+        "how long a run of -c or piped commands may wait for servers, in all (20)",
+    ),
     Option("-srcpath", "PATH", "source path"),
     Option("-arch", "NAME", "processor of minidumps that lack it: amd64, x86, arm64, arm"),
     Option("-c", "COMMANDS", "run these commands first", joint="; "),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from polydbg.service import render
@@ -50,14 +50,18 @@ class Printer:
                 if self._as_json:
                     self._collect(list(items))
                 else:
-                    shown = [self._render(i) for i in items if not isinstance(i, CommandEnd)]
-                    if shown:
-                        self._out.write("\n".join(shown) + "\n")
-                        self._out.flush()
+                    self.show(items)
             case ProgressEvent(text=text, done=done, total=total):
                 self._show_progress(text, done, total)
             case FinishedEvent():
                 pass
+
+    def show(self, items: Sequence[Item]) -> None:
+        """Write *items* as text."""
+        shown = [self._render(item) for item in items if not isinstance(item, CommandEnd)]
+        if shown:
+            self._out.write("\n".join(shown) + "\n")
+            self._out.flush()
 
     def _collect(self, items: list[Item]) -> None:
         for item in items:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer
 from prompt_toolkit.completion import Completion as ToolkitCompletion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from polydbg.cli.printer import Printer
-from polydbg.service.api import DebugClient
+from polydbg.service.api import DebugClient, Item
 
 
 class _ClientCompleter(Completer):
@@ -44,6 +45,24 @@ def _history() -> History:
     return FileHistory(str(file))
 
 
+def _show_above(
+    client: DebugClient, session: PromptSession[str], printer: Printer
+) -> Callable[[Sequence[Item]], None]:
+    """Return what shows items above the prompt while it stands, with what was typed so far left as
+    it is; while a command runs they appear between its lines."""
+
+    def show(items: Sequence[Item]) -> None:
+        if not client.activity():
+            session.bottom_toolbar = None
+        loop = session.app.loop
+        if session.app.is_running and loop is not None:
+            loop.call_soon_threadsafe(run_in_terminal, lambda: printer.show(items))
+        else:
+            printer.show(items)
+
+    return show
+
+
 def run(client: DebugClient, printer: Printer) -> None:
     """Read and run commands until ``q`` or end of input."""
     session: PromptSession[str] = PromptSession(
@@ -52,9 +71,13 @@ def run(client: DebugClient, printer: Printer) -> None:
         complete_while_typing=False,
         enable_history_search=True,
     )
+    client.listen(_show_above(client, session, printer))
     while True:
         try:
-            line = session.prompt(client.prompt)
+            # A toolbar without text would still be a bar, so there is one only with transfers.
+            busy = bool(client.activity())
+            session.bottom_toolbar = client.activity if busy else None
+            line = session.prompt(client.prompt, refresh_interval=0.5 if busy else 0)
         except KeyboardInterrupt:
             continue
         except EOFError:

@@ -44,8 +44,8 @@ class Interpreter:
         session.files.notify = lambda identifier, message: self._notices.append(
             Notice(identifier=identifier, value=message)
         )
-        session.files.cancel = cancel
-        session.files.sysroots.progress = progress
+        session.files.cancel = session.files.downloads.cancel = cancel
+        session.files.sysroots.progress = session.files.downloads.progress = progress
 
     def run(self, line: str) -> Iterator[Item]:
         """Run a line of commands and yield what they say. Errors are yielded as failures; one
@@ -104,6 +104,15 @@ class Interpreter:
         What to do about files that were not found comes before it, once for all modules.
         """
         if self._nesting == 1:
+            begun = self._session.files.downloads.take_begun()
+            if begun:
+                from polydbg.engine.downloads import files_words
+
+                yield Notice(
+                    identifier="symbols.fetching",
+                    value=f"    fetching {files_words(begun)}: used as soon as it is here "
+                    "(!sym status)",
+                )
             missing = self._session.files.take_missing()
             if missing and not command.lstrip().lower().startswith(_SAY_IT_THEMSELVES):
                 yield Notice(

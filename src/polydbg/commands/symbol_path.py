@@ -199,19 +199,6 @@ def _access_errors(command_name: str, path: SymbolPath) -> Iterator[Item]:
             )
 
 
-def _server_notice(path: SymbolPath) -> Iterator[Item]:
-    """Say that servers are not asked: nothing else would until a symbol is missing."""
-    urls = [store for e in path.elements for store in e.stores if "://" in store]
-    if urls:
-        yield Notice(
-            identifier="symbols.server-not-asked",
-            value=sanitise_line(
-                f"*** WARNING: {urls[0]} is not asked by this version: "
-                "symbols come from folders and local stores"
-            ),
-        )
-
-
 def _changed(path: SymbolPath, cursor: Cursor) -> SymbolPath | None:
     """Read ``[+] [path]``; return the new path, ``None`` when it is only to be shown."""
     append = cursor.take("+")
@@ -234,7 +221,6 @@ def symbol_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if changed is not None:
         settings.symbol_path = changed
         yield from _access_errors(".sympath", changed)
-        yield from _server_notice(changed)
         refresh_all(ctx.session)
     yield path_item("Symbol", settings.symbol_path)
 
@@ -251,7 +237,6 @@ def symbol_fix(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     append = cursor.take("+")
     fixed = SymbolPath.for_symfix(cursor.string_or_word())
     settings.symbol_path = settings.symbol_path.appended(fixed.text) if append else fixed
-    yield from _server_notice(fixed)
     refresh_all(ctx.session)
 
 

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.base.identifiers import DebugId
-from polydbg.symbols.store import FileKind, IdCheck, Outcome, SymbolPath, Trail, Wanted, locate
+from polydbg.symbols.store import (
+    Asker,
+    FileKind,
+    IdCheck,
+    Outcome,
+    SymbolPath,
+    Trail,
+    Wanted,
+    locate,
+)
 from polydbg.targets.target import ModuleInfo
 
 if TYPE_CHECKING:  # its patterns take a while to compile: only where a file was found
@@ -58,6 +67,7 @@ def open_matching(
     *,
     load_anything: bool = False,
     cancel: CancelToken | None = None,
+    asker: Asker | None = None,
 ) -> tuple[BreakpadSource | None, bool]:
     """Return the symbol file, ready for questions, and whether it is of another build."""
 
@@ -71,7 +81,9 @@ def open_matching(
         finally:
             source.close()
 
-    located = locate(wanted, path, verify, trail, load_anything=load_anything, cancel=cancel)
+    located = locate(
+        wanted, path, verify, trail, load_anything=load_anything, cancel=cancel, asker=asker
+    )
     if located is None:
         return None, False
     from polydbg.symbols.breakpad import open_breakpad

@@ -8,7 +8,7 @@ trees and debuginfod's cache, and at the recorded path on this host.
 
 A separate debug file is found by the build id in ``.build-id`` trees, symbol stores and
 debuginfod's cache, or by the name and checksum that ``.gnu_debuglink`` records; in the session's
-root file systems too.
+root file systems too. What is nowhere on this host, servers are asked for by the build id.
 """
 
 from __future__ import annotations
@@ -40,12 +40,15 @@ from polydbg.symbols.dwarf_files import elf_dwarf
 from polydbg.symbols.elf import ElfSource
 from polydbg.symbols.source import SymbolSource
 from polydbg.symbols.store import (
+    Asker,
     FileKind,
     IdCheck,
     Outcome,
     SymbolPath,
     Trail,
+    Verify,
     Wanted,
+    ask_servers,
     locate,
 )
 from polydbg.symbols.store.hostpath import file_problem
@@ -76,6 +79,7 @@ class ElfFiles:
         notify: Callable[[str, str], None],
         sysroots: Sysroots,
         target: Target,
+        asker: Asker,
         *,
         load_anything: bool = False,
     ) -> None:
@@ -85,6 +89,7 @@ class ElfFiles:
         self._notify = notify
         self._sysroots = sysroots
         self._target = target
+        self._asker = asker
         self._load_anything = load_anything
 
     # -- images ------------------------------------------------------------------------------
@@ -127,6 +132,10 @@ class ElfFiles:
         found = self._along(search, extra, SymbolPath.parse(""), second)
         for entry in second.entries:
             trail.add(entry.place, entry.outcome, entry.detail, entry.found_id)
+        if found is None:
+            verify = _verifier(info.build_id.hex())
+            fetched = ask_servers(wanted, path, verify, trail, self._asker)
+            found = search.image_at(fetched, trail) if fetched is not None else None
         return found
 
     def _wanted(self, info: ModuleInfo) -> Wanted:
@@ -139,6 +148,7 @@ class ElfFiles:
             id_text=f"build id {build_id}" if build_id else "",
             any_name=main is not None and main.base == info.base,
             flat=True,
+            build_id=build_id,
         )
 
     def _along(
@@ -270,6 +280,8 @@ class ElfFiles:
                 yield _image_of(found)
             except DebuggerError as error:
                 trail.add(found.shown, Outcome.DAMAGED, error.message)
+        if build_id:
+            yield from self._from_servers(build_id, trail)
 
     def _recorded(self, module: Module) -> list[str]:
         paths = _ImageSearch(module.info, self._target, self._cancel).paths
@@ -278,19 +290,16 @@ class ElfFiles:
 
     def _in_store(self, build_id: str) -> Path | None:
         """Return the debug file that a symbol store has under its own key."""
-        key = f"elf-buildid-sym-{build_id.ljust(2 * _BUILD_ID_SIZE, '0')}"
-
-        def check(path: Path) -> IdCheck:
-            image = ElfImage.from_file(path)
-            try:
-                return IdCheck(image.build_id == build_id, image.build_id or "")
-            finally:
-                image.close()
-
-        wanted = Wanted(FileKind.PDB, "_.debug", key, flat=True)
-        path = self._settings.symbol_path
-        located = locate(wanted, path, check, Trail(), cancel=self._cancel)
+        wanted, path = _debug_wanted(build_id), self._settings.symbol_path
+        located = locate(wanted, path, _verifier(build_id), Trail(), cancel=self._cancel)
         return located.path if located is not None else None
+
+    def _from_servers(self, build_id: str, trail: Trail) -> Iterator[ElfImage]:
+        """Yield the debug file that servers have, if it is here by now."""
+        wanted, path = _debug_wanted(build_id), self._settings.symbol_path
+        fetched = ask_servers(wanted, path, _verifier(build_id), trail, self._asker)
+        if fetched is not None:
+            yield from _opened(fetched, trail)
 
     def _supplementary(self, link: AltLink) -> ElfImage | None:
         """Return the file of dwz that *link* leads to in a root file system."""
@@ -304,13 +313,36 @@ class ElfFiles:
                 continue
             if image.build_id == link.build_id:
                 return image
-        return None
+        stored = self._in_store(link.build_id)
+        if stored is not None:
+            return ElfImage.from_file(stored)
+        return next(self._from_servers(link.build_id, Trail()), None)
 
     def _is_right(self, found: ElfImage, build_id: str | None, link: DebugLink | None) -> bool:
         """Compare a debug file's build id; without one the checksum in the link to it."""
         if build_id or link is None:
             return found.build_id == build_id
         return crc_of(found.buffer or b"", self._cancel.check) == link.crc
+
+
+def _debug_wanted(build_id: str) -> Wanted:
+    """Return what symbol stores and servers are asked for: a separate debug file."""
+    key = f"elf-buildid-sym-{build_id.ljust(2 * _BUILD_ID_SIZE, '0')}"
+    words = f"build id {build_id}"
+    return Wanted(FileKind.PDB, "_.debug", key, words, flat=True, build_id=build_id)
+
+
+def _verifier(build_id: str) -> Verify:
+    """Return what compares the build id of a file; it touches nothing of the session's."""
+
+    def check(path: Path) -> IdCheck:
+        image = ElfImage.from_file(path)
+        try:
+            return IdCheck(image.build_id == build_id, image.build_id or "")
+        finally:
+            image.close()
+
+    return check
 
 
 class _ImageSearch:

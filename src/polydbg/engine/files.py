@@ -21,6 +21,7 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.base.text import sanitise_line
 from polydbg.engine.breakpad_files import add_second_search, breakpad_wanted, open_matching
+from polydbg.engine.downloads import Downloads
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
 from polydbg.engine.pe_files import PeFiles
 from polydbg.engine.pe_identity import PdbRecord, check_image, difference_of, record_of
@@ -67,7 +68,8 @@ class FileFinder:
     """Loads symbols and images for modules by the session's paths.
 
     *notify* receives (identifier, message) for what the user should see beside the answer.
-    *cancel* is polled by long copies and searches. *sources* are the source files.
+    *cancel* is polled by long copies and searches. *sources* are the source files, *downloads* what
+    comes from servers.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -76,6 +78,7 @@ class FileFinder:
         self.cancel = CancelToken()
         self.sources = SourceView()
         self.sysroots = Sysroots(settings)
+        self.downloads = Downloads(settings)
         self._accepted: set[ModuleInfo] = set()
         self._warned: set[ModuleInfo] = set()  # of a missing image
         self._missing = ""
@@ -108,6 +111,10 @@ class FileFinder:
 
         :raises Cancelled: the user asked to stop; the module stays deferred.
         """
+        with self.downloads.for_module(module.info), self._no_lack_while_fetching(module.info):
+            self._load_symbols(module, modules, target)
+
+    def _load_symbols(self, module: Module, modules: ModuleMap, target: Target) -> None:
         image, dump_path = modules.pe_image(module), target.path
         record = record_of(module.info, image)
         trail = Trail()
@@ -183,11 +190,12 @@ class FileFinder:
             from polydbg.engine.elf_files import ElfFiles
 
             any_build = self._loads_anything(info)
-            return ElfFiles(*common, self.sysroots, target, load_anything=any_build)
+            roots = (self.sysroots, target, self.downloads)
+            return ElfFiles(*common, *roots, load_anything=any_build)
         if info.image_format == "macho":
             from polydbg.engine.macho_files import MachoFiles
 
-            return MachoFiles(*common, load_anything=self._loads_anything(info))
+            return MachoFiles(*common, self.downloads, load_anything=self._loads_anything(info))
         return None
 
     def take_missing(self) -> str:
@@ -210,6 +218,24 @@ class FileFinder:
             yield
         finally:
             self.notify, self._warned, self._missing = notify, warned, missing
+
+    @contextlib.contextmanager
+    def _no_lack_while_fetching(self, info: ModuleInfo) -> Iterator[None]:
+        """Within this, hold back what is said of a module; in the end leave out that it lacks
+        files, if some are being fetched."""
+        notify, warned, missing = self.notify, set(self._warned), self._missing
+        held: list[tuple[str, str]] = []
+        self.notify = lambda identifier, message: held.append((identifier, message))
+        try:
+            yield
+        finally:
+            self.notify = notify
+            is_pending = self.downloads.is_pending(info)
+            if is_pending:
+                self._warned, self._missing = warned, missing
+            for identifier, message in held:
+                if not is_pending or identifier not in _LACKING:
+                    notify(identifier, message)
 
     def _say_unusable(self, trail: Trail) -> None:
         """Say which files of the right name were no symbol files."""
@@ -356,6 +382,8 @@ class FileFinder:
             trail,
             load_anything=self._loads_anything(module.info),
             cancel=self.cancel,
+            # Only where what is better than a Breakpad file is not on its way.
+            asker=None if _is_pending(module.symbol_trail) else self.downloads,
         )
         if source is not None:
             self._say_damaged(source)
@@ -394,6 +422,7 @@ class FileFinder:
             trail,
             load_anything=self._loads_anything(module.info),
             cancel=self.cancel,
+            asker=self.downloads,
         )
         if record.is_missing:
             _add_no_record(trail, module.info, image)
@@ -425,6 +454,10 @@ class FileFinder:
 
     def find_image(self, module: Module, target: Target) -> Image | None:
         """Return the image file of *module*, checked by its ids, or ``None``."""
+        with self.downloads.for_module(module.info):
+            return self._find_image(module, target)
+
+    def _find_image(self, module: Module, target: Target) -> Image | None:
         info = module.info
         trail = module.image_trail = Trail()
         files = self._foreign_files(info, target)
@@ -440,7 +473,13 @@ class FileFinder:
             id_text=f"timestamp {info.timestamp:08X}, size {info.size:X}",
             extra_paths=tuple(extra),
         )
-        located = locate(wanted, self._image_elements(), lambda p: check_image(p, info), trail)
+        located = locate(
+            wanted,
+            self._image_elements(),
+            lambda path: check_image(path, info),
+            trail,
+            asker=self.downloads,
+        )
         if located is None:
             self._warn_of_other_image(info, trail)
         image = _open_image(located.path) if located else None
@@ -460,6 +499,8 @@ class FileFinder:
         """Say that a stack needed the image of *module*, unless its absence was said already."""
         info = module.info
         if info in self._warned or module.image_file is not None or not info.is_pe:
+            return
+        if self.downloads.is_pending(info):
             return
         self._warned.add(info)
         name = sanitise_line(info.file_name)
@@ -491,6 +532,10 @@ class FileFinder:
                 f" - {path}"
             ),
         )
+
+
+def _is_pending(trail: Trail | None) -> bool:
+    return trail is not None and any(each.outcome is Outcome.PENDING for each in trail.entries)
 
 
 def _dump_folder(dump_path: str) -> tuple[Path, ...]:

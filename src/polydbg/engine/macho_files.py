@@ -25,7 +25,17 @@ from polydbg.images.macho import MachoImage
 from polydbg.symbols.dwarf_files import macho_dwarf
 from polydbg.symbols.macho import MachoSource
 from polydbg.symbols.source import SymbolSource
-from polydbg.symbols.store import FileKind, IdCheck, Outcome, SymbolPath, Trail, Wanted, locate
+from polydbg.symbols.store import (
+    Asker,
+    FileKind,
+    IdCheck,
+    Outcome,
+    SymbolPath,
+    Trail,
+    Wanted,
+    ask_servers,
+    locate,
+)
 from polydbg.symbols.store.hostpath import file_problem, host_path, unsafe_reason
 from polydbg.symbols.store.path import is_url
 from polydbg.symbols.store.sources import components
@@ -49,6 +59,7 @@ class MachoFiles:
         folders: Sequence[Path],
         cancel: CancelToken,
         notify: Callable[[str, str], None],
+        asker: Asker,
         *,
         load_anything: bool = False,
     ) -> None:
@@ -57,6 +68,7 @@ class MachoFiles:
         self._folders = folders
         self._cancel = cancel
         self._notify = notify
+        self._asker = asker
         self._load_anything = load_anything
 
     # -- images ------------------------------------------------------------------------------
@@ -82,6 +94,7 @@ class MachoFiles:
             trail,
             load_anything=self._load_anything,
             cancel=self._cancel,
+            asker=self._asker,
         )
         if located is None:
             self._say_refused(info, trail)
@@ -182,7 +195,25 @@ class MachoFiles:
                 found.close()
         if other is None:
             trail.add(name, Outcome.MISSING)
-        return other
+        return self._stored_dsym(wanted, trail) or other
+
+    def _stored_dsym(self, uuid: bytes, trail: Trail) -> MachoImage | None:
+        """Return the dSYM's file out of the default cache or from a server."""
+
+        def verify(path: Path) -> IdCheck:
+            image = MachoImage.from_file(path, uuid=uuid)
+            try:
+                return IdCheck(image.uuid == uuid, _words_of(image))
+            finally:
+                image.close()
+
+        words = f"UUID {uuid_text(uuid)}"
+        wanted = Wanted(FileKind.PDB, "_.dwarf", f"mach-uuid-sym-{uuid.hex()}", words, flat=True)
+        path = self._settings.symbol_path
+        located = locate(wanted, path, verify, Trail(), cancel=self._cancel)
+        found = located.path if located is not None else None
+        found = found or ask_servers(wanted, path, verify, trail, self._asker)
+        return MachoImage.from_file(found, uuid=uuid) if found is not None else None
 
     def _dsym_places(self, module: Module, uuid: bytes) -> Iterator[Path]:
         """Yield the files that may be the dSYM's."""

@@ -292,7 +292,8 @@ class Session:
             self._current = self.systems[0].ordinal if self.systems else None
 
     def close(self) -> None:
-        """Give up every file."""
+        """Give up every file and transfer."""
+        self.files.downloads.close()
         for system in list(self.systems):
             self.close_system(system.ordinal)
 

@@ -39,14 +39,17 @@ DEFAULT_SYMBOL_OPTIONS = 0x30337
 class Settings(msgspec.Struct, eq=False):
     """What ``.sympath``, ``n``, ``.lines``, ``.asm`` and the like change.
 
-    *sysroots* are root file systems, folders or archives. *radix* is 8, 10 or 16; *stack_limit* the
-    default depth of ``k``; *register_mask* the one of ``rm``.
+    *sysroots* are root file systems, folders or archives. With *offline* no server is asked;
+    *debuginfod_urls* are those that the environment names. *radix* is 8, 10 or 16; *stack_limit* is
+    the default depth of ``k``; *register_mask* the one of ``rm``.
     """
 
     symbol_path: SymbolPath = msgspec.field(default_factory=lambda: SymbolPath.parse(""))
     image_path: SymbolPath = msgspec.field(default_factory=lambda: SymbolPath.parse(""))
     source_path: str = ""
     sysroots: tuple[str, ...] = ()
+    offline: bool = False
+    debuginfod_urls: tuple[str, ...] = ()
     radix: int = 16
     stack_limit: int = 0x100
     register_mask: int = 0xA

@@ -6,7 +6,7 @@ a connection has the same shape, so a front end cannot tell them apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -17,7 +17,8 @@ from polydbg.commands.output import CommandEnd, Item
 class OpenRequest(msgspec.Struct, frozen=True):
     """What to open at the start. Paths of ``symbol_path`` and the like are in WinDbg's grammar;
     ``None`` means: from the environment. *sysroots* are root file systems. *arch* is the processor
-    of minidumps, over what they say."""
+    of minidumps, over what they say. *symbol_wait* is for how many seconds in all commands may wait
+    for servers, 0 at a prompt; with *offline* no server is asked."""
 
     dumps: Sequence[str] = ()
     symbol_path: str | None = None
@@ -28,6 +29,8 @@ class OpenRequest(msgspec.Struct, frozen=True):
     first_screen: bool = True
     arch: str | None = None
     sysroots: Sequence[str] = ()
+    symbol_wait: float = 0.0
+    offline: bool = False
 
 
 class ItemsEvent(msgspec.Struct, frozen=True):
@@ -91,6 +94,15 @@ class DebugClient(Protocol):
 
     def complete(self, line: str, position: int) -> Sequence[Completion]:
         """Return what could stand at *position* of *line*."""
+        ...
+
+    def listen(self, listener: Callable[[Sequence[Item]], None] | None) -> None:
+        """Hand what is said between commands (files that arrived) to *listener*, on another thread;
+        without one it stands before the output of the next command."""
+        ...
+
+    def activity(self) -> str:
+        """Return one line about what goes on beside the session, ``""`` for nothing."""
         ...
 
     def interrupt(self) -> None:

@@ -14,7 +14,9 @@ from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
-from polydbg.commands.output import CommandEnd, Failure, Item
+from polydbg.commands.output import CommandEnd, Failure, Item, Notice
+from polydbg.engine.arrivals import ARRIVED, fetch_stack, take_arrivals
+from polydbg.engine.downloads import urls_of_environment
 from polydbg.engine.session import Session, expand_dump_arguments
 from polydbg.engine.sysroots import checked_roots
 from polydbg.service.api import (
@@ -42,6 +44,13 @@ class _Request(msgspec.Struct, eq=False):
     events: EventQueue
 
 
+class _Wake:
+    """In the queue of requests: files came from servers."""
+
+
+Listener = Callable[[Sequence[Item]], None]
+
+
 class EngineHost:
     """Runs on a thread of its own from the first request on."""
 
@@ -49,7 +58,13 @@ class EngineHost:
         self._session = Session()
         self._cancel = CancelToken()
         self._interpreter = Interpreter(self._session, self._cancel, self._progress)
-        self._requests: queue.Queue[_Request | None] = queue.Queue()
+        self._requests: queue.Queue[_Request | _Wake | None] = queue.Queue()
+        self._session.files.downloads.on_done = lambda: self._requests.put(_Wake())
+        self._listener: Listener | None = None
+        self._news: list[Item] = []
+        self._waits = False
+        # Held while modules change without a request: completion reads them at the prompt.
+        self._session_lock = threading.Lock()
         self._events: EventQueue | None = None
         self._batch: list[Item] = []
         self._last_progress = self._last_flush = 0.0
@@ -80,7 +95,16 @@ class EngineHost:
         """Return completions. Reads the session while no request runs (the caller waits)."""
         from polydbg.service.completion import completions
 
-        return completions(self._session, line, position)
+        with self._session_lock:
+            return completions(self._session, line, position)
+
+    def listen(self, listener: Listener | None) -> None:
+        """Hand what is said between requests to *listener*, on the engine's thread."""
+        self._listener = listener
+
+    def activity(self) -> str:
+        """Return one line about the transfers that run; safe from any thread."""
+        return self._session.files.downloads.activity()
 
     def close(self) -> None:
         """End the engine thread and close every file."""
@@ -96,16 +120,32 @@ class EngineHost:
 
     def _serve(self) -> None:
         while (request := self._requests.get()) is not None:
-            self._run(request)
+            if isinstance(request, _Request):
+                self._run(request)
+            else:
+                self._on_arrival()
         self._session.log.close()
         self._session.close()
+
+    def _on_arrival(self) -> None:
+        """Between requests: give the modules what came, and tell the listener."""
+        self._cancel.reset()
+        try:
+            self._take_arrivals()
+        except Cancelled:
+            return
+        except DebuggerError as error:
+            self._news.append(_failure(error))
+        if self._news and self._listener is not None:
+            news, self._news = self._news, []
+            self._listener(news)
 
     def _run(self, request: _Request) -> None:
         """Run one request; whatever happens, its last event is a :class:`FinishedEvent`."""
         self._events = request.events
         failures, interrupted = 0, False
         try:
-            for item in request.work():
+            for item in self._after_news(request.work()):
                 failures += isinstance(item, Failure)
                 self._log(item)
                 self._batch.append(item)
@@ -114,9 +154,7 @@ class EngineHost:
             interrupted = True
         except DebuggerError as error:
             failures += 1
-            self._batch.append(
-                Failure(identifier=error.identifier, message=error.message, hint=error.hint)
-            )
+            self._batch.append(_failure(error))
         except Exception as error:
             # A fault of ours: the session goes on, the log has the traceback.
             _log_fault()
@@ -129,6 +167,25 @@ class EngineHost:
         )
         self._put(finished)
         self._events = None
+
+    def _after_news(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield what came since the last request, then *items*. A batch run waits first for what is
+        being fetched, as long as it may."""
+        self._session.files.downloads.settle()
+        self._take_arrivals()
+        news, self._news = self._news, []
+        yield from news
+        yield from items
+
+    def _take_arrivals(self) -> bool:
+        """Give the modules what came; return whether there is something to say."""
+        with self._session_lock:
+            for arrival in take_arrivals(self._session):
+                if arrival.identifier == ARRIVED and self._waits:
+                    continue  # a batch run waited for it
+                self._news.append(Notice(identifier=arrival.identifier, value=arrival.message))
+            self._news += self._interpreter.take_notices(("",))
+        return bool(self._news)
 
     def _log(self, item: Item) -> None:
         """Copy what is shown into the session's log file, if one is open."""
@@ -169,6 +226,8 @@ class EngineHost:
     def _progress(self, text: str, done: int, total: int) -> None:
         """Report progress at most ten times a second."""
         self._cancel.check()
+        if self._events is None:
+            return  # between requests
         now = time.monotonic()
         if now - self._last_progress >= 0.1:
             self._last_progress = now
@@ -182,11 +241,16 @@ class EngineHost:
         settings.source_path = request.source_path or ""
         settings.sysroots = checked_roots(request.sysroots)
         settings.lines = request.lines
+        settings.offline = request.offline
+        settings.debuginfod_urls = urls_of_environment() if request.use_environment else ()
+        self._session.files.downloads.budget = request.symbol_wait
+        self._waits = request.symbol_wait > 0
         context = CommandContext(self._session, self._cancel, self._interpreter.run, self._progress)
         for path in expand_dump_arguments(request.dumps):
             system = self._session.open_dump(
                 path, "", self._cancel, self._progress, arch=request.arch
             )
+            fetch_stack(self._session, system, self._take_arrivals)
             if request.first_screen:
                 yield first_screen(context, system)
                 yield from self._interpreter.take_notices(_OF_FILES)
@@ -202,6 +266,10 @@ def _path(text: str | None, use_environment: bool, what: str) -> SymbolPath:
     if not use_environment:
         return SymbolPath.parse("")
     return SymbolPath.from_environment(images=what == "images")
+
+
+def _failure(error: DebuggerError) -> Failure:
+    return Failure(identifier=error.identifier, message=error.message, hint=error.hint)
 
 
 def _internal_failure(error: Exception) -> Failure:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from polydbg.service.api import Completion, Event, FinishedEvent, OpenRequest
+from polydbg.service.api import Completion, Event, FinishedEvent, Item, OpenRequest
 from polydbg.service.host import EngineHost, EventQueue
 
 
@@ -35,6 +35,12 @@ class LocalClient:
 
     def complete(self, line: str, position: int) -> Sequence[Completion]:
         return self._host.complete(line, position)
+
+    def listen(self, listener: Callable[[Sequence[Item]], None] | None) -> None:
+        self._host.listen(listener)
+
+    def activity(self) -> str:
+        return self._host.activity()
 
     def interrupt(self) -> None:
         self._host.interrupt()

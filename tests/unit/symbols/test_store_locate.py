@@ -12,15 +12,20 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import Cancelled, FormatError
 from polydbg.formats.archives.opening import expand_first
 from polydbg.symbols.store import (
+    FetchRequest,
     FileKind,
     IdCheck,
     Located,
     Outcome,
+    Server,
+    ServerKind,
     SymbolPath,
     Trail,
     Wanted,
     locate,
+    servers_of,
 )
+from polydbg.symbols.store.hostpath import default_cache
 from polydbg.testing.cabinet_builder import cabinet
 
 GUID = "3249D99D0C4049318610F4E4FB0B6936"
@@ -274,12 +279,60 @@ def test_windows_elements_on_posix(tmp_path: Path) -> None:
     assert not_asked == [r"C:\samples", r"\\server\share", r"D:\x"]
 
 
-def test_servers_are_reported_not_asked() -> None:
-    _, trail = search("srv*;DebugInfoD*https://d.example;symsrv*x.dll*/a")
-    not_asked = [e for e in trail.entries if e.outcome is Outcome.NOT_ASKED]
-    assert len(not_asked) == 3
-    assert not_asked[0].place.endswith(f"/download/symbols/{NAME}/{KEY}/{NAME}")
-    assert "servers over HTTP are not asked by this version" in not_asked[0].detail
+class FakeAsker:
+    """Notes what it is asked for, and has nothing or one file."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.requests: list[FetchRequest] = []
+        self._file = file
+
+    def ask(self, request: FetchRequest, trail: Trail) -> Path | None:
+        self.requests.append(request)
+        return self._file
+
+
+def test_servers_are_asked_once_and_last(tmp_path: Path) -> None:
+    put(tmp_path / "late" / NAME)
+    asker, wanted = FakeAsker(), Wanted(FileKind.PDB, NAME, KEY, "{id}")
+    path = SymbolPath.parse(f"srv*{tmp_path / 'c'}*https://s.example;{tmp_path / 'late'}")
+    assert locate(wanted, path, verify, Trail(), asker=asker) is not None
+    assert not asker.requests, "a file of this host comes before any server"
+    (tmp_path / "late" / NAME).unlink()
+    assert locate(wanted, path, verify, Trail(), asker=asker) is None
+    (request,) = asker.requests
+    assert (request.name, request.key, request.file_name) == (NAME, KEY, NAME)
+    assert request.servers == (Server("https://s.example", ServerKind.STORE, (tmp_path / "c",)),)
+
+
+def test_what_a_server_gave_is_used(tmp_path: Path) -> None:
+    asker = FakeAsker(put(tmp_path / NAME))
+    wanted = Wanted(FileKind.PDB, NAME, KEY, "{id}")
+    found = locate(wanted, SymbolPath.parse("srv*"), verify, Trail(), asker=asker)
+    assert found is not None
+    assert found.path == tmp_path / NAME
+
+
+def test_servers_of_a_path_have_the_caches_to_their_left(tmp_path: Path) -> None:
+    a, b, c = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    path = SymbolPath.parse(f"srv*{a}*{b}*https://one;cache*{c};https://two;DebugInfoD*https://d")
+    assert servers_of(path) == (
+        Server("https://one", ServerKind.STORE, (a, b)),
+        Server("https://two", ServerKind.STORE, (c, default_cache())),
+        Server("https://d", ServerKind.DEBUGINFOD, (c,)),
+    )
+
+
+def test_the_default_cache_is_searched_without_being_named(tmp_path: Path) -> None:
+    kept = put(default_cache() / NAME / KEY / NAME)
+    found, _ = search("")
+    assert found is not None
+    assert found.path == kept
+
+
+def test_other_server_programs_are_not_run() -> None:
+    _, trail = search("symsrv*x.dll*/a")
+    (entry,) = [e for e in trail.entries if e.outcome is Outcome.NOT_ASKED]
+    assert "symsrv.dll" in entry.detail
 
 
 def test_wrong_id(tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def can_have(server: Server, request: FetchRequest) -> bool:
     """Tell whether *server* is of the kind that has such files: debuginfod servers have ELF files
     by build id and nothing else, Microsoft's has no files of Breakpad's."""
     wanted = request.wanted
+    if server.kind is ServerKind.ADDRESS:
+        return True
     if server.kind is ServerKind.DEBUGINFOD:
         return bool(wanted.build_id) and wanted.kind is not FileKind.BREAKPAD
     return wanted.kind is not FileKind.BREAKPAD or not server.url.startswith(MICROSOFT)
@@ -53,6 +55,9 @@ def can_have(server: Server, request: FetchRequest) -> bool:
 def candidates(server: Server, request: FetchRequest, *, tiered: bool) -> Iterator[Candidate]:
     """Yield the addresses of a request's file on *server*, the likeliest first. *tiered* says that
     the store has folders by the first two letters."""
+    if server.kind is ServerKind.ADDRESS:
+        yield Candidate(server.url)
+        return
     if server.kind is ServerKind.DEBUGINFOD:
         what = "executable" if request.wanted.kind is FileKind.IMAGE else "debuginfo"
         yield Candidate(joined(server.url, "buildid", request.wanted.build_id, what))

@@ -21,6 +21,7 @@ class ServerKind(enum.Enum):
 
     STORE = "symbol server"
     DEBUGINFOD = "debuginfod server"
+    ADDRESS = "address"  # of one file: its URL is the server's
 
 
 class Server(msgspec.Struct, frozen=True):

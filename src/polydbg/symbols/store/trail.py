@@ -18,10 +18,12 @@ class FileKind(enum.Enum):
     PDB = "pdb"
     IMAGE = "image"
     BREAKPAD = "breakpad"
+    SOURCE = "source"
 
     @property
     def words(self) -> str:
-        return "image" if self is FileKind.IMAGE else "symbol file"
+        named = {FileKind.IMAGE: "image", FileKind.SOURCE: "source file"}
+        return named.get(self, "symbol file")
 
     def file_name(self, name: str) -> str:
         """Return what the file is called whose folder in a store is *name*: Breakpad's files are

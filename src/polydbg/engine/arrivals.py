@@ -1,0 +1,128 @@
+"""What is done when files came from servers: modules that waited for them are looked at anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polydbg.base.text import sanitise_line, size_text
+from polydbg.engine.downloads import Finished
+from polydbg.engine.modules import Module, SymbolState
+from polydbg.engine.session import Session, System
+from polydbg.symbols.store import FileKind
+
+if TYPE_CHECKING:
+    from polydbg.symbols.download.jobs import Attempt, Job
+
+
+ARRIVED = "symbols.arrived"
+_ROUNDS = 8
+_DEPTH = 64
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """What the user is told, once: *identifier* is :data:`ARRIVED` or names the problem."""
+
+    identifier: str
+    message: str
+
+
+def take_arrivals(session: Session) -> list[Arrival]:
+    """Give the modules what came since the last call, and return what to say of it.
+
+    A module whose symbols were asked for has the new ones at once; so a server that is asked next,
+    where the first did not have the file, is asked without a command in between.
+    """
+    finished = session.files.downloads.take_finished()
+    if not finished:
+        return []
+    said = [arrival for each in finished for arrival in _said_of(each)]
+    _renew_owners(session, finished)
+    return said
+
+
+def fetch_stack(session: Session, system: System, take: Callable[[], object]) -> None:
+    """Fetch what the stack of the event needs, all at once, within the budget of waiting.
+
+    With images come unwind tables, with those more of the stack: *take* hands over what came, and
+    the stack is walked again until it asks for nothing new. Behind a guess the walk ends: whose
+    frames they are is not known.
+    """
+    downloads = session.files.downloads
+    for _ in range(_ROUNDS):
+        if downloads.budget <= 0 or not downloads.can_ask():
+            return
+        with downloads.not_waiting(), system.machine_of_event():
+            registers = system.exception_registers() or system.scope_registers()
+            for row in session.stack(system, registers, _DEPTH, downloads.cancel):
+                if row.trust.is_guess:
+                    break
+        if not downloads.running():
+            return
+        downloads.settle()
+        take()
+
+
+def _renew_owners(session: Session, finished: Sequence[Finished]) -> None:
+    owners = {id(info) for each in finished for info in each.owners}
+    for system in session.systems:
+        for module in list(system.modules.modules):
+            if id(module.info) in owners:
+                _renew(session, module)
+    if any(each.job.request.wanted.kind is FileKind.SOURCE for each in finished):
+        session.files.sources.forget()
+
+
+def _renew(session: Session, module: Module) -> None:
+    """Look again for the files of *module*, as far as they had been asked for."""
+    system = next(each for each in session.systems if module in each.modules.modules)
+    was_asked = module.state is not SymbolState.DEFERRED
+    if module.symbols is not None:
+        module.symbols.close()
+    fresh = system.modules.renew(module)
+    if was_asked:
+        system.modules.symbols(fresh)
+    else:
+        system.modules.image(fresh)
+
+
+def _said_of(finished: Finished) -> Iterator[Arrival]:
+    job = finished.job
+    names = ", ".join(dict.fromkeys(info.name for info in finished.owners))
+    if job.path is not None:
+        what = _WHAT.get(job.request.wanted.kind, "symbols")
+        of = f" of {names}" if names else ""
+        size = f" ({size_text(job.total or job.done)})" if job.total or job.done else ""
+        text = f"{what}{of} arrived: {_shown_name(job)}{size} from {job.host}"
+        yield Arrival(ARRIVED, sanitise_line(text[0].upper() + text[1:]))
+        return
+    for attempt in job.attempts:
+        if not _is_news(attempt):
+            continue
+        assert attempt.problem is not None
+        step = f" {attempt.problem.step}" if attempt.problem.step else ""
+        detail = attempt.detail if attempt.detail.endswith(".") else f"{attempt.detail}."
+        text = f"*** WARNING: {_shown_name(job)}: {detail}{step}"
+        yield Arrival(f"download.{attempt.problem.value}", sanitise_line(text))
+
+
+_WHAT = {FileKind.IMAGE: "image", FileKind.SOURCE: "source"}
+
+
+def _is_news(attempt: Attempt) -> bool:
+    """Tell whether a failure is worth a line: that a file is not there, the search says; that a
+    host is left alone was said when it failed."""
+    from polydbg.symbols.download.problems import Problem
+
+    quiet = (None, Problem.NOT_FOUND, Problem.RESTING, Problem.STOPPED)
+    return attempt.problem not in quiet
+
+
+def _shown_name(job: Job) -> str:
+    """Return the name of a file; of one that stores call ``_.debug`` its path's key."""
+    name = job.request.wanted.name
+    if not job.file_name.startswith("_."):
+        return job.file_name
+    return f"{job.request.wanted.id_words or name}"

@@ -1,0 +1,340 @@
+"""The session's side of fetching: which module waits for what, how long a command waits, what came.
+
+At a prompt nothing waits: a search that ends at servers gets "being fetched", and the module is
+looked for again when the file is there. A batch run has a budget of waiting, which every search
+draws on until it is used up. Only the engine's thread calls this; workers hand over by a queue.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.text import sanitise_line, size_text
+from polydbg.engine.settings import Settings
+from polydbg.symbols.store import (
+    FetchRequest,
+    FileKind,
+    Outcome,
+    Server,
+    ServerKind,
+    Trail,
+    Verify,
+    Wanted,
+    servers_of,
+)
+from polydbg.targets.target import ModuleInfo
+
+if TYPE_CHECKING:
+    from polydbg.symbols.download.fetcher import Fetcher
+    from polydbg.symbols.download.jobs import Job
+
+_POLL = 0.05
+_SHOWN_FILES = 3
+
+
+class Finished(msgspec.Struct, frozen=True, eq=False):
+    """A job that ended, and the modules that asked for its file."""
+
+    job: Job
+    owners: tuple[ModuleInfo, ...]
+
+
+class Downloads:
+    """Asks servers for the files of modules.
+
+    *budget* is for how many more seconds searches may wait for servers; 0 at a prompt. *on_done* is
+    called on another thread when a file came or failed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._fetcher: Fetcher | None = None
+        self._finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._owners: dict[int, list[ModuleInfo]] = {}
+        self._owner: ModuleInfo | None = None
+        self._begun: list[Job] = []
+        self._waits = True
+        self.budget = 0.0
+        self.urgent = True
+        self.cancel = CancelToken()
+        self.progress: Callable[[str, int, int], None] = lambda text, done, total: None
+        self.on_done: Callable[[], None] = lambda: None
+
+    # -- asking ------------------------------------------------------------------------------
+
+    @contextmanager
+    def for_module(self, info: ModuleInfo) -> Iterator[None]:
+        """Within this, what is asked for is *info*'s: it is looked for again when it came."""
+        before, self._owner = self._owner, info
+        try:
+            yield
+        finally:
+            self._owner = before
+
+    @contextmanager
+    def not_waiting(self) -> Iterator[None]:
+        """Within this, searches begin transfers and go on."""
+        before, self._waits = self._waits, False
+        try:
+            yield
+        finally:
+            self._waits = before
+
+    def ask(self, request: FetchRequest, trail: Trail) -> Path | None:
+        """Return the file if servers gave it by now; see :class:`polydbg.symbols.store.Asker`."""
+        named = (*request.servers, *self._servers_of_environment(request.wanted))
+        if not named:
+            return None
+        from polydbg.symbols.download.servers import can_have
+
+        servers = tuple(each for each in dict.fromkeys(named) if can_have(each, request))
+        if not servers:
+            return None
+        if self._settings.offline:
+            self._tell_offline(servers, trail)
+            return None
+        request = msgspec.structs.replace(request, servers=servers)
+        job = self._submit(request)
+        if not job.finished.is_set() and self._waits:
+            self.wait([job])
+        if job.finished.is_set():
+            _tell_attempts(job, trail)
+            return job.path
+        if job not in self._begun:
+            self._begun.append(job)
+        trail.add(_place(job), Outcome.PENDING, _progress_words(job), step=_PENDING_STEP)
+        return None
+
+    def source(
+        self,
+        urls: Sequence[str],
+        cache_name: tuple[str, str, str],
+        verify: Verify,
+        words: str,
+        trail: Trail,
+    ) -> Path | None:
+        """Return a source file that lies at one of *urls*, if it came by now; else *trail* says how
+        far it is. *cache_name* are the folder, the key and the file name in the cache of sources,
+        *words* name the file for people."""
+        from polydbg.symbols.store.hostpath import cache_folder
+
+        name, key, file_name = cache_name
+        caches = (cache_folder("src"),)
+        servers = tuple(Server(url, ServerKind.ADDRESS, caches) for url in urls)
+        wanted = Wanted(FileKind.SOURCE, words, key)
+        request = FetchRequest(wanted, name, key, file_name, servers, verify)
+        trail.begin(wanted, urls)
+        return self.ask(request, trail)
+
+    def _submit(self, request: FetchRequest) -> Job:
+        job = self.fetcher.submit(request, urgent=self.urgent)
+        if self._owner is not None and not job.finished.is_set():
+            owners = self._owners.setdefault(id(job), [])
+            if not any(each is self._owner for each in owners):
+                owners.append(self._owner)
+        return job
+
+    def _servers_of_environment(self, wanted: Wanted) -> Sequence[Server]:
+        """Return the servers of ``DEBUGINFOD_URLS``, which have ELF files."""
+        if not wanted.build_id:
+            return ()
+        return [Server(url, ServerKind.DEBUGINFOD) for url in self._settings.debuginfod_urls]
+
+    def _tell_offline(self, servers: Sequence[Server], trail: Trail) -> None:
+        from polydbg.symbols.download.addresses import redacted
+        from polydbg.symbols.download.problems import Problem
+
+        for server in servers:
+            place = redacted(server.url)
+            trail.add(place, Outcome.NOT_ASKED, "offline", step=Problem.OFFLINE.step)
+
+    @property
+    def fetcher(self) -> Fetcher:
+        """Return what runs the transfers, made when it is first needed."""
+        if self._fetcher is None:
+            from polydbg.symbols.download.fetcher import Fetcher
+            from polydbg.symbols.download.http import HttpClient
+            from polydbg.symbols.download.limits import Limits
+            from polydbg.symbols.download.receiver import Receiver
+
+            limits = Limits()
+            receiver = Receiver(HttpClient(limits), limits)
+            self._fetcher = Fetcher(receiver, limits, self._note_finished)
+        return self._fetcher
+
+    def _note_finished(self, job: Job) -> None:
+        self._finished.put(job)
+        self.on_done()
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    def wait(self, jobs: Sequence[Job], *, unlimited: bool = False) -> None:
+        """Wait until *jobs* ended, or the budget is used up unless *unlimited*.
+
+        :raises Cancelled: the user asked to stop; the transfers go on.
+        """
+        last = time.monotonic()
+        left = list(jobs)
+        while left and (unlimited or self.budget > 0):
+            left[0].finished.wait(_POLL)
+            left = [job for job in left if not job.finished.is_set()]
+            now = time.monotonic()
+            if not unlimited:
+                self.budget = max(0.0, self.budget - (now - last))
+            last = now
+            self.cancel.check()
+            if left:
+                self.progress(self.activity(), *_bytes_of(left))
+
+    def settle(self) -> None:
+        """Wait, within the budget, until nothing is being fetched."""
+        if self._fetcher is not None and self.budget > 0:
+            self.wait(self._fetcher.running())
+
+    def wait_for_all(self) -> None:
+        """Wait until nothing is being fetched, however long that takes.
+
+        :raises Cancelled: the user asked to stop, and the transfers were.
+        """
+        if self._fetcher is None:
+            return
+        try:
+            self.wait(self._fetcher.running(), unlimited=True)
+        except BaseException:
+            self._fetcher.stop()
+            raise
+
+    def can_ask(self) -> bool:
+        """Tell whether any search of the session would ask a server."""
+        settings = self._settings
+        if settings.offline:
+            return False
+        paths = (settings.symbol_path, settings.image_path)
+        return bool(settings.debuginfod_urls) or any(servers_of(path) for path in paths)
+
+    # -- what came ---------------------------------------------------------------------------
+
+    def is_pending(self, info: ModuleInfo) -> bool:
+        """Tell whether a file of a module is being fetched."""
+        return any(
+            not job.finished.is_set()
+            and any(each is info for each in self._owners.get(id(job), ()))
+            for job in self.running()
+        )
+
+    def take_finished(self) -> list[Finished]:
+        """Return what ended since the last call."""
+        found: list[Finished] = []
+        while True:
+            try:
+                job = self._finished.get_nowait()
+            except queue.Empty:
+                return found
+            found.append(Finished(job, tuple(self._owners.pop(id(job), ()))))
+
+    def take_begun(self) -> list[Job]:
+        """Return what searches since the last call did not wait for and has not come yet."""
+        begun, self._begun = self._begun, []
+        return [job for job in begun if not job.finished.is_set()]
+
+    def running(self) -> list[Job]:
+        """Return the jobs that have not ended."""
+        return self._fetcher.running() if self._fetcher is not None else []
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs of the session."""
+        return self._fetcher.jobs() if self._fetcher is not None else []
+
+    def activity(self) -> str:
+        """Return one line about the transfers that run, ``""`` for none. Safe from any thread."""
+        running = self.running()
+        if not running:
+            return ""
+        more = f" (and {len(running) - 1} more)" if len(running) > 1 else ""
+        return sanitise_line(f"fetching {job_words(running[0])}{more}")
+
+    # -- control -----------------------------------------------------------------------------
+
+    def ask_again(self) -> None:
+        """Forget what failed or was missing, and which hosts are left alone (``.reload /f``)."""
+        if self._fetcher is not None:
+            self._fetcher.forget_failures()
+
+    def close(self) -> None:
+        """Stop the transfers."""
+        if self._fetcher is not None:
+            self._fetcher.close()
+
+
+_PENDING_STEP = "It is used as soon as it is here; !sym status shows how far it is."
+
+
+def urls_of_environment() -> tuple[str, ...]:
+    """Return the servers that ``DEBUGINFOD_URLS`` names, separated by blanks."""
+    words = os.environ.get("DEBUGINFOD_URLS", "").split()
+    return tuple(word for word in words if word.lower().startswith(("http://", "https://")))
+
+
+def job_words(job: Job) -> str:
+    """Return ``app.pdb from HOST: 3.2 of 40.1 MB, 5.1 MB/s``."""
+    words = _progress_words(job)
+    return f"{job.file_name} from {job.host or _place(job)}{': ' if words else ''}{words}"
+
+
+def files_words(jobs: Sequence[Job]) -> str:
+    """Return ``a.pdb, b.pdb and 3 more from HOST``."""
+    names = list(dict.fromkeys(job.file_name for job in jobs))
+    shown = ", ".join(names[:_SHOWN_FILES])
+    more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+    hosts = list(dict.fromkeys(_host(job) for job in jobs))
+    return sanitise_line(f"{shown}{more} from {', '.join(hosts[:_SHOWN_FILES])}")
+
+
+def _host(job: Job) -> str:
+    from polydbg.symbols.download.addresses import host_of
+
+    return job.host or host_of(job.request.servers[0].url)
+
+
+def _place(job: Job) -> str:
+    from polydbg.symbols.download.addresses import redacted
+
+    return redacted(job.request.servers[0].url)
+
+
+def _progress_words(job: Job) -> str:
+    if not job.done:
+        return ""
+    of = f" of {size_text(job.total)}" if job.total else ""
+    return f"{size_text(job.done)}{of}, {size_text(int(job.rate))}/s"
+
+
+def _bytes_of(jobs: Sequence[Job]) -> tuple[int, int]:
+    """Return the bytes done and to come; 0 to come where one does not say."""
+    known = all(job.total for job in jobs)
+    return sum(job.done for job in jobs), sum(job.total for job in jobs) if known else 0
+
+
+def _tell_attempts(job: Job, trail: Trail) -> None:
+    """Add what servers answered to the trail of a search."""
+    from polydbg.symbols.download.problems import Problem
+
+    for attempt in job.attempts:
+        problem = attempt.problem
+        if problem is None:
+            trail.add(attempt.place, Outcome.FOUND, attempt.detail)
+        elif problem is Problem.NOT_FOUND:
+            trail.add(attempt.place, Outcome.NOT_ON_SERVER, attempt.detail)
+        elif problem is Problem.RESTING:
+            trail.add(attempt.place, Outcome.NOT_ASKED, attempt.detail, step=problem.step)
+        else:
+            trail.add(attempt.place, Outcome.FAILED, attempt.detail, step=problem.step)

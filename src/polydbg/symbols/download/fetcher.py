@@ -1,0 +1,174 @@
+"""Runs the fetching of files on threads of its own, a few at a time, the urgent ones first.
+
+The threads are daemons: a server that does not answer holds up neither the session nor its end.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from polydbg.base.errors import Cancelled
+from polydbg.symbols.download.addresses import host_of
+from polydbg.symbols.download.jobs import Attempt, Job, JobState
+from polydbg.symbols.download.limits import Limits
+from polydbg.symbols.download.problems import Problem, TransferError
+from polydbg.symbols.download.receiver import Receiver
+from polydbg.symbols.download.servers import can_have
+from polydbg.symbols.store.hostpath import default_cache
+from polydbg.symbols.store.remote import FetchRequest, Server
+
+_MAX_REST = 3600.0  # longest that a server's Retry-After is heeded, in seconds
+
+
+class Fetcher:
+    """The jobs of one session. *on_done* is called on a worker's thread when one ends."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        limits: Limits | None = None,
+        on_done: Callable[[Job], None] = lambda job: None,
+    ) -> None:
+        self._receiver = receiver
+        self._limits = limits or Limits()
+        self._on_done = on_done
+        self._jobs: dict[object, Job] = {}
+        self._queue: list[tuple[int, int, Job]] = []
+        self._order = itertools.count()
+        self._changed = threading.Condition()
+        self._resting: dict[str, tuple[float, str]] = {}
+        self._workers = self._idle = 0
+        self._closed = False
+        self._anew = False
+
+    def submit(self, request: FetchRequest, *, urgent: bool = True) -> Job:
+        """Return the job for *request*, begun now unless it is known; urgent ones run before
+        others."""
+        with self._changed:
+            job = self._jobs.get(request.identity)
+            if job is None or (job.path is not None and not job.path.exists()):
+                job = self._jobs[request.identity] = Job(request)
+            elif not (urgent and job.state is JobState.QUEUED):
+                return job
+            heapq.heappush(self._queue, (0 if urgent else 1, next(self._order), job))
+            if not self._idle and self._workers < self._limits.parallel and not self._closed:
+                self._workers += 1
+                threading.Thread(target=self._work, name="fetch", daemon=True).start()
+            self._changed.notify()
+            return job
+
+    def running(self) -> list[Job]:
+        """Return the jobs that have not ended, those that run first."""
+        with self._changed:
+            jobs = [job for job in self._jobs.values() if not job.finished.is_set()]
+        return sorted(jobs, key=lambda job: job.state is not JobState.RUNNING)
+
+    def jobs(self) -> list[Job]:
+        """Return every job, in order of submission."""
+        with self._changed:
+            return list(self._jobs.values())
+
+    def forget_failures(self) -> None:
+        """Ask again for what failed or was missing, and hosts that were left alone."""
+        with self._changed:
+            self._jobs = {
+                key: job for key, job in self._jobs.items() if job.state is not JobState.FAILED
+            }
+            self._resting.clear()
+            self._anew = True
+
+    def stop(self) -> int:
+        """Stop every job that has not ended; return how many there were."""
+        stopped = self.running()
+        for job in stopped:
+            job.cancel.cancel()
+        return len(stopped)
+
+    def close(self) -> None:
+        """Stop everything; what came so far stays for the next time."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self.stop()
+
+    # On the workers' threads
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            path = None
+            try:
+                path = self._fetch(job)
+            except Cancelled:
+                job.attempts.append(Attempt("", "", Problem.STOPPED, "it was stopped"))
+            except Exception as error:
+                # A fault of ours: the job ends, the worker goes on, the log has the traceback.
+                logging.getLogger(__name__).exception("fetching %s failed", job.file_name)
+                detail = f"internal fault ({type(error).__name__})"
+                job.attempts.append(Attempt("", "", Problem.STOPPED, detail))
+            finally:
+                job.finish(path)
+                self._on_done(job)
+            if path is not None:
+                self._tidy(job)
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            self._idle += 1
+            while True:
+                while self._queue and not self._closed:
+                    job = heapq.heappop(self._queue)[2]
+                    if job.state is JobState.QUEUED:
+                        job.state = JobState.RUNNING
+                        self._idle -= 1
+                        return job
+                if self._closed:
+                    self._workers -= 1
+                    self._idle -= 1
+                    return None
+                self._changed.wait()
+
+    def _fetch(self, job: Job) -> Path | None:
+        for server in job.request.servers:
+            job.cancel.check()
+            if not can_have(server, job.request) or self._is_resting(server, job):
+                continue
+            try:
+                found = self._receiver.ask(server, job, anew=self._anew)
+            except TransferError as error:
+                if error.problem.blames_host:
+                    self._rest(server, error)
+                continue
+            if found is not None:
+                return found
+        return None
+
+    def _is_resting(self, server: Server, job: Job) -> bool:
+        host = host_of(server.url)
+        with self._changed:
+            until, why = self._resting.get(host, (0.0, ""))
+        if time.monotonic() >= until:
+            return False
+        minutes = max(1, round((until - time.monotonic()) / 60))
+        detail = f"left alone for another {minutes} min: {why}"
+        job.attempts.append(Attempt(host, host, Problem.RESTING, detail))
+        return True
+
+    def _rest(self, server: Server, error: TransferError) -> None:
+        seconds = max(self._limits.rest, min(error.retry_after, _MAX_REST))
+        with self._changed:
+            until = time.monotonic() + seconds
+            self._resting[host_of(server.url)] = (until, error.message)
+
+    def _tidy(self, job: Job) -> None:
+        """Keep the default cache within its size after a file came into it."""
+        root = default_cache()
+        if job.path is not None and job.path.is_relative_to(root):
+            from polydbg.symbols.download.cache_size import trim
+
+            trim(root, self._limits.cache_size, keep=job.path)
