@@ -37,7 +37,7 @@ INDEX = {
     "!peb": "process_blocks",
     "!runaway": "runaway",
     "!sw": "target_info",
-    "!sym": "symbol_path",
+    "!sym": "sym",
     "!teb": "process_blocks",
     "!tls": "process_blocks",
     "!token": "refused",

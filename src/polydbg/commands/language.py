@@ -84,6 +84,7 @@ class Interpreter:
             if not cursor.peek():
                 return
             self._cancel.check()
+            yield from self.take_arrivals()
             start = cursor.position
             try:
                 found = self._find(cursor)
@@ -104,15 +105,7 @@ class Interpreter:
         What to do about files that were not found comes before it, once for all modules.
         """
         if self._nesting == 1:
-            begun = self._session.files.downloads.take_begun()
-            if begun:
-                from polydbg.engine.downloads import files_words
-
-                yield Notice(
-                    identifier="symbols.fetching",
-                    value=f"    fetching {files_words(begun)}: used as soon as it is here "
-                    "(!sym status)",
-                )
+            yield from self._say_begun()
             missing = self._session.files.take_missing()
             if missing and not command.lstrip().lower().startswith(_SAY_IT_THEMSELVES):
                 yield Notice(
@@ -120,6 +113,21 @@ class Interpreter:
                     value=f"    !sym why {missing} says where its files were sought and what to do",
                 )
             yield CommandEnd(command=command.strip(), ok=ok)
+
+    def _say_begun(self) -> Iterator[Item]:
+        """Say which files are on their way; in a batch run, that nobody waits for them any more."""
+        begun = self._session.files.downloads.take_begun()
+        if not begun:
+            return
+        from polydbg.engine.downloads import files_words
+
+        words = files_words(begun)
+        if self._session.files.downloads.is_batch:
+            text = f"*** WARNING: not waited any longer for {words} (--symbol-wait SECONDS)"
+            yield Notice(identifier="symbols.not-waited", value=text)
+        else:
+            text = f"    fetching {words}: used from then on (!sym status shows how far it is)"
+            yield Notice(identifier="symbols.fetching", value=text)
 
     def _find(self, cursor: Cursor) -> Command:
         """Return the command at the cursor, which is moved past its name.
@@ -177,6 +185,20 @@ class Interpreter:
         taken = [each for each in self._notices if each.identifier.startswith(chosen)]
         self._notices = [each for each in self._notices if each not in taken]
         return taken
+
+    def take_arrivals(self) -> list[Notice]:
+        """Give the modules what came from servers, and return what to say of it. A batch run waits
+        for files, so only what went wrong is said there."""
+        downloads = self._session.files.downloads
+        if not downloads.has_finished():
+            return []
+        from polydbg.engine.arrivals import ARRIVED, take_arrivals
+
+        said = take_arrivals(self._session)
+        if downloads.is_batch:
+            said = [each for each in said if each.identifier != ARRIVED]
+        notices, self._notices = self._notices, []
+        return [Notice(identifier=each.identifier, value=each.message) for each in said] + notices
 
     def _drain(self) -> Iterator[Item]:
         notices, self._notices = self._notices, []

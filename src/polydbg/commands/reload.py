@@ -15,6 +15,7 @@ from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.times import stamp_text
+from polydbg.engine.arrivals import take_arrivals
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.reload import add, forget, module_info, reload_list, unload, unloaded_info
 from polydbg.engine.session import System
@@ -196,17 +197,44 @@ def _reload_all(ctx: CommandContext, request: _Request) -> Iterator[Item]:
 
 
 def _load_now(ctx: CommandContext, modules: Sequence[Module], *, accept: bool) -> Iterator[Item]:
-    """Load the symbols of *modules*, then list what failed."""
-    failed: list[Module] = []
-    for done, module in enumerate(modules):
+    """Load the symbols of *modules*, those of the current stack first, then list what failed.
+
+    What servers have is waited for; Ctrl+C stops the waiting and the transfers.
+    """
+    system, downloads = ctx.system, ctx.session.files.downloads
+    downloads.ask_again()
+    infos = [module.info for module in modules]
+    for done, module in enumerate(_stack_first(ctx, modules)):
         ctx.progress(f"loading symbols of {module.name}", done, len(modules))
         if accept:
             ctx.session.files.accept_mismatch(module.info)
-        ctx.system.modules.symbols(module)
-        if not _has_pdb(module):
-            failed.append(module)
+        with downloads.not_waiting():
+            system.modules.symbols(module)
+    yield from wait_for_files(ctx)
+    loaded = [each for each in system.modules.modules if any(each.info is i for i in infos)]
+    failed = [module for module in loaded if not _has_pdb(module)]
     if failed:
         yield _errors(failed)
+
+
+def _stack_first(ctx: CommandContext, modules: Sequence[Module]) -> list[Module]:
+    """Return *modules*, those first that the stack of the current thread goes through."""
+    downloads, system = ctx.session.files.downloads, ctx.system
+    if len(modules) < 2 or not downloads.can_ask():
+        return list(modules)
+    with downloads.not_waiting():
+        rows = list(ctx.session.stack(system, system.scope_registers(), _DOTS, ctx.cancel))
+    through = {id(system.modules.at(row.frame.lookup_pc)) for row in rows}
+    return sorted(modules, key=lambda module: id(module) not in through)
+
+
+def wait_for_files(ctx: CommandContext) -> Iterator[Item]:
+    """Wait, visibly, until nothing more comes from servers; yield what to say of it."""
+    downloads = ctx.session.files.downloads
+    while downloads.has_finished() or (downloads.running() and downloads.may_wait):
+        downloads.wait_for_all()
+        for arrival in take_arrivals(ctx.session):
+            yield Notice(identifier=arrival.identifier, value=arrival.message)
 
 
 def _has_pdb(module: Module) -> bool:
@@ -397,7 +425,10 @@ def load_symbols(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         if again:
             module = forget(system.modules, module, ctx.session.files)
         was_loaded = module.state is SymbolState.LOADED
+        info = module.info
         system.modules.symbols(module)
+        yield from wait_for_files(ctx)
+        module = next(each for each in system.modules.modules if each.info is info)
         loaded = module.state is SymbolState.LOADED
         words = "already loaded" if was_loaded else "loaded" if loaded else "could not be loaded"
         yield SymbolLoad(

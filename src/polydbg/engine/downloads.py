@@ -35,6 +35,7 @@ from polydbg.targets.target import ModuleInfo
 
 if TYPE_CHECKING:
     from polydbg.symbols.download.fetcher import Fetcher
+    from polydbg.symbols.download.http import HttpClient
     from polydbg.symbols.download.jobs import Job
 
 _POLL = 0.05
@@ -51,23 +52,29 @@ class Finished(msgspec.Struct, frozen=True, eq=False):
 class Downloads:
     """Asks servers for the files of modules.
 
-    *budget* is for how many more seconds searches may wait for servers; 0 at a prompt. *on_done* is
-    called on another thread when a file came or failed.
+    *budget* is for how many more seconds searches may wait for servers; 0 at a prompt, where
+    *is_batch* is false. *on_done* is called on another thread when a file came or failed.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._fetcher: Fetcher | None = None
+        self._client: HttpClient | None = None
         self._finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._owners: dict[int, list[ModuleInfo]] = {}
         self._owner: ModuleInfo | None = None
         self._begun: list[Job] = []
         self._waits = True
+        self.is_batch = False
         self.budget = 0.0
         self.urgent = True
         self.cancel = CancelToken()
         self.progress: Callable[[str, int, int], None] = lambda text, done, total: None
         self.on_done: Callable[[], None] = lambda: None
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Let searches wait for *seconds* in all (a batch run), or not at all."""
+        self.budget, self.is_batch = seconds, seconds > 0
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -162,14 +169,22 @@ class Downloads:
         """Return what runs the transfers, made when it is first needed."""
         if self._fetcher is None:
             from polydbg.symbols.download.fetcher import Fetcher
-            from polydbg.symbols.download.http import HttpClient
             from polydbg.symbols.download.limits import Limits
             from polydbg.symbols.download.receiver import Receiver
 
             limits = Limits()
-            receiver = Receiver(HttpClient(limits), limits)
+            receiver = Receiver(self.client, limits)
             self._fetcher = Fetcher(receiver, limits, self._note_finished)
         return self._fetcher
+
+    @property
+    def client(self) -> HttpClient:
+        """Return what speaks to servers, made when it is first needed."""
+        if self._client is None:
+            from polydbg.symbols.download.http import HttpClient
+
+            self._client = HttpClient()
+        return self._client
 
     def _note_finished(self, job: Job) -> None:
         self._finished.put(job)
@@ -195,31 +210,40 @@ class Downloads:
             if left:
                 self.progress(self.activity(), *_bytes_of(left))
 
+    @property
+    def may_wait(self) -> bool:
+        """Tell whether a command that waits for all files may (still) do so."""
+        return self.budget > 0 or not self.is_batch
+
     def settle(self) -> None:
         """Wait, within the budget, until nothing is being fetched."""
         if self._fetcher is not None and self.budget > 0:
             self.wait(self._fetcher.running())
 
     def wait_for_all(self) -> None:
-        """Wait until nothing is being fetched, however long that takes.
+        """Wait until nothing is being fetched, however long that takes; in a batch run as long as
+        the budget lasts.
 
         :raises Cancelled: the user asked to stop, and the transfers were.
         """
         if self._fetcher is None:
             return
         try:
-            self.wait(self._fetcher.running(), unlimited=True)
+            self.wait(self._fetcher.running(), unlimited=not self.is_batch)
         except BaseException:
             self._fetcher.stop()
             raise
 
     def can_ask(self) -> bool:
         """Tell whether any search of the session would ask a server."""
+        return not self._settings.offline and bool(self.servers())
+
+    def servers(self) -> tuple[Server, ...]:
+        """Return the servers of the session's paths and of the environment."""
         settings = self._settings
-        if settings.offline:
-            return False
-        paths = (settings.symbol_path, settings.image_path)
-        return bool(settings.debuginfod_urls) or any(servers_of(path) for path in paths)
+        found = [*servers_of(settings.symbol_path), *servers_of(settings.image_path)]
+        found += [Server(url, ServerKind.DEBUGINFOD) for url in settings.debuginfod_urls]
+        return tuple({each.url: each for each in reversed(found)}.values())[::-1]
 
     # -- what came ---------------------------------------------------------------------------
 
@@ -230,6 +254,10 @@ class Downloads:
             and any(each is info for each in self._owners.get(id(job), ()))
             for job in self.running()
         )
+
+    def has_finished(self) -> bool:
+        """Tell whether :meth:`take_finished` would return something."""
+        return not self._finished.empty()
 
     def take_finished(self) -> list[Finished]:
         """Return what ended since the last call."""
@@ -268,6 +296,11 @@ class Downloads:
         """Forget what failed or was missing, and which hosts are left alone (``.reload /f``)."""
         if self._fetcher is not None:
             self._fetcher.forget_failures()
+
+    def stop(self) -> None:
+        """Stop the transfers that run and those that wait for their turn."""
+        if self._fetcher is not None:
+            self._fetcher.stop()
 
     def close(self) -> None:
         """Stop the transfers."""

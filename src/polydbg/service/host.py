@@ -14,8 +14,8 @@ from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
-from polydbg.commands.output import CommandEnd, Failure, Item, Notice
-from polydbg.engine.arrivals import ARRIVED, fetch_stack, take_arrivals
+from polydbg.commands.output import CommandEnd, Failure, Item
+from polydbg.engine.arrivals import fetch_stack
 from polydbg.engine.downloads import urls_of_environment
 from polydbg.engine.session import Session, expand_dump_arguments
 from polydbg.engine.sysroots import checked_roots
@@ -62,7 +62,6 @@ class EngineHost:
         self._session.files.downloads.on_done = lambda: self._requests.put(_Wake())
         self._listener: Listener | None = None
         self._news: list[Item] = []
-        self._waits = False
         # Held while modules change without a request: completion reads them at the prompt.
         self._session_lock = threading.Lock()
         self._events: EventQueue | None = None
@@ -177,15 +176,10 @@ class EngineHost:
         yield from news
         yield from items
 
-    def _take_arrivals(self) -> bool:
-        """Give the modules what came; return whether there is something to say."""
+    def _take_arrivals(self) -> None:
+        """Give the modules what came, and keep what is to be said of it."""
         with self._session_lock:
-            for arrival in take_arrivals(self._session):
-                if arrival.identifier == ARRIVED and self._waits:
-                    continue  # a batch run waited for it
-                self._news.append(Notice(identifier=arrival.identifier, value=arrival.message))
-            self._news += self._interpreter.take_notices(("",))
-        return bool(self._news)
+            self._news += self._interpreter.take_arrivals()
 
     def _log(self, item: Item) -> None:
         """Copy what is shown into the session's log file, if one is open."""
@@ -243,8 +237,7 @@ class EngineHost:
         settings.lines = request.lines
         settings.offline = request.offline
         settings.debuginfod_urls = urls_of_environment() if request.use_environment else ()
-        self._session.files.downloads.budget = request.symbol_wait
-        self._waits = request.symbol_wait > 0
+        self._session.files.downloads.wait_at_most(request.symbol_wait)
         context = CommandContext(self._session, self._cancel, self._interpreter.run, self._progress)
         for path in expand_dump_arguments(request.dumps):
             system = self._session.open_dump(

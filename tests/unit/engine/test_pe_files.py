@@ -13,7 +13,7 @@ import pytest
 from polydbg.base.cancel import CancelToken
 from polydbg.commands.language import Interpreter
 from polydbg.commands.stack import FrameRow
-from polydbg.commands.symbol_path import SymbolSearch
+from polydbg.commands.sym import SymbolSearch
 from polydbg.engine.modules import Module
 from polydbg.engine.session import Session
 from polydbg.images.pe import PeImage
