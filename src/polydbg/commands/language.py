@@ -126,7 +126,7 @@ class Interpreter:
             text = f"*** WARNING: not waited any longer for {words} (--symbol-wait SECONDS)"
             yield Notice(identifier="symbols.not-waited", value=text)
         else:
-            text = f"    fetching {words}: used from then on (!sym status shows how far it is)"
+            text = f"    fetching {words}; used as soon as it arrives (!sym status)"
             yield Notice(identifier="symbols.fetching", value=text)
 
     def _find(self, cursor: Cursor) -> Command:

@@ -34,7 +34,8 @@ class Transfer(Item, frozen=True):
             size = f" ({size_text(job.total or job.done)})" if job.total or job.done else ""
             detail = f"{job.path}{size} from {job.host}"
         elif job.state is JobState.FAILED:
-            detail = "; ".join(dict.fromkeys(each.detail for each in job.attempts))
+            said = (f"{each.host}: {each.detail}" for each in job.attempts)
+            detail = "; ".join(dict.fromkeys(said))
         return cls(
             file=sanitise_line(job.file_name),
             host=sanitise_line(job.host),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -66,18 +67,21 @@ def fetch_stack(session: Session, system: System, take: Callable[[], object]) ->
 
 
 def _renew_owners(session: Session, finished: Sequence[Finished]) -> None:
+    files = session.files
     owners = {id(info) for each in finished for info in each.owners}
+    came = {id(info) for each in finished if each.job.path for info in each.owners}
     for system in session.systems:
         for module in list(system.modules.modules):
             if id(module.info) in owners:
-                _renew(session, module)
+                # That a file came is said already, and what its module still lacks is no news.
+                with files.quietly() if id(module.info) in came else contextlib.nullcontext():
+                    _renew(system, module)
     if any(each.job.request.wanted.kind is FileKind.SOURCE for each in finished):
         session.files.sources.forget()
 
 
-def _renew(session: Session, module: Module) -> None:
+def _renew(system: System, module: Module) -> None:
     """Look again for the files of *module*, as far as they had been asked for."""
-    system = next(each for each in session.systems if module in each.modules.modules)
     was_asked = module.state is not SymbolState.DEFERRED
     if module.symbols is not None:
         module.symbols.close()

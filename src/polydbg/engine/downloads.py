@@ -308,7 +308,7 @@ class Downloads:
             self._fetcher.close()
 
 
-_PENDING_STEP = "It is used as soon as it is here; !sym status shows how far it is."
+_PENDING_STEP = "It is used as soon as it arrives (!sym status shows how far it is)."
 
 
 def urls_of_environment() -> tuple[str, ...]:

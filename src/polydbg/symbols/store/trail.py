@@ -69,7 +69,6 @@ _RANK = {
             Outcome.UNREADABLE,
             Outcome.UNSUPPORTED,
             Outcome.STRIPPED,
-            Outcome.PENDING,
             Outcome.FAILED,
             Outcome.NOT_ASKED,
         )
@@ -182,6 +181,9 @@ class Trail:
         wanted = self.wanted
         if wanted is None or self.has(Outcome.FOUND):
             return []
+        for entry in self.entries[self._begin :]:
+            if entry.outcome is Outcome.PENDING:
+                return [f"It is being fetched: {entry.place}. {entry.step}"]
         advice: list[str] = []
         recorded = {str(extra) for extra in wanted.extra_paths}
         entries = [e for e in self.entries[self._begin :] if e.outcome in _RANK]
