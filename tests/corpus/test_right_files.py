@@ -253,7 +253,7 @@ def test_what_is_missing_is_listed(
         assert missing[MODULE].build_id == samples.build_id
         assert missing[MODULE].missing == "image and debug information"
         assert "docker save IMAGE -o image.tar" in found.text
-        assert f"debuginfod-find debuginfo {samples.build_id}" in found.text
+        assert f"DebugInfoD*URL in the session (build id {samples.build_id})" in found.text
         assert "linux_vdso_so" not in missing
     monkeypatch.delenv("_NT_SYMBOL_PATH", raising=False)
     assert main(["sym", "why", samples.core()]) == 0

@@ -108,8 +108,8 @@ def _image_steps(lack: Lack) -> list[str]:
     ]
     if lack.build_id:
         steps.append(
-            f"Or, where debuginfod is set up: debuginfod-find executable {lack.build_id} "
-            "(what it fetches is found in its cache)."
+            "Or let a debuginfod server give it: DEBUGINFOD_URLS=URL, or .sympath+ DebugInfoD*URL "
+            f"in the session ({lack.id_words})."
         )
     return steps
 
@@ -136,10 +136,9 @@ def _debug_steps(lack: Lack) -> list[str]:
             f"or dnf --enablerepo='*debug*' install {debug_file}."
         )
     servers = sanitise_line(lack.package.get("debugInfoUrl", ""))
-    setting = f"DEBUGINFOD_URLS={servers} " if servers else ""
     steps.append(
-        f"Debug information by debuginfod: {setting}debuginfod-find debuginfo {lack.build_id} "
-        "(what it fetches is found in its cache)."
+        f"Debug information by debuginfod: DEBUGINFOD_URLS={servers or 'URL'} polydbg ..., or "
+        f".sympath+ DebugInfoD*{servers or 'URL'} in the session ({lack.id_words})."
     )
     steps.append(
         f"Or put it into a folder of the symbol path as {build_id_path(lack.build_id)}.debug, "

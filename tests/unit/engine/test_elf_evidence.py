@@ -135,7 +135,7 @@ def test_other_layouts_processors_and_starts() -> None:
         ({"type": "rpm", "name": "curl", "version": "8.2-1.fc39", "os": "fedora"},
          "curl 8.2-1.fc39 (fedora)", "dnf debuginfo-install curl-8.2-1.fc39, or dnf --enablerepo="),
         ({"type": "alpm", "debugInfoUrl": "https://debug.example"},
-         "", "DEBUGINFOD_URLS=https://debug.example debuginfod-find debuginfo ab12"),
+         "", "DEBUGINFOD_URLS=https://debug.example polydbg"),
         ({"type": "deb", "name": "x\x1b[31m", "version": "1"}, "x\\x1b[31m 1", "x\\x1b[31m-dbgsym"),
         ({}, "", ".build-id/ab/12.debug"),
     ],

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from polydbg.base.errors import Cancelled
 from polydbg.symbols.download.addresses import host_of
 from polydbg.symbols.download.jobs import Attempt, Job, JobState
 from polydbg.symbols.download.limits import Limits
 from polydbg.symbols.download.problems import Problem, TransferError
-from polydbg.symbols.download.receiver import Receiver
 from polydbg.symbols.download.servers import can_have
 from polydbg.symbols.store.hostpath import default_cache
 from polydbg.symbols.store.remote import FetchRequest, Server
@@ -26,12 +26,18 @@ from polydbg.symbols.store.remote import FetchRequest, Server
 _MAX_REST = 3600.0  # longest that a server's Retry-After is heeded, in seconds
 
 
+class FileReceiver(Protocol):
+    """Takes a job's file from one server: :class:`polydbg.symbols.download.receiver.Receiver`."""
+
+    def ask(self, server: Server, job: Job, *, anew: bool = False) -> Path | None: ...
+
+
 class Fetcher:
     """The jobs of one session. *on_done* is called on a worker's thread when one ends."""
 
     def __init__(
         self,
-        receiver: Receiver,
+        receiver: FileReceiver,
         limits: Limits | None = None,
         on_done: Callable[[Job], None] = lambda job: None,
     ) -> None:
