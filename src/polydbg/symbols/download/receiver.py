@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -24,11 +25,14 @@ _POINTER_LIMIT = 4096
 _TIERS = "tiers"
 
 
+Observe = Callable[[int, int], None]
+
+
 class Client(Protocol):
     """What moves bytes: see :class:`polydbg.symbols.download.http.HttpClient`."""
 
     def download(
-        self, url: str, landing: Landing, *, cancel: CancelToken, observe: object
+        self, url: str, landing: Landing, *, cancel: CancelToken, observe: Observe
     ) -> str: ...
 
     def text(self, url: str, *, cancel: CancelToken, limit: int = ...) -> bytes: ...

@@ -62,7 +62,7 @@ def _write(
     cancel: CancelToken | None,
     accept: Callable[[Path], bool],
 ) -> Path | None:
-    _make_folder(store.root, destination.parent)
+    make_folder(store.root, destination.parent)
     temporary = destination.with_name(f"~{os.getpid():x}-{os.urandom(6).hex()}.tmp")
     try:
         with open(temporary, "xb") as stream:
@@ -72,14 +72,14 @@ def _write(
                 stream.write(block)
         if not accept(temporary):
             return None
-        _rename(temporary, destination)
+        rename(temporary, destination)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return destination
 
 
-def _make_folder(root: Path, folder: Path) -> None:
+def make_folder(root: Path, folder: Path) -> None:
     """Create the key folder; a root that did not exist also gets the marker of a store."""
     new = not root.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def _make_folder(root: Path, folder: Path) -> None:
             (root / "pingme.txt").touch()
 
 
-def _rename(temporary: Path, destination: Path) -> None:
+def rename(temporary: Path, destination: Path) -> None:
     """Put the finished file in place. Windows refuses while somebody has the old one open, who
     then has the same file as we."""
     try:

@@ -1,0 +1,240 @@
+"""Connections of urllib3 that keep this program's rules.
+
+A name is resolved here and the connection made to an address that was looked at: where a public
+server redirects, private addresses are refused, whatever the name turns into. A connection can be
+cut from another thread, so that a transfer that is stopped does not sit out its time.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.util import Url, parse_url
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.text import sanitise_line
+from polydbg.symbols.download.addresses import is_private
+from polydbg.symbols.download.problems import Problem, TransferError
+
+_WATCH = 0.1  # seconds between two looks at what was stopped
+
+
+class Transfer:
+    """What the connection of a thread has to know of the request that it is for.
+
+    *public_only* refuses private addresses. *went_private* is set by a connection to one.
+    """
+
+    def __init__(self, cancel: CancelToken, connect: float) -> None:
+        self.cancel = cancel
+        self.connect = connect
+        self.public_only = False
+        self.went_private = False
+        self.sockets: list[socket.socket] = []
+
+    def cut(self) -> None:
+        """Break the connection; whoever waits for it gets an error."""
+        for each in self.sockets:
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+    def close(self) -> None:
+        """Give up the handles by which it could be cut."""
+        for each in self.sockets:
+            each.close()
+        self.sockets.clear()
+
+
+_of_thread = threading.local()
+
+
+def current() -> Transfer:
+    """Return the transfer of this thread."""
+    transfer: Transfer = _of_thread.transfer
+    return transfer
+
+
+class Watch:
+    """Cuts the connections of transfers that were stopped, on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._transfers: set[Transfer] = set()
+        self._changed = threading.Condition()
+        self._is_running = False
+
+    def begin(self, transfer: Transfer) -> None:
+        """Make *transfer* this thread's and watch over it."""
+        _of_thread.transfer = transfer
+        with self._changed:
+            self._transfers.add(transfer)
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, name="fetch-watch", daemon=True).start()
+            self._changed.notify()
+
+    def end(self, transfer: Transfer) -> None:
+        """Watch no longer."""
+        with self._changed:
+            self._transfers.discard(transfer)
+        transfer.close()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._transfers:
+                    self._changed.wait()
+                for transfer in self._transfers:
+                    if transfer.cancel.is_cancelled:
+                        transfer.cut()
+            time.sleep(_WATCH)
+
+
+def _connected(host: str, port: int, *, is_proxy: bool) -> socket.socket:
+    """Return a connection to *host*, within the time that the transfer has for it.
+
+    :raises TransferError: there is none.
+    """
+    transfer = current()
+    bare = host.strip("[]")
+    try:
+        found = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        problem = Problem.PROXY if is_proxy else Problem.NO_SUCH_HOST
+        words = f"the proxy {bare}" if is_proxy else bare
+        raise TransferError(problem, f"the name {sanitise_line(words)} is not known") from error
+    if transfer.public_only and not is_proxy and any(is_private(str(each[4][0])) for each in found):
+        raise TransferError(
+            Problem.BAD_REDIRECT,
+            f"a public server leads to {sanitise_line(bare)}, which has a private address",
+        )
+    deadline, failure = time.monotonic() + transfer.connect, "it has no address"
+    for family, kind, protocol, _, address in found[:8]:
+        transfer.cancel.check()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(left)
+            sock.connect(address)
+            transfer.sockets.append(sock.dup())
+        except OSError as error:
+            sock.close()
+            failure = _words(error, transfer.connect)
+            continue
+        transfer.went_private = is_private(str(address[0]))
+        return sock
+    problem = Problem.PROXY if is_proxy else Problem.UNREACHABLE
+    role = "the proxy " if is_proxy else ""
+    raise TransferError(problem, f"{role}{sanitise_line(f'{bare}:{port}')}: {failure}")
+
+
+def _words(error: OSError, seconds: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {seconds:g} s"
+    return (error.strerror or str(error)).lower()
+
+
+class PlainConnection(HTTPConnection):
+    """A connection without TLS."""
+
+    def _new_conn(self) -> socket.socket:
+        proxy = self.proxy is not None
+        return _connected(self._dns_host, self.port or 80, is_proxy=proxy)
+
+
+class TlsConnection(HTTPSConnection):
+    """A connection with TLS."""
+
+    def _new_conn(self) -> socket.socket:
+        proxy = self.proxy is not None
+        return _connected(self._dns_host, self.port or 443, is_proxy=proxy)
+
+    def connect(self) -> None:
+        """Connect. :raises TransferError: the proxy refuses, or TLS fails."""
+        try:
+            super().connect()
+        except TransferError:
+            raise
+        except (ssl.SSLError, HTTPError) as error:
+            raise TransferError(Problem.TLS, f"{self.host}: {_tls_words(error)}") from error
+        except OSError as error:
+            current().cancel.check()
+            if self.proxy is not None and "unnel" in str(error):
+                words = sanitise_line(str(error))[:200]
+                raise TransferError(
+                    Problem.PROXY, f"the proxy {self.proxy.host}: {words}"
+                ) from error
+            words = "the connection was dropped while TLS began"
+            if isinstance(error, TimeoutError):
+                words = "no answer while TLS began"
+            raise TransferError(Problem.TLS, f"{self.host}: {words}") from error
+
+
+def _tls_words(error: Exception) -> str:
+    """Return what is wrong with a certificate, in OpenSSL's words without its numbers."""
+    cause: BaseException = error
+    while cause.__cause__ is not None or cause.__context__ is not None:
+        inner = cause.__cause__ or cause.__context__
+        assert inner is not None
+        cause = inner
+    for each in (error, cause):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return sanitise_line(f"certificate not accepted: {each.verify_message}")[:200]
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return f"TLS failed: {cause.reason.replace('_', ' ').lower()}"
+    return "TLS failed: " + sanitise_line(str(error))[:200]
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = PlainConnection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = TlsConnection
+
+
+_POOLS: dict[str, type[urllib3.HTTPConnectionPool]] = {"http": _PlainPool, "https": _TlsPool}
+
+
+def pool_manager(parallel: int, context: ssl.SSLContext) -> urllib3.PoolManager:
+    """Return connections to servers, kept open for *parallel* transfers to each."""
+    manager = urllib3.PoolManager(maxsize=parallel, ssl_context=context, retries=False)
+    manager.pool_classes_by_scheme = _POOLS
+    return manager
+
+
+def proxy_manager(proxy: str, parallel: int, context: ssl.SSLContext) -> urllib3.ProxyManager:
+    """Return connections through a proxy, whose address may have a user and password.
+
+    :raises TransferError: the address is none of a proxy over HTTP.
+    """
+    try:
+        url: Url = parse_url(proxy if "://" in proxy else f"http://{proxy}")
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ValueError
+        headers: Any = urllib3.make_headers(proxy_basic_auth=url.auth) if url.auth else None
+        bare = Url(url.scheme, None, url.host, url.port).url
+        manager = urllib3.ProxyManager(
+            bare,
+            maxsize=parallel,
+            ssl_context=context,
+            proxy_headers=headers,
+            proxy_ssl_context=context,
+            retries=False,
+        )
+    except (ValueError, HTTPError) as error:
+        raise TransferError(
+            Problem.PROXY, "the address of the proxy is none of the form http://HOST:PORT"
+        ) from error
+    manager.pool_classes_by_scheme = _POOLS
+    return manager

@@ -1,0 +1,220 @@
+"""A file on its way into a store: under another name until it is whole and known to be right.
+
+What came of a transfer that broke off stays beside the place of the file, with a note of what it is
+the beginning of, so that the next transfer, also of another process, goes on there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from polydbg.base.text import size_text
+from polydbg.symbols.download.problems import Problem, TransferError
+from polydbg.symbols.store.transfer import make_folder, rename
+
+_STALE = 7 * 24 * 3600.0  # seconds after which nobody goes on with a transfer
+_MAX_NOTE = 4096
+_RESERVE = 64 << 20  # bytes of a disk that are left free
+_MIN_FREE = 1 << 20
+_FULL = frozenset(
+    code for code in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) if code is not None
+)
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """What a part is the beginning of: a hash of the address, and the server's own mark of this
+    very content (a strong ETag, else the time of its last change)."""
+
+    address: str
+    validator: str
+
+
+class Landing:
+    """A part of a file at *destination* in the store *root*; use :meth:`begin`."""
+
+    def __init__(self, destination: Path, root: Path, part: Path, file: BinaryIO) -> None:
+        self._destination = destination
+        self._root = root
+        self._file = file
+        self._note = part.with_name(f"{part.name}.json")
+        self.path = part
+
+    @classmethod
+    def begin(cls, destination: Path, root: Path) -> Landing:
+        """Open the part of the file at *destination*, another one where a process has it open.
+
+        :raises TransferError: the folder cannot be written.
+        """
+        part = destination.with_name(f"~{destination.name}.part")
+        try:
+            make_folder(root, destination.parent)
+            try:
+                file = _open_alone(part)
+            except BlockingIOError:
+                name = f"~{os.getpid():x}-{os.urandom(6).hex()}.tmp"
+                part = destination.with_name(name)
+                file = _open_alone(part)
+        except OSError as error:
+            raise cls.problem_of(error, root) from error
+        return cls(destination, root, part, file)
+
+    @staticmethod
+    def problem_of(error: OSError, root: Path) -> TransferError:
+        """Return what to say of a store that cannot be written."""
+        if error.errno in _FULL:
+            return TransferError(Problem.DISK_FULL, f"the disk of {root} is full")
+        words = error.strerror or str(error)
+        return TransferError(Problem.CACHE_UNWRITABLE, f"{root} cannot be written: {words}")
+
+    @property
+    def offset(self) -> int:
+        """Return how many bytes are there."""
+        return self._file.tell()
+
+    def resume(self, address: str) -> str:
+        """Return the validator of what the part is the beginning of, ``""`` when it is none of
+        *address*: then it is empty now."""
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            if self._note.stat().st_size <= _MAX_NOTE:
+                note = msgspec.json.decode(self._note.read_bytes(), type=Beginning)
+                if note.address == _hash(address) and note.validator:
+                    self._file.seek(0, os.SEEK_END)
+                    return note.validator if self.offset else ""
+        self.restart()
+        return ""
+
+    def expect(self, address: str, validator: str, rest: int) -> None:
+        """Note what the part is the beginning of, and check that *rest* more bytes have room.
+
+        :raises TransferError: the disk has no room for it.
+        """
+        with contextlib.suppress(OSError):
+            free = shutil.disk_usage(self.path.parent).free
+            if rest > _MIN_FREE and rest + _RESERVE > free:
+                raise TransferError(
+                    Problem.DISK_FULL,
+                    f"the disk of {self._root} has {size_text(free)} left, "
+                    f"the file wants {size_text(rest)}",
+                )
+        if validator:
+            note = msgspec.json.encode(Beginning(_hash(address), validator))
+            with contextlib.suppress(OSError):  # then the next transfer begins anew
+                self._note.write_bytes(note)
+
+    def write(self, data: bytes) -> None:
+        """Append *data*. :raises TransferError: the disk is full or fails."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self.problem_of(error, self._root) from error
+
+    def restart(self) -> None:
+        """Forget what came so far."""
+        try:
+            self._file.seek(0)
+            self._file.truncate()
+            self._note.unlink(missing_ok=True)
+        except OSError as error:
+            raise self.problem_of(error, self._root) from error
+
+    def close(self) -> None:
+        """Note that the whole content is there: it can be opened by :attr:`path`.
+
+        The lock is held until the file has its place, but for Windows, where that needs it closed.
+
+        :raises TransferError: the last bytes found no room.
+        """
+        try:
+            self._file.flush()
+            if sys.platform == "win32":
+                self._file.close()
+        except OSError as error:
+            raise self.problem_of(error, self._root) from error
+
+    def commit(self) -> Path:
+        """Put the file in its place and return that. :raises TransferError:"""
+        try:
+            rename(self.path, self._destination)
+            self._note.unlink(missing_ok=True)
+            self._file.close()
+        except OSError as error:
+            raise self.problem_of(error, self._root) from error
+        return self._destination
+
+    def keep(self) -> None:
+        """Leave what came for the next transfer; nothing and what nobody could go on with goes."""
+        with contextlib.suppress(OSError):
+            has_part = self.offset > 0 if not self._file.closed else True
+            self._file.close()
+            if not has_part or not self._note.exists():
+                self.discard()
+
+    def discard(self) -> None:
+        """Remove what came, and the folders that were made for it."""
+        for action in (self._file.close, self._remove_files):
+            with contextlib.suppress(OSError):
+                action()
+        folder = self.path.parent
+        for _ in range(2):
+            with contextlib.suppress(OSError):
+                if folder != self._root:
+                    folder.rmdir()  # only where it is empty
+            folder = folder.parent
+
+    def _remove_files(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove parts in *folder* that nobody has gone on with for a week."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            is_part = entry.name.startswith("~") and entry.name.endswith((".part", ".tmp", ".json"))
+            if is_part and time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE:
+                os.unlink(entry.path)
+
+
+def _hash(address: str) -> str:
+    return hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()
+
+
+def _open_alone(path: Path) -> BinaryIO:
+    """Open a file to write behind what it has. :raises BlockingIOError: a process has it open."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=1 << 18)
+    try:
+        _lock(file)
+        # Whoever had it before may have put it in its place meanwhile.
+        is_same = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError as error:
+        file.close()
+        raise BlockingIOError(*error.args) from error
+    if not is_same:
+        file.close()
+        raise BlockingIOError(errno.EAGAIN, "it was renamed")
+    file.seek(0, os.SEEK_END)
+    return file
+
+
+def _lock(file: BinaryIO) -> None:
+    """Lock *file* for this process, until it is closed. :raises OSError: another one has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
