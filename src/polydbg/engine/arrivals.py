@@ -60,7 +60,7 @@ def fetch_stack(session: Session, system: System, take: Callable[[], object]) ->
             for row in session.stack(system, registers, _DEPTH, downloads.cancel):
                 if row.trust.is_guess:
                     break
-        if not downloads.running():
+        if not (downloads.running() or downloads.has_finished()):
             return
         downloads.settle()
         take()
