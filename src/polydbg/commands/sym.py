@@ -80,10 +80,11 @@ class FrameSymbols(Item, frozen=True):
 @command(
     "!sym",
     summary="Say why a module has the symbols it has; trace searches; show what is fetched.",
-    syntax="!sym [noisy | quiet | prompts [off] | why [module | *] | frames | path | status | wait "
-    "| online | offline]",
+    syntax="!sym [noisy | quiet | prompts [off] | why [module | *] | list | frames | path | status "
+    "| wait | online | offline]",
     example="!sym why app    every place tried, the id wanted, the id found, what to do; "
-    "!sym why * lists what all modules lack; !sym frames says which symbols name each frame; "
+    "!sym why * lists what all modules lack, !sym list the ids of their files; "
+    "!sym frames says which symbols name each frame; "
     "!sym path asks each server of the path once; !sym status shows what is fetched, "
     "!sym wait waits for it",
     family="symbols",
@@ -207,6 +208,12 @@ def _search(
     )
 
 
+def _list(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    from polydbg.commands.symbol_ids import list_ids
+
+    return list_ids(ctx)
+
+
 def _status(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     from polydbg.commands.symbol_transfers import show_transfers
 
@@ -239,6 +246,7 @@ def _offline(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 
 _SUBCOMMANDS: dict[str, Callable[[CommandContext, Cursor], Iterator[Item]]] = {
     "why": _why,
+    "list": _list,
     "frames": _frames,
     "path": _path,
     "status": _status,

@@ -77,11 +77,15 @@ class Lack(msgspec.Struct, frozen=True):
         return _debug_steps(self) if self.lacks_debug else []
 
 
+def is_of_kernel(name: str) -> bool:
+    """Tell whether a module of this name is the kernel's own image in the process: no file."""
+    return name.startswith(_KERNEL_IMAGES)
+
+
 def lack_of(modules: ModuleMap, module: Module) -> Lack | None:
     """Return what an ELF module lacks after its files were looked for; ``None`` for nothing, and
     for what is no file (the kernel's own image)."""
-    is_kernels = module.info.file_name.startswith(_KERNEL_IMAGES)
-    if module.info.image_format != "elf" or is_kernels:
+    if module.info.image_format != "elf" or is_of_kernel(module.info.file_name):
         return None
     image = modules.elf_image(module)
     lacks_image = module.image_file is None

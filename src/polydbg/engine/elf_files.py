@@ -290,13 +290,13 @@ class ElfFiles:
 
     def _in_store(self, build_id: str) -> Path | None:
         """Return the debug file that a symbol store has under its own key."""
-        wanted, path = _debug_wanted(build_id), self._settings.symbol_path
+        wanted, path = debug_wanted(build_id), self._settings.symbol_path
         located = locate(wanted, path, _verifier(build_id), Trail(), cancel=self._cancel)
         return located.path if located is not None else None
 
     def _from_servers(self, build_id: str, trail: Trail) -> Iterator[ElfImage]:
         """Yield the debug file that servers have, if it is here by now."""
-        wanted, path = _debug_wanted(build_id), self._settings.symbol_path
+        wanted, path = debug_wanted(build_id), self._settings.symbol_path
         fetched = ask_servers(wanted, path, _verifier(build_id), trail, self._asker)
         if fetched is not None:
             yield from _opened(fetched, trail)
@@ -325,7 +325,7 @@ class ElfFiles:
         return crc_of(found.buffer or b"", self._cancel.check) == link.crc
 
 
-def _debug_wanted(build_id: str) -> Wanted:
+def debug_wanted(build_id: str) -> Wanted:
     """Return what symbol stores and servers are asked for: a separate debug file."""
     key = f"elf-buildid-sym-{build_id.ljust(2 * _BUILD_ID_SIZE, '0')}"
     words = f"build id {build_id}"

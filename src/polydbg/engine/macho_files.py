@@ -207,9 +207,7 @@ class MachoFiles:
             finally:
                 image.close()
 
-        words = f"UUID {uuid_text(uuid)}"
-        wanted = Wanted(FileKind.PDB, "_.dwarf", f"mach-uuid-sym-{uuid.hex()}", words, flat=True)
-        path = self._settings.symbol_path
+        wanted, path = dsym_wanted(uuid), self._settings.symbol_path
         located = locate(wanted, path, verify, Trail(), cancel=self._cancel)
         found = located.path if located is not None else None
         found = found or ask_servers(wanted, path, verify, trail, self._asker)
@@ -271,6 +269,12 @@ def uuid_of(info: ModuleInfo) -> bytes | None:
     if info.debug_id is None or info.debug_id.is_null or len(info.debug_id.guid) != 32:
         return None
     return bytes.fromhex(info.debug_id.guid)
+
+
+def dsym_wanted(uuid: bytes) -> Wanted:
+    """Return what symbol stores and servers are asked for: the file in a dSYM."""
+    words = f"UUID {uuid_text(uuid)}"
+    return Wanted(FileKind.PDB, "_.dwarf", f"mach-uuid-sym-{uuid.hex()}", words, flat=True)
 
 
 def uuid_text(uuid: bytes) -> str:
