@@ -51,12 +51,11 @@ from polydbg.symbols.store import (
     ask_servers,
     locate,
 )
+from polydbg.symbols.store.contents import elf_key
 from polydbg.symbols.store.hostpath import file_problem
 from polydbg.symbols.store.root_paths import DELETED, path_candidates
 from polydbg.symbols.store.sysroot import FoundFile
 from polydbg.targets.target import ModuleInfo, Target
-
-_BUILD_ID_SIZE = 20  # bytes of a build id in the keys of symbol stores; shorter ones are padded
 
 
 class _Found(msgspec.Struct, frozen=True, eq=False):
@@ -144,7 +143,7 @@ class ElfFiles:
         return Wanted(
             kind=FileKind.IMAGE,
             name=info.file_name.removesuffix(DELETED),
-            key=f"elf-buildid-{build_id.ljust(2 * _BUILD_ID_SIZE, '0')}" if build_id else None,
+            key=elf_key(build_id, debug=False) if build_id else None,
             id_text=f"build id {build_id}" if build_id else "",
             any_name=main is not None and main.base == info.base,
             flat=True,
@@ -327,8 +326,7 @@ class ElfFiles:
 
 def debug_wanted(build_id: str) -> Wanted:
     """Return what symbol stores and servers are asked for: a separate debug file."""
-    key = f"elf-buildid-sym-{build_id.ljust(2 * _BUILD_ID_SIZE, '0')}"
-    words = f"build id {build_id}"
+    key, words = elf_key(build_id, debug=True), f"build id {build_id}"
     return Wanted(FileKind.PDB, "_.debug", key, words, flat=True, build_id=build_id)
 
 
@@ -404,7 +402,7 @@ class _ImageSearch:
 
     def _check(self, image: ElfImage) -> IdCheck:
         found = image.build_id or ""
-        if _is_debug_only(image):
+        if image.is_debug_only:
             return IdCheck(False, found, "it holds debug information only")
         if self.info.build_id:
             return IdCheck(found == self.info.build_id.hex(), found)
@@ -438,12 +436,6 @@ def _has_dwarf(image: ElfImage, trail: Trail) -> bool:
     except DebuggerError as error:
         trail.add(image.path or image.name, Outcome.DAMAGED, error.message)
         return False
-
-
-def _is_debug_only(image: ElfImage) -> bool:
-    """Tell whether it is a separate debug file: its code has headers, but no bytes."""
-    code = [each for each in image.section_headers if each.is_executable and each.is_loaded]
-    return bool(code) and not any(each.has_bytes for each in code)
 
 
 def _image_of(found: FoundFile) -> ElfImage:

@@ -36,6 +36,7 @@ from polydbg.symbols.store import (
     ask_servers,
     locate,
 )
+from polydbg.symbols.store.contents import macho_key
 from polydbg.symbols.store.hostpath import file_problem, host_path, unsafe_reason
 from polydbg.symbols.store.path import is_url
 from polydbg.symbols.store.sources import components
@@ -82,7 +83,7 @@ class MachoFiles:
         wanted = Wanted(
             kind=FileKind.IMAGE,
             name=info.file_name,
-            key=f"mach-uuid-{wanted_id.hex()}" if wanted_id else None,
+            key=macho_key(wanted_id, debug=False) if wanted_id else None,
             id_text=f"UUID {uuid_text(wanted_id)}" if wanted_id else "",
             extra_paths=(*self._in_bundles(info), *self._folders, info.image_path),
         )
@@ -167,7 +168,7 @@ class MachoFiles:
         wanted = uuid_of(module.info) or (image.uuid if image is not None else None)
         name = module.info.file_name + _DSYM
         elements = [each.text for each in self._settings.symbol_path.elements]
-        key = f"mach-uuid-sym-{wanted.hex()}" if wanted is not None else None
+        key = macho_key(wanted, debug=True) if wanted is not None else None
         words = f"UUID {uuid_text(wanted)}" if wanted is not None else ""
         trail.begin(Wanted(FileKind.PDB, name, key, words), elements)
         if unsafe_reason(module.info.file_name) or wanted is None:
@@ -274,7 +275,7 @@ def uuid_of(info: ModuleInfo) -> bytes | None:
 def dsym_wanted(uuid: bytes) -> Wanted:
     """Return what symbol stores and servers are asked for: the file in a dSYM."""
     words = f"UUID {uuid_text(uuid)}"
-    return Wanted(FileKind.PDB, "_.dwarf", f"mach-uuid-sym-{uuid.hex()}", words, flat=True)
+    return Wanted(FileKind.PDB, "_.dwarf", macho_key(uuid, debug=True), words, flat=True)
 
 
 def uuid_text(uuid: bytes) -> str:

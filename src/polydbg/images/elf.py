@@ -215,6 +215,12 @@ class ElfImage:
         segment = None if self.section_headers else self.segment_at(rva)
         return segment is not None and segment.is_executable
 
+    @property
+    def is_debug_only(self) -> bool:
+        """Tell whether it is a separate debug file: its code has headers, but no bytes."""
+        code = [each for each in self.section_headers if each.is_executable and each.is_loaded]
+        return bool(code) and not any(each.has_bytes for each in code)
+
     def segment_of(self, kind: int) -> ProgramHeader | None:
         """Return the first segment of type *kind* (``PT_...``)."""
         return next((each for each in self.segments if each.type == kind), None)

@@ -76,6 +76,11 @@ class BreakpadSource:
         return self._file.module.debug_id if self._file.module is not None else None
 
     @property
+    def module_name(self) -> str:
+        """Return the name of the file that the ``MODULE`` record says it is about, or ``""``."""
+        return self._file.module.name if self._file.module is not None else ""
+
+    @property
     def code_id(self) -> str:
         """Return the id of the image in upper case: timestamp and size, or the build id; ``""``."""
         return self._file.code_id

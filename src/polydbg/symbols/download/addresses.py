@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit, urlunsplit
 
-_URL = re.compile(r"https?://[^\s*;\"'<>]*", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s*;\"'<>]*", re.IGNORECASE)
 _USER = re.compile(r"(//)[^/?#@]*@")
 # Names of query parts whose values are passwords or work like them: SAS of Azure, signatures of S3
 # and Google's storage, tokens of everybody else.

@@ -178,7 +178,8 @@ class HttpClient:
 
         begin, count = time.monotonic(), 0
         try:
-            for chunk in response.stream(_CHUNK, decode_content=True):
+            # What is there by now, so that a slow server is noticed before a chunk is full.
+            while chunk := response.read1(_CHUNK, decode_content=True):
                 transfer.cancel.check()
                 count += len(chunk)
                 now = time.monotonic()
@@ -363,7 +364,7 @@ def _finish(response: BaseHTTPResponse) -> None:
 
     with contextlib.suppress(HTTPError, OSError):
         if response.status not in (200, _PARTIAL):
-            response.read(_CHUNK, decode_content=False)
+            response.read1(_CHUNK, decode_content=False)
     response.close()
 
 

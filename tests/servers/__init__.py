@@ -1,0 +1,1 @@
+"""Servers for tests, on this machine only: good ones, unruly ones, proxies."""
