@@ -1,6 +1,7 @@
 """Finding the debug file or image of one build: path grammar, stores, the trail of a search.
 
-The package reads no PDB and no PE image: the caller passes a function that reads a candidate's id.
+Searches read no PDB and no image: the caller passes a function that reads a candidate's id. What a
+file is by its content alone, :mod:`~polydbg.symbols.store.contents` says.
 """
 
 from polydbg.symbols.store.locate import Located, ask_servers, locate, servers_of
