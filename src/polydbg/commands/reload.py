@@ -100,6 +100,8 @@ def reload_modules(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     settings = ctx.session.settings
     was_noisy = settings.noisy
     settings.noisy = was_noisy or "v" in options
+    if request.loads_now:
+        ctx.session.files.downloads.ask_again()
     try:
         if "l" in options:
             yield from _summary(system)
@@ -202,7 +204,6 @@ def _load_now(ctx: CommandContext, modules: Sequence[Module], *, accept: bool) -
     What servers have is waited for; Ctrl+C stops the waiting and the transfers.
     """
     system, downloads = ctx.system, ctx.session.files.downloads
-    downloads.ask_again()
     infos = [module.info for module in modules]
     for done, module in enumerate(_stack_first(ctx, modules)):
         ctx.progress(f"loading symbols of {module.name}", done, len(modules))
@@ -423,6 +424,7 @@ def load_symbols(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     for done, module in enumerate(modules):
         ctx.progress(f"loading symbols of {module.name}", done, len(modules))
         if again:
+            ctx.session.files.downloads.ask_again()
             module = forget(system.modules, module, ctx.session.files)
         was_loaded = module.state is SymbolState.LOADED
         info = module.info

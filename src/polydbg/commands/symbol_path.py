@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Iterator
 
+import msgspec
+
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
@@ -103,19 +105,33 @@ def _is_command(text: str) -> bool:
 
 def path_item(kind: str, path: SymbolPath) -> SearchPath:
     """Return the lines of a path and its check. *kind* is ``Symbol`` or the like."""
-    checks = path.check()
+    checks = [_shown(check) for check in path.check()]
+    text, expanded = (_without_secrets(each) for each in (path.text, path.expanded))
     title = f"{kind} search path is: "
-    lines = [title + (sanitise_line(path.text) or "<empty>")]
+    lines = [title + (sanitise_line(text) or "<empty>")]
     if kind != "Source":
-        lines.append(f"Expanded {title}{sanitise_line(path.expanded) or '<empty>'}")
+        lines.append(f"Expanded {title}{sanitise_line(expanded) or '<empty>'}")
     lines += check_lines(checks)
     return SearchPath(
         kind=kind.lower(),
-        path=path.text,
-        expanded=path.expanded,
+        path=text,
+        expanded=expanded,
         elements=tuple(PathRow.of(check) for check in checks),
         shown="\n".join(lines),
     )
+
+
+def _without_secrets(text: str) -> str:
+    """Return a path without the passwords that addresses in it may have."""
+    if "://" not in text:
+        return text
+    from polydbg.symbols.download.addresses import redacted
+
+    return redacted(text)
+
+
+def _shown(check: PathCheck) -> PathCheck:
+    return msgspec.structs.replace(check, element=_without_secrets(check.element))
 
 
 def check_lines(checks: list[PathCheck]) -> list[str]:
@@ -126,7 +142,7 @@ def check_lines(checks: list[PathCheck]) -> list[str]:
 
 
 def _access_errors(command_name: str, path: SymbolPath) -> Iterator[Item]:
-    for check in path.check():
+    for check in map(_shown, path.check()):
         if check.reason:
             yield Notice(
                 identifier="path.not-accessible",

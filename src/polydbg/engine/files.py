@@ -424,7 +424,11 @@ class FileFinder:
             cancel=self.cancel,
             asker=self.downloads,
         )
-        if record.is_missing:
+        if record.is_missing and _is_pending(module.image_trail):
+            trail.add(
+                wanted.name, Outcome.PENDING, step="Its id is in the image, which comes first."
+            )
+        elif record.is_missing:
             _add_no_record(trail, module.info, image)
         if located is None:
             return None, False

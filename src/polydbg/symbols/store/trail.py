@@ -183,7 +183,7 @@ class Trail:
             return []
         for entry in self.entries[self._begin :]:
             if entry.outcome is Outcome.PENDING:
-                return [f"It is being fetched: {entry.place}. {entry.step}"]
+                return [sanitise_line(f"It is being fetched: {entry.place}. {entry.step}")]
         advice: list[str] = []
         recorded = {str(extra) for extra in wanted.extra_paths}
         entries = [e for e in self.entries[self._begin :] if e.outcome in _RANK]

@@ -1,0 +1,322 @@
+"""A session with symbol servers: what is shown at once, what arrives, what is said of failures."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from tests.servers import unruly
+from tests.servers.unruly import Behaviour, Unruly
+
+from polydbg.images.pe import PeImage
+from polydbg.service.api import FinishedEvent, Item, ItemsEvent, OpenRequest
+from polydbg.service.local import LocalClient
+from polydbg.service.render import text_of
+from polydbg.symbols.pdb import open_pdb
+
+DEMO = Path(str(resources.files("polydbg") / "demo"))
+
+
+def _paths() -> tuple[str, str]:
+    """The paths of the practice PDB and image in a store."""
+    pdb = open_pdb(DEMO / "practice.pdb")
+    image = PeImage.from_file(DEMO / "practice.exe")
+    assert pdb.debug_id is not None
+    keys = pdb.debug_id.key, f"{image.timestamp:08X}{image.size_of_image:x}"
+    pdb.close()
+    return f"/practice.pdb/{keys[0]}/practice.pdb", f"/practice.exe/{keys[1]}/practice.exe"
+
+
+PDB, EXE = _paths()
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYDBG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Path:
+    """The practice dump, away from its symbols."""
+    copy = tmp_path / "dump" / "practice.dmp"
+    copy.parent.mkdir()
+    copy.write_bytes((DEMO / "practice.dmp").read_bytes())
+    return copy
+
+
+@pytest.fixture
+def server() -> Iterator[Unruly]:
+    files = {PDB: (DEMO / "practice.pdb").read_bytes(), EXE: (DEMO / "practice.exe").read_bytes()}
+    with Unruly(files) as running:
+        yield running
+
+
+class Run:
+    """A session; ``run(line)`` returns the text of a command."""
+
+    def __init__(self) -> None:
+        self.client = LocalClient()
+        self.heard: list[str] = []
+        self.has_news = threading.Event()
+        self.was_interrupted = False
+        self.client.listen(self._listen)
+
+    def open(self, dump: Path, path: str, **options: object) -> str:
+        request = OpenRequest([str(dump)], path, "", "", False, **options)  # type: ignore[arg-type]
+        return self._text(self.client.open(request))
+
+    def __call__(self, line: str) -> str:
+        return self._text(self.client.execute(line))
+
+    def _text(self, events: Iterator[object]) -> str:
+        lines: list[str] = []
+        for event in events:
+            if isinstance(event, ItemsEvent):
+                lines += [text_of(item) for item in event.items]
+            elif isinstance(event, FinishedEvent):
+                self.was_interrupted = event.interrupted
+        return "\n".join(lines)
+
+    def _listen(self, items: Sequence[Item]) -> None:
+        self.heard += [text_of(item) for item in items]
+        self.has_news.set()
+
+    def wait_until_heard(self, pattern: str) -> str:
+        """Return the first line that is said between commands and fits."""
+        for _ in range(200):
+            for line in self.heard:
+                if re.search(pattern, line):
+                    return line
+            time.sleep(0.05)
+        raise AssertionError(f"not said: {pattern}; said: {self.heard}")
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    running = Run()
+    yield running
+    running.client.close()
+
+
+def files_below(folder: Path) -> list[str]:
+    found = [Path(at) / name for at, _, names in os.walk(folder) for name in names]
+    return sorted(str(path.relative_to(folder)) for path in found)
+
+
+def test_what_arrives_is_used_without_a_command(
+    run: Run, dump: Path, server: Unruly, tmp_path: Path
+) -> None:
+    gate = threading.Event()
+
+    def wait(handler: unruly.Handler) -> None:
+        assert gate.wait(20)
+        handler.serve()
+
+    server.behaviours["/practice"] = wait
+    first = run.open(dump, f"srv*{tmp_path / 'store'}*{server.url}") + run(".ecxr") + run("k 4")
+    assert "practice+0x" in first
+    assert "record_sale" not in first
+    assert re.search(r"fetching .*practice\.exe.* from 127\.0\.0\.1", first)
+    assert "Symbol file could not be found" not in first
+    assert "fetching practice" in run.client.activity()
+    assert "being fetched" in run("!sym why practice")
+    gate.set()
+    assert "practice.pdb" in run.wait_until_heard("Symbols of practice arrived")
+    run.wait_until_heard("Image of practice arrived")
+    second = run("k 4")
+    assert "practice!record_sale" in second
+    assert "orders.c @ 60" in second
+    assert "arrived" not in second, "it was announced once"
+    assert files_below(tmp_path / "store") == ["pingme.txt", EXE[1:], PDB[1:]]
+    asked = len(server.paths)
+    run(".reload")
+    assert "practice!record_sale" in run(".ecxr;k 4")
+    assert len([p for p in server.paths[asked:] if "practice" in p]) == 0
+
+
+def test_a_batch_run_waits(run: Run, dump: Path, server: Unruly) -> None:
+    server.behaviours["/practice"] = unruly.slow(0.3)
+    shown = run.open(dump, f"srv*{server.url}", symbol_wait=20.0)
+    assert "practice!record_sale" in shown, "the first screen has names"
+    assert "practice!price_line" in run(".ecxr; k 4")
+    assert not [line for line in run.heard if "arrived" in line]
+
+
+def test_a_batch_run_waits_no_longer_than_its_budget(run: Run, dump: Path, server: Unruly) -> None:
+    server.behaviours["/practice"] = unruly.slow(20)
+    begin = time.monotonic()
+    shown = run.open(dump, f"srv*{server.url}", symbol_wait=1.0) + run(".ecxr; k 4")
+    assert time.monotonic() - begin < 8
+    assert re.search("not waited any longer for .*practice.*--symbol-wait", shown)
+    begin = time.monotonic()
+    run(".reload /f")
+    assert time.monotonic() - begin < 4
+
+
+def test_ctrl_c_ends_the_waiting(run: Run, dump: Path, server: Unruly) -> None:
+    server.behaviours["/practice"] = unruly.silent(20)
+    run.open(dump, f"srv*{server.url}")
+    threading.Timer(0.5, run.client.interrupt).start()
+    begin = time.monotonic()
+    run(".reload /f")
+    assert run.was_interrupted
+    assert time.monotonic() - begin < 4
+    for _ in range(100):
+        if "stopped" in run("!sym status"):
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("the transfers were not stopped")
+    assert "practice+0x" in run("k 2"), "the session goes on"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        (unruly.status(404), "not on the server"),
+        (unruly.status(403), "forbids it"),
+        (unruly.status(429), "wants fewer requests"),
+        (unruly.status(500), "The fault is the server's"),
+        (unruly.page("Sign in"), r"is a web page \(Sign in\).*login page"),
+        (unruly.redirect("file:///etc/passwd"), "no address of HTTP"),
+        (unruly.redirect("/practice.pdb/x"), "in a circle"),
+        (unruly.status(200, b"not a PDB at all"), "no whole file"),
+        (unruly.truncated(100), r"broke off.*\.reload /f"),
+    ],
+    ids=["404", "403", "429", "500", "page", "file", "circle", "damaged", "cut"],
+)
+def test_the_reason_is_said(
+    run: Run, dump: Path, server: Unruly, tmp_path: Path, behaviour: Behaviour, words: str
+) -> None:
+    server.behaviours["/practice.pdb"] = behaviour
+    store = tmp_path / "store"
+    run.open(dump, f"srv*{store}*{server.url}", symbol_wait=20.0)
+    why = run("!sym why practice").split("Image of")[0]
+    assert re.search(words, why, re.DOTALL), why
+    assert "practice+0x" in run("k 1") or "practice!" in run("k 1")
+    assert not [name for name in files_below(store) if name.endswith("practice.pdb")]
+
+
+def test_a_lie_about_the_id_is_found_out(
+    run: Run, dump: Path, server: Unruly, tmp_path: Path
+) -> None:
+    other = bytearray(server.files[PDB])
+    guid = open_pdb(DEMO / "practice.pdb").debug_id
+    assert guid is not None
+    raw = bytes.fromhex(guid.guid)
+    raw = raw[3::-1] + raw[5:3:-1] + raw[7:5:-1] + raw[8:]
+    place = other.find(raw)
+    other[place : place + 16] = bytes(range(16))
+    server.files[PDB] = bytes(other)
+    run.open(dump, f"srv*{tmp_path / 'store'}*{server.url}", symbol_wait=20.0)
+    why = run("!sym why practice")
+    assert "another file" in why
+    assert "tell its keeper" in why
+    assert not [n for n in files_below(tmp_path / "store") if n.endswith("practice.pdb")]
+    # .reload /f asks again, and takes what is right by now.
+    server.files[PDB] = (DEMO / "practice.pdb").read_bytes()
+    run(".reload /f")
+    assert "practice!record_sale" in run(".ecxr; k 3")
+
+
+def test_a_host_that_is_not_there_is_asked_once(run: Run, dump: Path) -> None:
+    url = f"http://127.0.0.1:{unruly.closed_port()}"
+    run.open(dump, f"srv*{url}", symbol_wait=20.0)
+    run("~*k; !analyze")
+    status = run("!sym status")
+    assert status.count("connection refused") >= 1
+    assert "left alone for another 5 min" in status
+    assert "Error" in run("!sym path")
+
+
+def test_misses_are_remembered(dump: Path, server: Unruly) -> None:
+    server.files.clear()
+    for round_ in range(2):
+        run = Run()
+        run.open(dump, f"srv*{server.url}", symbol_wait=20.0)
+        assert "not on the server" in run("!sym why practice")
+        if round_ == 0:
+            asked = len(server.paths)
+            assert asked
+        else:
+            assert len(server.paths) == asked, "the second session asks nothing again"
+            run(".reload /f practice.exe")
+            assert len(server.paths) > asked, "but for .reload /f"
+        run.client.close()
+
+
+def test_offline(run: Run, dump: Path, server: Unruly) -> None:
+    shown = run.open(dump, f"srv*{server.url}", symbol_wait=20.0, offline=True)
+    assert "practice!" not in shown
+    assert "--offline" in run("!sym why practice")
+    assert server.paths == []
+    run("!sym online")
+    assert "practice!record_sale" in run(".ecxr; k 2")
+
+
+def test_nothing_is_asked_without_being_told_to(run: Run, dump: Path, server: Unruly) -> None:
+    run.open(dump, "", symbol_wait=20.0)
+    run("~*k; !analyze; .reload /f")
+    assert "nothing" not in run("!sym status")
+    assert "no server is set" in run("!sym status")
+
+
+def _tiered(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {"/index2.txt": b"", **{f"/pr{path}": data for path, data in files.items()}}
+
+
+def _packed(files: dict[str, bytes]) -> dict[str, bytes]:
+    from polydbg.testing.cabinet_builder import cabinet
+
+    return {
+        f"{path[:-1]}_": cabinet({path.rsplit("/", 1)[1]: data}) for path, data in files.items()
+    }
+
+
+def _lower(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {path.lower(): data for path, data in files.items()}
+
+
+@pytest.mark.parametrize("layout", [_tiered, _packed, _lower], ids=["tiered", "packed", "ssqp"])
+def test_layouts_of_stores(
+    run: Run,
+    dump: Path,
+    server: Unruly,
+    tmp_path: Path,
+    layout: Callable[[dict[str, bytes]], dict[str, bytes]],
+) -> None:
+    server.files = layout(server.files)
+    run.open(dump, f"srv*{tmp_path / 'a'}*{tmp_path / 'b'}*{server.url}", symbol_wait=20.0)
+    assert "practice!record_sale" in run(".ecxr; k 2")
+    near = files_below(tmp_path / "a")
+    assert [n for n in near if n.endswith("practice.pdb")], near
+    far = [n for n in files_below(tmp_path / "b") if n.endswith((".pdb", ".pd_"))]
+    assert len(far) == 1
+    assert far[0].endswith("_") == (layout is _packed)
+
+
+def test_file_ptr(run: Run, dump: Path, server: Unruly) -> None:
+    for path in (PDB, EXE):
+        data = server.files.pop(path)
+        server.files[f"/elsewhere{path}"] = data
+        folder = path.rsplit("/", 1)[0]
+        server.files[f"{folder}/file.ptr"] = f"PATH:{server.url}/elsewhere{path}".encode()
+    run.open(dump, f"srv*{server.url}", symbol_wait=20.0)
+    assert "practice!record_sale" in run(".ecxr; k 2")
+
+
+def test_secrets_are_not_shown(run: Run, dump: Path, server: Unruly) -> None:
+    server.files.clear()
+    url = server.url.replace("//", "//me:hunter2@") + "?sig=hunter2"
+    said = run.open(dump, f"srv*{url}", symbol_wait=20.0)
+    for command in (".sympath", "!sym why practice", "!sym status", "!sym path", "!sym noisy",
+                    ".reload /f", "k", ".sympath+ srv*" + url):  # fmt: skip
+        said += run(command)
+    assert "hunter2" not in said
