@@ -175,6 +175,9 @@ def test_ctrl_c_ends_the_waiting(run: Run, dump: Path, server: Unruly) -> None:
     else:
         raise AssertionError("the transfers were not stopped")
     assert "practice+0x" in run("k 2"), "the session goes on"
+    assert ".reload /f begins again" in run("!sym why practice")
+    time.sleep(0.3)
+    assert not run.client.activity(), "nothing else is asked instead"
 
 
 @pytest.mark.parametrize(

@@ -69,15 +69,25 @@ def fetch_stack(session: Session, system: System, take: Callable[[], object]) ->
 def _renew_owners(session: Session, finished: Sequence[Finished]) -> None:
     files = session.files
     owners = {id(info) for each in finished for info in each.owners}
-    came = {id(info) for each in finished if each.job.path for info in each.owners}
+    failed = {id(info) for each in finished if not _is_told(each.job) for info in each.owners}
+    was_stopped = any(each.job.was_stopped for each in finished)
     for system in session.systems:
         for module in list(system.modules.modules):
-            if id(module.info) in owners:
-                # That a file came is said already, and what its module still lacks is no news.
-                with files.quietly() if id(module.info) in came else contextlib.nullcontext():
-                    _renew(system, module)
+            if id(module.info) not in owners:
+                continue
+            with contextlib.ExitStack() as stack:
+                if id(module.info) not in failed:
+                    stack.enter_context(files.quietly())
+                if was_stopped:  # whoever stopped one server does not want the next one asked
+                    stack.enter_context(files.downloads.beginning_nothing())
+                _renew(system, module)
     if any(each.job.request.wanted.kind is FileKind.SOURCE for each in finished):
         session.files.sources.forget()
+
+
+def _is_told(job: Job) -> bool:
+    """Tell whether what came of it is said in other words than those of a search."""
+    return job.path is not None or job.was_stopped
 
 
 def _renew(system: System, module: Module) -> None:

@@ -65,6 +65,7 @@ class Downloads:
         self._owner: ModuleInfo | None = None
         self._begun: list[Job] = []
         self._waits = True
+        self._begins = True
         self.is_batch = False
         self.budget = 0.0
         self.urgent = True
@@ -96,6 +97,15 @@ class Downloads:
         finally:
             self._waits = before
 
+    @contextmanager
+    def beginning_nothing(self) -> Iterator[None]:
+        """Within this, searches hear of transfers that were asked for, and begin no others."""
+        before, self._begins = self._begins, False
+        try:
+            yield
+        finally:
+            self._begins = before
+
     def ask(self, request: FetchRequest, trail: Trail) -> Path | None:
         """Return the file if servers gave it by now; see :class:`polydbg.symbols.store.Asker`."""
         named = (*request.servers, *self._servers_of_environment(request.wanted))
@@ -110,6 +120,8 @@ class Downloads:
             self._tell_offline(servers, trail)
             return None
         request = msgspec.structs.replace(request, servers=servers)
+        if not self._begins and not self.fetcher.knows(request):
+            return None
         job = self._submit(request)
         if not job.finished.is_set() and self._waits:
             self.wait([job])

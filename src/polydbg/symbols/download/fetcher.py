@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from polydbg.base.errors import Cancelled
-from polydbg.symbols.download.addresses import host_of
+from polydbg.symbols.download.addresses import host_of, redacted
 from polydbg.symbols.download.jobs import Attempt, Job, JobState
 from polydbg.symbols.download.limits import Limits
 from polydbg.symbols.download.problems import Problem, TransferError
@@ -69,6 +69,11 @@ class Fetcher:
             self._changed.notify()
             return job
 
+    def knows(self, request: FetchRequest) -> bool:
+        """Tell whether the file was asked for before."""
+        with self._changed:
+            return request.identity in self._jobs
+
     def running(self) -> list[Job]:
         """Return the jobs that have not ended, those that run first."""
         with self._changed:
@@ -111,12 +116,11 @@ class Fetcher:
             try:
                 path = self._fetch(job)
             except Cancelled:
-                job.attempts.append(Attempt("", "", Problem.STOPPED, "it was stopped"))
+                job.attempts.append(_ended(job, "the transfer was stopped"))
             except Exception as error:
                 # A fault of ours: the job ends, the worker goes on, the log has the traceback.
                 logging.getLogger(__name__).exception("fetching %s failed", job.file_name)
-                detail = f"internal fault ({type(error).__name__})"
-                job.attempts.append(Attempt("", "", Problem.STOPPED, detail))
+                job.attempts.append(_ended(job, f"internal fault ({type(error).__name__})"))
             finally:
                 job.finish(path)
                 self._on_done(job)
@@ -178,3 +182,9 @@ class Fetcher:
             from polydbg.symbols.download.cache_size import trim
 
             trim(root, self._limits.cache_size, keep=job.path)
+
+
+def _ended(job: Job, detail: str) -> Attempt:
+    """Return the attempt that was going on when a job ended early."""
+    url = job.request.servers[0].url
+    return Attempt(redacted(url), job.host or host_of(url), Problem.STOPPED, detail)

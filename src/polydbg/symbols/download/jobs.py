@@ -57,6 +57,11 @@ class Job:
         return self.request.file_name
 
     @property
+    def was_stopped(self) -> bool:
+        """Tell whether the user stopped it."""
+        return self.path is None and self.cancel.is_cancelled
+
+    @property
     def rate(self) -> float:
         """Return the bytes a second of the transfer that runs."""
         took = time.monotonic() - self.started
