@@ -55,6 +55,23 @@ def expand_into(
         return _write(store, destination, blocks, cancel, accept)
 
 
+def write_into(
+    store: LocalStore,
+    blocks: Iterator[bytes],
+    folder: str,
+    key: str,
+    name: str,
+    accept: Callable[[Path], bool],
+    cancel: CancelToken | None,
+) -> Path | None:
+    """Write *blocks* to *name* in the folder ``folder/key`` of *store*; ``None`` when *accept*
+    refuses the result, as for :func:`expand_into`.
+
+    :raises OSError: the store cannot be written, or the disk is full.
+    """
+    return _write(store, store.target(folder, key, name), blocks, cancel, accept)
+
+
 def _write(
     store: LocalStore,
     destination: Path,
