@@ -14,6 +14,7 @@ declare -A package_of=(
     [gcc]=gcc
     [g++]=g++
     [rustc]=rustc
+    [debuginfod]=debuginfod
 )
 
 missing=()
