@@ -90,12 +90,9 @@ def _demo(arguments: Arguments) -> int:
 
 
 def _sym(arguments: Arguments) -> int:
-    if len(arguments.words) not in (2, 3) or arguments.words[0] != "why":
-        raise UsageError("usage: polydbg sym why DUMP [MODULE]")
-    _, dump, module = [*arguments.words, "*"][:3]
-    arguments.words = [dump]
-    arguments.values["c"] = f"!sym why {module}; q"
-    return _open(arguments, first_screen=False)
+    from polydbg.cli import sym
+
+    return sym.run(arguments, lambda given: _open(given, first_screen=False))
 
 
 def _check(arguments: Arguments) -> int:

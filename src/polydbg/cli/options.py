@@ -31,11 +31,17 @@ class Option(msgspec.Struct, frozen=True):
 
 
 class Verb(msgspec.Struct, frozen=True):
-    """A first word that is a verb; *usage* is what follows it."""
+    """A first word that is a verb; *usage* is what follows it, a second verb perhaps."""
 
     name: str
     usage: str
     help: str
+
+    @property
+    def title(self) -> str:
+        """Return the verb with the second one."""
+        second = self.usage.split(" ", 1)[0]
+        return f"{self.name} {second}" if second.isalpha() else self.name
 
 
 OPTIONS = (
@@ -67,6 +73,8 @@ OPTIONS = (
     Option("-lines", "", "load line numbers (the default here)"),
     Option("-logo", "FILE", "write a log, over what FILE holds"),
     Option("-loga", "FILE", "write a log, behind what FILE holds"),
+    Option("-o", "PACK", "sym fetch: the pack to write"),
+    Option("--to", "DIR", "sym add: the store to add to, instead of the default cache"),
     Option("--json", "", "print one JSON object a command (docs/json.md)"),
     Option("--stop-on-error", "", "end at the first command that fails"),
     Option("--color", "WHEN", "auto, always or never"),
@@ -86,6 +94,21 @@ VERBS = (
         "sym",
         "why DUMP [MODULE]",
         "say where a module's files were sought, and what to do; without a name, what all lack",
+    ),
+    Verb(
+        "sym",
+        "list [--json] [-y PATH] DUMP...",
+        "list the files that the modules want, with their ids; --json makes the input of fetch",
+    ),
+    Verb(
+        "sym",
+        "fetch [-y PATH] [-o PACK.zip] IDS.json|DUMP...",
+        "fetch the files that ids or dumps name into a pack, where there is a network",
+    ),
+    Verb(
+        "sym",
+        "add [--to DIR] PACK.zip|FOLDER|FILE...",
+        "add a pack, or symbol files, to the default cache, where every session finds them",
     ),
     Verb(
         "check",
@@ -183,7 +206,7 @@ def help_text() -> str:
         shown = f"{names} {option.metavar}".rstrip()
         lines.append(f"  {shown:24} {option.help}")
     lines += ["", "verbs (a file of that name: ./demo or -z demo):"]
-    lines += [f"  {v.name:24} {v.help}" for v in VERBS]
+    lines += [f"  {v.title:24} {v.help}" for v in VERBS]
     lines += ["", "exit status:"]
     lines += [f"  {code:<24} {meaning}" for code, meaning in EXIT_CODES]
     lines += [
@@ -221,7 +244,7 @@ def markdown() -> str:
         names = ", ".join(f"`{n}`" for n in (option.name, *option.aliases))
         lines.append(f"| {names} | {option.metavar} | {option.help.replace('|', chr(92) + '|')} |")
     lines += ["", "| verb | meaning |", "| --- | --- |"]
-    lines += [f"| `{v.name}` | {v.help} |" for v in VERBS]
+    lines += [f"| `{v.title}` | {v.help} |" for v in VERBS]
     lines += ["", "| exit status | meaning |", "| --- | --- |"]
     lines += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES]
     return "\n".join(lines) + "\n"
@@ -230,7 +253,7 @@ def markdown() -> str:
 def completion_script(shell: str) -> str:
     """Return the completion script of *shell*. :raises UsageError: another shell."""
     names = " ".join(n for o in OPTIONS for n in (o.name, *o.aliases) if "?" not in n)
-    verbs = " ".join(v.name for v in VERBS)
+    verbs = " ".join(dict.fromkeys(v.name for v in VERBS))
     if shell == "bash":
         return (
             "_polydbg() {\n"
@@ -258,7 +281,7 @@ def completion_script(shell: str) -> str:
             [
                 f"complete -c polydbg -n __fish_use_subcommand -a {v.name} "
                 f"-d '{v.help.replace(chr(39), '')}'"
-                for v in VERBS
+                for v in {v.name: v for v in reversed(VERBS)}.values()
             ]
             + [
                 f"complete -c polydbg {_fish_flag(o)} -d '{o.help.replace(chr(39), '')}'"

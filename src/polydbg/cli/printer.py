@@ -33,15 +33,20 @@ class Printer:
         pulled = iter(events)
         while True:
             try:
-                for event in pulled:
-                    if isinstance(event, FinishedEvent):
-                        self._finish(command, event)
-                        return event
-                    self._show(event)
+                return self.follow(pulled, command)
             except KeyboardInterrupt:
                 # A generator that was interrupted is finished; ask for the rest of the stream.
                 client.interrupt()
                 pulled = client.pending()
+
+    def follow(self, events: Iterator[Event], command: str) -> FinishedEvent:
+        """Show *events* to their end; an interrupt ends it."""
+        for event in events:
+            if isinstance(event, FinishedEvent):
+                self._finish(command, event)
+                return event
+            self._show(event)
+        raise AssertionError("events end with a FinishedEvent")
 
     def _show(self, event: Event) -> None:
         match event:
@@ -52,7 +57,7 @@ class Printer:
                 else:
                     self.show(items)
             case ProgressEvent(text=text, done=done, total=total):
-                self._show_progress(text, done, total)
+                self.progress(text, done, total)
             case FinishedEvent():
                 pass
 
@@ -82,7 +87,8 @@ class Printer:
             self._out.write("Interrupted.\n")
         self._out.flush()
 
-    def _show_progress(self, text: str, done: int, total: int) -> None:
+    def progress(self, text: str, done: int, total: int) -> None:
+        """Show on the terminal how far the work is."""
         if not sys.stderr.isatty():
             return
         share = f"{100 * done // total:3d}%" if total else f"{done}"

@@ -1,0 +1,128 @@
+"""``polydbg sym``: symbol files on the command line, by a table of words after the verb."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from polydbg.cli.options import Arguments, UsageError
+
+if TYPE_CHECKING:
+    from polydbg.base.cancel import CancelToken
+    from polydbg.service.api import Event
+
+_OK, _LACKING, _UNREADABLE, _INTERRUPTED = 0, 1, 2, 130
+
+OpenSession = Callable[[Arguments], int]
+"""Opens the dumps of a command line without a first screen, runs its commands, and returns the exit
+status."""
+
+
+def run(arguments: Arguments, open_session: OpenSession) -> int:
+    """Run what follows the verb and return the exit status."""
+    word, *arguments.words = arguments.words or [""]
+    verb = _VERBS.get(word)
+    if verb is None:
+        raise UsageError(f"usage: polydbg sym {' | '.join(_VERBS)}")
+    return verb(arguments, open_session)
+
+
+def _why(arguments: Arguments, open_session: OpenSession) -> int:
+    if len(arguments.words) not in (1, 2):
+        raise UsageError("usage: polydbg sym why DUMP [MODULE]")
+    dump, module = [*arguments.words, "*"][:2]
+    arguments.words = [dump]
+    arguments.values["c"] = f"!sym why {module}; q"
+    return open_session(arguments)
+
+
+def _list(arguments: Arguments, open_session: OpenSession) -> int:
+    """Print the ids of each dump's files; no server is asked. The worst of them is the status."""
+    dumps = arguments.dumps
+    if not dumps:
+        raise UsageError("usage: polydbg sym list [--json] [-y PATH] DUMP...")
+    arguments.lists.pop("z", None)
+    arguments.values |= {"c": "!sym list; q", "offline": ""}
+    status = _OK
+    for dump in dumps:
+        arguments.words = [dump]
+        status = max(status, open_session(arguments))
+    return status
+
+
+def _fetch(arguments: Arguments, open_session: OpenSession) -> int:
+    """Fetch what ids or dumps name into a pack."""
+    from polydbg.service.symbol_packs import PackFetch, PackRequest
+
+    sources = arguments.dumps
+    if not sources:
+        raise UsageError("usage: polydbg sym fetch [-y PATH] [-o PACK.zip] IDS.json|DUMP...")
+    stem = os.path.splitext(os.path.basename(sources[0]))[0] or "symbols"
+    request = PackRequest(
+        sources=sources,
+        output=arguments.get("o") or f"{stem}-pack.zip",
+        symbol_path=arguments.get("y"),
+        image_path=arguments.get("i"),
+        offline=arguments.has("offline"),
+    )
+    return _work(arguments, "sym fetch", lambda *how: PackFetch(request, *how))
+
+
+def _add(arguments: Arguments, open_session: OpenSession) -> int:
+    """Add packs, folders and files to a store."""
+    from polydbg.service.symbol_packs import PackAdd
+
+    sources = arguments.words
+    if not sources:
+        raise UsageError("usage: polydbg sym add [--to DIR] PACK.zip|FOLDER|FILE...")
+    return _work(arguments, "sym add", lambda *how: PackAdd(sources, arguments.get("to"), *how))
+
+
+_VERBS: dict[str, Callable[[Arguments, OpenSession], int]] = {
+    "why": _why,
+    "list": _list,
+    "fetch": _fetch,
+    "add": _add,
+}
+"""What may follow ``sym``."""
+
+
+class _Work(Protocol):
+    """What the service does beside a session; *lacking* counts what did not come to pass."""
+
+    lacking: int
+
+    def events(self) -> Iterator[Event]: ...
+
+
+def _work(
+    arguments: Arguments,
+    command: str,
+    begin: Callable[[CancelToken, Callable[[str, int, int], None]], _Work],
+) -> int:
+    """Show what the service does until it ends; the first Ctrl+C asks it to stop, the next one ends
+    it at once."""
+    from polydbg.base.cancel import CancelToken
+    from polydbg.cli.printer import Printer
+
+    printer = Printer(sys.stdout, colour=False, as_json=arguments.has("json"))
+    cancel = CancelToken()
+
+    def stop(number: int, frame: object) -> None:
+        cancel.cancel()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        work = begin(cancel, printer.progress)
+        finished = printer.follow(work.events(), command)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if finished.failures:
+        return _UNREADABLE
+    if finished.interrupted:
+        return _INTERRUPTED
+    return _LACKING if work.lacking else _OK
