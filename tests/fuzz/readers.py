@@ -32,6 +32,8 @@ from polydbg.formats.pdb.frame_data import frame_data_of_module
 from polydbg.formats.pdb.inlines import sites_of
 from polydbg.formats.pdb.lines import ModuleLines
 from polydbg.formats.pdb.module import ModuleSymbols
+from polydbg.formats.pdb.source_link import SourceLinks
+from polydbg.formats.pdb.source_server import SourceServer
 from polydbg.formats.pe import arm_unwind, pdata
 from polydbg.formats.pe.header import DataDirectory
 from polydbg.formats.userdump import UserDump
@@ -323,6 +325,25 @@ def _body(file: BreakpadFile, address: int) -> None:
         file.body(offset)
 
 
+def read_source_links(data: bytes) -> None:
+    attempt(lambda: SourceLinks.parse(data).url("C:\\src\\lib\\a b.c"))
+
+
+def source_links_seeds() -> list[bytes]:
+    return [b'{"documents": {"C:\\\\src\\\\*": "https://h/*?x", "/a.c": "http://h/a"}}']
+
+
+def read_source_server(data: bytes) -> None:
+    attempt(lambda: SourceServer.parse(data).find("C:\\a.c"))
+
+
+def source_server_seeds() -> list[bytes]:
+    head = b"SRCSRV: ini ---\r\nVERSION=2\r\nSRCSRV: variables ---\r\nH=http://h\r\n"
+    body = b"SRCSRVCMD=get %var1%\r\nSRCSRVTRG=%h%/%fnvar%(%var3%)/%fnbksl%(%var2%)/%fnfile%(%var1%)\r\n"
+    tail = b"SRCSRV: source files ---\r\nC:\\a.c*lib/a.c*H\r\nSRCSRV: end ---\r\n"
+    return [head + body + tail, (head + body + tail).replace(b"http", b"file")]
+
+
 def breakpad_seeds() -> list[bytes]:
     head = b"MODULE Linux x86_64 5A5F32914295A4FA22B591670A49FBEF0 a.so\nINFO CODE_ID 00AA\n"
     return [
@@ -405,6 +426,8 @@ TARGETS: dict[str, Target] = {
     "arm_unwind": Target(read_arm, arm_seeds),
     "pdb": Target(read_pdb, pdb_seeds),
     "pdb_module": Target(read_pdb_module, pdb_module_seeds),
+    "source_links": Target(read_source_links, source_links_seeds),
+    "source_server": Target(read_source_server, source_server_seeds),
     "breakpad": Target(read_breakpad, breakpad_seeds),
     "postfix": Target(read_postfix, postfix_seeds),
     "elf": Target(unix_readers.read_elf, unix_readers.elf_seeds),

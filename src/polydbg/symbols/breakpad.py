@@ -24,7 +24,7 @@ from polydbg.formats.pdb.sources import last_component, path_matches
 from polydbg.memory.space import Buffer
 from polydbg.symbols.breakpad_names import split_name
 from polydbg.symbols.frame_info import CfiRules, WinFrame
-from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind
+from polydbg.symbols.source import InlineSite, LineEntry, SourceRecord, Symbol, SymbolKind
 
 _MAX_NESTING = 128
 _MAX_BODIES = 64
@@ -225,6 +225,9 @@ class BreakpadSource:
         if row is None or not row.line:
             return None
         return LineEntry(self._file.file_name(row.file), row.line, 0, row.start, row.size)
+
+    def source_record(self, rva: int, path: str) -> SourceRecord:
+        return SourceRecord()
 
     def inlines_at(self, rva: int) -> Sequence[InlineSite]:
         body = self._body_at(rva)

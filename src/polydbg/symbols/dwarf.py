@@ -15,12 +15,21 @@ from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.inlines import InlinedCall
 from polydbg.formats.dwarf.line import Row
+from polydbg.formats.pdb.sources import last_component
 from polydbg.symbols.dwarf_lines import rvas_of_line
 from polydbg.symbols.dwarf_names import DwarfNames
 from polydbg.symbols.dwarf_types import parameters_of
 from polydbg.symbols.dwarf_units import CodeUnit, CodeUnits, SplitOpener
 from polydbg.symbols.frame_info import CfiRules, WinFrame
-from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind, SymbolSource
+from polydbg.symbols.source import (
+    InlineSite,
+    LineEntry,
+    SourceDigest,
+    SourceRecord,
+    Symbol,
+    SymbolKind,
+    SymbolSource,
+)
 
 if TYPE_CHECKING:
     from polydbg.symbols.dwarf_index import DwarfIndex
@@ -214,6 +223,15 @@ class DwarfSource:
         start = row.start - self._base
         return LineEntry(unit.path(row.file), row.line, row.column, start, row.end - row.start)
 
+    def source_record(self, rva: int, path: str) -> SourceRecord:
+        address = rva + self._base
+        if 0 <= address <= _MAX_ADDRESS:
+            for unit in self.units.at(address):
+                md5 = _md5_of(unit, path)
+                if md5:
+                    return SourceRecord(SourceDigest("md5", md5))
+        return SourceRecord()
+
     def _place(self, address: int) -> tuple[CodeUnit | None, Row | None, list[InlinedCall]]:
         """Return the unit that has lines or calls at *address*, with both."""
         if not 0 <= address <= _MAX_ADDRESS:
@@ -266,3 +284,18 @@ class DwarfSource:
 
     def win_frame_at(self, rva: int) -> WinFrame | None:
         return None
+
+
+def _md5_of(unit: CodeUnit, path: str) -> bytes:
+    """Return the MD5 of a file of the unit's line table, ``b""`` where DWARF has none."""
+    try:
+        header = unit.line_header
+    except FormatError:
+        return b""
+    bare = last_component(path)
+    for index, entry in enumerate(header.files if header is not None else ()):
+        if header is None or not entry.md5 or not entry.name.endswith(bare):
+            continue
+        if header.path(header.first_file + index, unit.comp_dir) == path:
+            return entry.md5
+    return b""

@@ -28,7 +28,8 @@ from polydbg.symbols.pdb_frames import PdbFrames
 from polydbg.symbols.pdb_inlined import InlinedCaller, inlined_callers
 from polydbg.symbols.pdb_inlined_lines import inlined_keys_of_line
 from polydbg.symbols.pdb_names import PdbNames, private_symbol, public_symbol
-from polydbg.symbols.source import InlineSite, LineEntry, Symbol, SymbolKind
+from polydbg.symbols.pdb_sources import PdbSources
+from polydbg.symbols.source import InlineSite, LineEntry, SourceRecord, Symbol, SymbolKind
 
 _MAX_NEXT_CONTRIBUTIONS = 64
 _MAX_NESTING = 128
@@ -66,6 +67,7 @@ class PdbSource:
         self._file = PdbFile(data)
         self._names = PdbNames(self._file)
         self._frames = PdbFrames(self._file)
+        self._sources = PdbSources(self._file)
 
     # -- identity ------------------------------------------------------------------------------
 
@@ -369,6 +371,9 @@ class PdbSource:
     def _file_name(self, lines: ModuleLines, file: int) -> str:
         offset = lines.file_name(file)
         return self._file.names.name(offset) if offset is not None else ""
+
+    def source_record(self, rva: int, path: str) -> SourceRecord:
+        return self._sources.record(rva, path)
 
     def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
         bare = last_component(path).encode("utf-8", "replace")

@@ -71,6 +71,23 @@ class InlineSite(msgspec.Struct, frozen=True):
     call_line: int
 
 
+class SourceDigest(msgspec.Struct, frozen=True):
+    """The digest of a source file as it was compiled: *algorithm* is ``md5``, ``sha1`` or
+    ``sha256``."""
+
+    algorithm: str
+    value: bytes
+
+
+class SourceRecord(msgspec.Struct, frozen=True):
+    """What a debug file says about a source file: its *digest*, the addresses over HTTP that the
+    makers of the module gave for it, and the *command* of a source server that is never run."""
+
+    digest: SourceDigest | None = None
+    urls: tuple[str, ...] = ()
+    command: str = ""
+
+
 class SymbolSource(Protocol):
     """Answers about one module from one debug file (or from the image's export table)."""
 
@@ -117,6 +134,10 @@ class SymbolSource(Protocol):
         code outside inlined calls; inside one, see :meth:`inlines_at`)."""
         ...
 
+    def source_record(self, rva: int, path: str) -> SourceRecord:
+        """Return what is known of the source file recorded as *path*, which code at *rva* names."""
+        ...
+
     def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
         """Return the start RVAs of code for a source line; *path* may be a bare file name.
 
@@ -152,6 +173,9 @@ class NamesOnly:
 
     def line_at(self, rva: int) -> LineEntry | None:
         return None
+
+    def source_record(self, rva: int, path: str) -> SourceRecord:
+        return SourceRecord()
 
     def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
         return ()

@@ -191,6 +191,16 @@ class ModuleLines:
             return None
         return int(_CHECKSUM.unpack_from(self._data, start + file)[0])
 
+    def checksum(self, file: int) -> tuple[int, bytes]:
+        """Return the kind of a file's checksum and its bytes: 1 MD5, 2 SHA-1, 3 SHA-256, else 0."""
+        start, end = self._checksums
+        at = start + file
+        if file < 0 or at + _CHECKSUM.size > end:
+            return 0, b""
+        _, size, kind = _CHECKSUM.unpack_from(self._data, at)
+        value = self._data[at + _CHECKSUM.size : min(at + _CHECKSUM.size + size, end)]
+        return (kind, value) if len(value) == size else (0, b"")
+
     def files(self) -> Iterator[tuple[int, int]]:
         """Yield (checksum offset, offset of the name in ``/names``) of every file."""
         start, end = self._checksums
