@@ -339,7 +339,8 @@ def read_source_server(data: bytes) -> None:
 
 def source_server_seeds() -> list[bytes]:
     head = b"SRCSRV: ini ---\r\nVERSION=2\r\nSRCSRV: variables ---\r\nH=http://h\r\n"
-    body = b"SRCSRVCMD=get %var1%\r\nSRCSRVTRG=%h%/%fnvar%(%var3%)/%fnbksl%(%var2%)/%fnfile%(%var1%)\r\n"
+    body = b"SRCSRVCMD=get %var1%\r\n"
+    body += b"SRCSRVTRG=%h%/%fnvar%(%var3%)/%fnbksl%(%var2%)/%fnfile%(%var1%)\r\n"
     tail = b"SRCSRV: source files ---\r\nC:\\a.c*lib/a.c*H\r\nSRCSRV: end ---\r\n"
     return [head + body + tail, (head + body + tail).replace(b"http", b"file")]
 

@@ -49,7 +49,7 @@ class PdbSources:
 
     @cached_property
     def _links(self) -> tuple[SourceLinks, ...]:
-        """Read the streams ``sourcelink``, ``sourcelink$1``, ... of the objects that were linked."""
+        """Read the streams ``sourcelink``, ``sourcelink$1``, ..., in this order."""
         names = [
             name
             for name in self._file.info.named_streams
