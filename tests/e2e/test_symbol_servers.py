@@ -7,33 +7,20 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 
 import pytest
 from tests.servers import unruly
+from tests.servers.stores import DEMO, practice_store
 from tests.servers.unruly import Behaviour, Unruly
 
-from polydbg.images.pe import PeImage
 from polydbg.service.api import FinishedEvent, Item, ItemsEvent, OpenRequest
 from polydbg.service.local import LocalClient
 from polydbg.service.render import text_of
 from polydbg.symbols.pdb import open_pdb
 
-DEMO = Path(str(resources.files("polydbg") / "demo"))
-
-
-def _paths() -> tuple[str, str]:
-    """The paths of the practice PDB and image in a store."""
-    pdb = open_pdb(DEMO / "practice.pdb")
-    image = PeImage.from_file(DEMO / "practice.exe")
-    assert pdb.debug_id is not None
-    keys = pdb.debug_id.key, f"{image.timestamp:08X}{image.size_of_image:x}"
-    pdb.close()
-    return f"/practice.pdb/{keys[0]}/practice.pdb", f"/practice.exe/{keys[1]}/practice.exe"
-
-
-PDB, EXE = _paths()
+STORE = practice_store()
+PDB, EXE = sorted(STORE, reverse=True, key=lambda path: path.endswith(".pdb"))
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +40,7 @@ def dump(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[Unruly]:
-    files = {PDB: (DEMO / "practice.pdb").read_bytes(), EXE: (DEMO / "practice.exe").read_bytes()}
-    with Unruly(files) as running:
+    with Unruly(STORE) as running:
         yield running
 
 

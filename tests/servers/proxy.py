@@ -13,9 +13,12 @@ from types import TracebackType
 
 
 class Proxy(contextlib.AbstractContextManager["Proxy"]):
-    """A proxy on a free port; with *password* (``name:word``) others get 407."""
+    """A proxy on a free port; with *password* (``name:word``) others get 407.
 
-    def __init__(self, password: str = "") -> None:
+    *routes* leads connections for a host to a port of this machine.
+    """
+
+    def __init__(self, password: str = "", routes: dict[str, int] | None = None) -> None:
         self.requests: list[str] = []
         owner = self
 
@@ -36,7 +39,10 @@ class Proxy(contextlib.AbstractContextManager["Proxy"]):
                 if not self._is_allowed():
                     return
                 host, _, port = self.path.rpartition(":")
-                with socket.create_connection((host, int(port)), timeout=10) as there:
+                place = (host, int(port))
+                if routes is not None:
+                    place = ("127.0.0.1", routes[host])
+                with socket.create_connection(place, timeout=10) as there:
                     self.send_response(200, "Connection established")
                     self.end_headers()
                     _relay(self.connection, there)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -113,3 +114,51 @@ def test_the_core_from_a_container_prints_what_the_readme_shows(
             assert fits(shown, printed), (command, printed)
     finally:
         client.close()
+
+
+def test_microsofts_symbols_come_as_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With Microsoft's server played by one of ours, behind a proxy: typed as written."""
+    import ssl
+
+    import trustme
+    from tests.servers import unruly
+    from tests.servers.proxy import Proxy
+    from tests.servers.stores import practice_store
+
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("msdl.microsoft.com").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    files = {f"/download/symbols{path}": data for path, data in practice_store().items()}
+    dump = tmp_path / "crash.dmp"
+    dump.write_bytes((ROOT / "src" / "polydbg" / "demo" / "practice.dmp").read_bytes())
+    with (
+        unruly.Unruly(files, context) as server,
+        Proxy(routes={"msdl.microsoft.com": server.port}) as proxy,
+    ):
+        monkeypatch.setenv("https_proxy", f"http://{proxy.address}")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        monkeypatch.setenv("POLYDBG_CACHE", str(tmp_path / "cache"))
+        server.behaviours["/download"] = unruly.slow(0.2)
+        client, said = LocalClient(), list[str]()
+        client.listen(lambda items: said.extend(item.text() for item in items))
+        try:
+            printed = lines_of(client.open(OpenRequest([str(dump)], use_environment=False)))
+            steps = list(tour("Microsoft's symbols"))
+            assert [command for command, _ in steps] == ["", ".symfix", ".ecxr", "k 3"]
+            for command, shown in steps:
+                if command == ".ecxr":
+                    for _ in range(200):
+                        if any("Symbols of practice arrived" in line for line in said):
+                            break
+                        time.sleep(0.05)
+                printed = lines_of(client.execute(command)) if command else printed
+                assert fits(shown, printed) or shown == ["..."], (command, printed)
+            arrived = [line for line in said if line.startswith("Symbols of practice")]
+            assert fits(["Symbols of practice arrived: practice.pdb (... KB) from "
+                         "msdl.microsoft.com"], arrived)  # fmt: skip
+        finally:
+            client.close()
