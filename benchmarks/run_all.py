@@ -12,6 +12,7 @@ import bench_big_pdb
 import bench_elf
 import bench_full_dump
 import bench_open
+import bench_servers
 import bench_startup
 import bench_threads
 import bench_triage
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "full-dump": bench_full_dump.measurements,
     "threads": bench_threads.measurements,
     "elf": bench_elf.measurements,
+    "servers": bench_servers.measurements,
     "triage": bench_triage.measurements,
 }
 
