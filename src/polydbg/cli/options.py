@@ -103,7 +103,8 @@ VERBS = (
     Verb(
         "sym",
         "fetch [-y PATH] [-o PACK.zip] IDS.json|DUMP...",
-        "fetch the files that ids or dumps name into a pack, where there is a network",
+        "fetch the files that ids or dumps name into a pack, where there is a network; one file "
+        "into the cache: debuginfo:ID, executable:ID, section:ID/NAME, source:ID/PATH, NAME/KEY",
     ),
     Verb(
         "sym",

@@ -54,12 +54,26 @@ def _list(arguments: Arguments, open_session: OpenSession) -> int:
 
 
 def _fetch(arguments: Arguments, open_session: OpenSession) -> int:
-    """Fetch what ids or dumps name into a pack."""
+    """Fetch what ids or dumps name into a pack, or one file into the cache."""
+    from polydbg.base.errors import CommandError
+    from polydbg.service.single_files import SingleFetch, parse_single
     from polydbg.service.symbol_packs import PackFetch, PackRequest
 
     sources = arguments.dumps
     if not sources:
         raise UsageError("usage: polydbg sym fetch [-y PATH] [-o PACK.zip] IDS.json|DUMP...")
+    if len(sources) == 1 and not os.path.exists(sources[0]):
+        try:
+            single = parse_single(sources[0])
+        except CommandError as error:
+            raise UsageError(error.message) from None
+        if single is not None:
+            path, offline = arguments.get("y"), arguments.has("offline")
+            return _work(
+                arguments,
+                "sym fetch",
+                lambda *how: SingleFetch(single, path, *how, offline=offline),
+            )
     stem = os.path.splitext(os.path.basename(sources[0]))[0] or "symbols"
     request = PackRequest(
         sources=sources,

@@ -109,23 +109,15 @@ class Gatherer:
         return Gathered(path, host)
 
     def _reason(self, trail: Trail) -> str:
-        if trail.has(Outcome.PENDING):
-            return "stopped before it came"
-        entries = [entry for entry in trail.entries if entry.outcome in _TOLD]
-        if not entries and not self._downloads.servers():
-            return NO_SERVERS
-        words = [
-            entry.detail
-            if entry.outcome is Outcome.FAILED
-            else f"{entry.outcome.value}: {entry.place}"
-            for entry in entries
-        ]
-        return "; ".join(dict.fromkeys(words)) or "no server of the path has files of this kind"
+        has_none = not self._downloads.servers()
+        return reason_of(trail) or (
+            NO_SERVERS if has_none else "no server of the path has files of this kind"
+        )
 
     def _wanted(self, file: WantedFile) -> Wanted:
         """Return what is looked for, with the places of this host that go by the build id."""
         wanted = file.wanted
-        if not _BUILD_ID.fullmatch(wanted.build_id):
+        if not is_build_id(wanted.build_id):
             return msgspec.structs.replace(wanted, build_id="", extra_paths=())
         return msgspec.structs.replace(wanted, extra_paths=tuple(self._places(file)), flat=True)
 
@@ -152,6 +144,23 @@ class Gatherer:
 def _verifier(file: WantedFile) -> Verify:
     kind, key = file.kind, file.wanted.key or ""
     return lambda path: check_content(path, kind, key)
+
+
+def is_build_id(text: str) -> bool:
+    """Tell whether *text* is a build id as addresses and paths have it: lower-case hex digits."""
+    return _BUILD_ID.fullmatch(text) is not None
+
+
+def reason_of(trail: Trail) -> str:
+    """Return why servers did not give what *trail* is about, ``""`` where it does not say."""
+    if trail.has(Outcome.PENDING):
+        return "stopped before it came"
+    entries = [entry for entry in trail.entries if entry.outcome in _TOLD]
+    words = [
+        entry.detail if entry.outcome is Outcome.FAILED else f"{entry.outcome.value}: {entry.place}"
+        for entry in entries
+    ]
+    return "; ".join(dict.fromkeys(words))
 
 
 def wanted_file(kind: str, name: str, key: str, build_id: str = "", words: str = "") -> WantedFile:
