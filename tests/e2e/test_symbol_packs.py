@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import zipfile
@@ -78,6 +80,7 @@ def machines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Machines:
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.chdir(tmp_path)
     return Machines(tmp_path, monkeypatch, capsys)
 
 
@@ -189,6 +192,33 @@ def test_ids_of_paths_leave_no_cache(machines: Machines, server: Unruly) -> None
     status, _ = machines.run("B", "sym", "fetch", "-y", path, "-o", machines.pack, machines.ids)
     assert status == 1
     assert not server.paths
+
+
+def test_the_readmes_chapter_does_what_it_shows(machines: Machines, server: Unruly) -> None:
+    """Typed as written, but for the address of the server and the host it is on."""
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    chapter = text[text.index("## No network here") :].split("\n## ")[0]
+    blocks = "".join(re.findall(r"```\n(.*?)```", chapter, re.DOTALL))
+    steps = [part.split("\n") for part in re.split(r"^\$ ", blocks, flags=re.MULTILINE) if part]
+    machines.dump.rename(machines.folder / "crash.dmp")
+    on = {"list": "A", "fetch": "B", "add": "A", "crash.dmp": "A"}
+    host = server.url.removeprefix("http://")
+    for command, *shown in steps:
+        _, *words = shlex.split(command.replace("srv*", f"srv*{server.url}"))
+        redirected = words[-1] if ">" in words else ""
+        words = words[:-2] if redirected else words
+        machine = on[words[1] if words[0] == "sym" else words[0]]
+        _, printed = machines.run(machine, *words)
+        if redirected:
+            Path(redirected).write_text(printed)
+            continue
+        lines = [line.replace("msdl.microsoft.com", host) for line in shown]
+        pattern = "".join(
+            r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
+            for line in lines
+            if line
+        )
+        assert re.fullmatch(pattern, printed), (pattern, printed)
 
 
 @pytest.mark.peer
