@@ -311,3 +311,25 @@ def test_secrets_are_not_shown(run: Run, dump: Path, server: Unruly) -> None:
                     ".reload /f", "k", ".sympath+ srv*" + url):  # fmt: skip
         said += run(command)
     assert "hunter2" not in said
+
+
+def test_the_library_waits_too(dump: Path, server: Unruly) -> None:
+    import polydbg
+
+    server.behaviours["/practice"] = unruly.slow(0.2)
+    path = f"srv*{server.url}"
+    with polydbg.open(dump, symbols=path, images="", offline=True) as session:
+        assert {frame.symbol for frame in session.threads[0].frames(4)} == {""}
+    with polydbg.open(dump, symbols=path, images="") as session:
+        names = [frame.symbol for frame in session.crash_frames(4)]
+        assert names[:2] == ["record_sale", "price_line"]
+
+
+def test_sym_path_on_the_command_line(server: Unruly, capsys: pytest.CaptureFixture[str]) -> None:
+    from polydbg.cli.main import main
+
+    gone = f"http://127.0.0.1:{unruly.closed_port()}"
+    assert main(["sym", "path", "-y", f"srv*{server.url};srv*{gone}"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(rf"^OK .*{server.url}$", shown, re.MULTILINE)
+    assert re.search(rf"^Error .*{gone}\n    .*connection refused\n    Check", shown, re.MULTILINE)

@@ -95,6 +95,7 @@ VERBS = (
         "why DUMP [MODULE]",
         "say where a module's files were sought, and what to do; without a name, what all lack",
     ),
+    Verb("sym", "path [-y PATH]", "check the symbol path: each folder, and each server once"),
     Verb(
         "sym",
         "list [--json] [-y PATH] DUMP...",

@@ -95,8 +95,17 @@ def _add(arguments: Arguments, open_session: OpenSession) -> int:
     return _work(arguments, "sym add", lambda *how: PackAdd(sources, arguments.get("to"), *how))
 
 
+def _path(arguments: Arguments, open_session: OpenSession) -> int:
+    """Check each element of the symbol path, and ask each server of it once."""
+    if arguments.dumps:
+        raise UsageError("usage: polydbg sym path [-y PATH] [-i PATH]")
+    arguments.values["c"] = "!sym path; q"
+    return open_session(arguments)
+
+
 _VERBS: dict[str, Callable[[Arguments, OpenSession], int]] = {
     "why": _why,
+    "path": _path,
     "list": _list,
     "fetch": _fetch,
     "add": _add,

@@ -33,6 +33,10 @@ class Handle:
         """:raises TargetError: the session is closed."""
         if self._system is None:
             raise TargetError("the session is closed", identifier="session.closed")
+        if self.session.files.downloads.has_finished():
+            from polydbg.engine.arrivals import take_arrivals
+
+            take_arrivals(self.session)  # what came too late for the question that wanted it
         return self._system
 
     @property

@@ -15,6 +15,7 @@ from polydbg.base.text import sanitise_line
 from polydbg.base.warnings import Warning
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd
+from polydbg.engine.downloads import urls_of_environment
 from polydbg.engine.exceptions.naming import describe_event
 from polydbg.engine.session import Session
 from polydbg.engine.sysroots import checked_roots
@@ -37,13 +38,17 @@ def open(
     sources: SearchPath = None,
     sysroots: Sequence[str | os.PathLike[str]] = (),
     arch: str | None = None,
+    symbol_wait: float = 20.0,
+    offline: bool = False,
 ) -> DumpSession:
     """Open a dump; use the session in a ``with`` statement, or close it.
 
     *symbols*, *images* and *sources* are where to look for files. Without *symbols* or *images* the
     environment decides, as on the command line; ``""`` is no path at all. *sysroots* are root file
     systems, folders or archives (of ``docker save``, say), of the process of a core. *arch*
-    (``amd64``, ...) is the processor of a minidump, over what the file says.
+    (``amd64``, ...) is the processor of a minidump, over what the file says. *symbol_wait* is for how
+    many seconds, in all, questions may wait for the servers of these paths; with *offline* none is
+    asked.
 
     :raises DebuggerError: the file cannot be opened, or is no dump that is read.
     """
@@ -52,6 +57,8 @@ def open(
     settings.symbol_path = _search_path(symbols, images=False)
     settings.image_path = _search_path(images, images=True)
     settings.source_path = _text(sources) or ""
+    settings.offline, settings.debuginfod_urls = offline, urls_of_environment()
+    session.files.downloads.wait_at_most(symbol_wait)
     settings.sysroots = checked_roots([os.fspath(root) for root in sysroots])
     try:
         system = session.open_dump(os.fspath(path), arch=arch)
