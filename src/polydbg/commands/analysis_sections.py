@@ -127,7 +127,7 @@ def source_sections(ctx: CommandContext, analysis: Analysis) -> list[str]:
     lines = _section("FAULTING_SOURCE_LINE", row.file)
     lines += _section("FAULTING_SOURCE_FILE", row.file)
     lines += _section("FAULTING_SOURCE_LINE_NUMBER", str(row.line))
-    listing = source_listing(ctx, row.file, row.line, _AROUND, _AROUND)
+    listing = source_listing(ctx, row.file, row.line, row.frame.lookup_pc, (_AROUND, _AROUND))
     if listing is None:
         return [
             *lines,

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from polydbg.base.errors import CommandError
-from polydbg.base.text import address_text, sanitise
+from polydbg.base.text import address_text, sanitise, sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item, Notice, Text
 from polydbg.commands.registry import command
+from polydbg.engine.source_servers import FoundSource, find_source
 from polydbg.engine.source_view import SourceText, SourceView
 from polydbg.engine.stack import inlined_at
 from polydbg.symbols.store import SymbolPath
@@ -22,12 +23,14 @@ _MAX_COUNT = 1 << 20
 
 
 class SourceListing(Item, frozen=True):
-    """Lines of a source file: *first* is the number of the first, *current* the marked one or 0."""
+    """Lines of a source file: *first* is the number of the first, *current* the marked one or 0,
+    *differs* says that the file is not the one that was compiled."""
 
     file: str
     first: int
     current: int
     lines: tuple[str, ...]
+    differs: bool = False
 
     def text(self) -> str:
         return "\n".join(
@@ -48,23 +51,29 @@ def source_line_at(ctx: CommandContext, address: int) -> tuple[str, int] | None:
 
 
 def source_listing(
-    ctx: CommandContext, recorded: str, line: int, leading: int, trailing: int
+    ctx: CommandContext, recorded: str, line: int, address: int, around: tuple[int, int]
 ) -> SourceListing | None:
-    """Return the lines around one, marked; ``None`` where this host does not have the file."""
-    path = ctx.session.files.sources.find(recorded, ctx.session.settings.source_path)
-    if path is None:
+    """Return the lines around the one of *address*, marked, *around* before and behind it; ``None``
+    where this host does not have the file."""
+    found = find_source(ctx.session, ctx.system, recorded, address)
+    if found.path is None:
         return None
-    text = ctx.session.files.sources.open(path)
-    return _listing(text, max(1, line - leading), line + trailing, line)
+    view = ctx.session.files.sources
+    view.note_difference(found.path, differs=found.differs)
+    leading, trailing = around
+    return _listing(view, view.open(found.path), max(1, line - leading), line + trailing, line)
 
 
-def _listing(text: SourceText, first: int, last: int, current: int = 0) -> SourceListing:
+def _listing(
+    view: SourceView, text: SourceText, first: int, last: int, current: int = 0
+) -> SourceListing:
     lines = text.lines[first - 1 : last]
     return SourceListing(
         file=str(text.path),
         first=first,
         current=current,
         lines=tuple(sanitise(line) for line in lines),
+        differs=view.differs(text.path),
     )
 
 
@@ -81,7 +90,7 @@ def _open_at(ctx: CommandContext, address: int) -> int:
             hint="lines need DWARF or a private PDB: !sym why says what was found; .lines -e; "
             ".frame N chooses a frame of k that has lines",
         )
-    return _open(ctx, *where)
+    return _open(ctx, *where, address)
 
 
 def _open_scope(ctx: CommandContext) -> int:
@@ -97,21 +106,48 @@ def _open_scope(ctx: CommandContext) -> int:
         )
     if not (ctx.session.settings.lines and frame.file and frame.line):
         return _open_at(ctx, frame.frame.lookup_pc)
-    return _open(ctx, frame.file, frame.line)
+    return _open(ctx, frame.file, frame.line, frame.frame.lookup_pc)
 
 
-def _open(ctx: CommandContext, recorded: str, line: int) -> int:
+def _open(ctx: CommandContext, recorded: str, line: int, address: int) -> int:
     view = ctx.session.files.sources
-    path = view.find(recorded, ctx.session.settings.source_path)
-    if path is None:
-        raise CommandError(
-            sanitise(f"Unable to find source file {recorded}"),
-            identifier="source.not-found",
-            hint=".srcpath+ DIR, where DIR holds it or the tree it was built from",
-        )
-    view.file = view.open(path)
+    found = find_source(ctx.session, ctx.system, recorded, address)
+    if found.path is None:
+        raise _not_found(recorded, found)
+    view.file = view.open(found.path)
     view.next_line = line
+    view.note_difference(found.path, differs=found.differs)
     return line
+
+
+def _not_found(recorded: str, found: FoundSource) -> CommandError:
+    if found.host:
+        return CommandError(
+            sanitise_line(
+                f"Unable to find source file {recorded}: being fetched from {found.host}"
+            ),
+            identifier="source.pending",
+            hint="try again when it is there; !sym status shows how far it is",
+        )
+    return CommandError(
+        sanitise_line(f"Unable to find source file {recorded}: {'; '.join(found.reasons)}"),
+        identifier="source.not-found",
+        hint=".srcpath+ DIR, where DIR holds it or the tree it was built from; .srcpath+ FROM=DIR "
+        "says where a recorded folder lies here; .srcfix follows the links of PDBs",
+    )
+
+
+def _difference(view: SourceView) -> Iterator[Item]:
+    """Say once of a file that it is not the one that was compiled."""
+    path = view.file.path if view.file is not None else None
+    if path is not None and view.is_news(path):
+        yield Notice(
+            identifier="source.differs",
+            value=sanitise_line(
+                f"*** WARNING: {path} is not the file that was compiled (its checksum differs): "
+                "lines may be off"
+            ),
+        )
 
 
 def _first_and_count(cursor: Cursor) -> tuple[int | None, int | None]:
@@ -136,7 +172,7 @@ def _show(view: SourceView, first: int, count: int, current: int = 0) -> SourceL
             identifier="source.past-end",
             hint="ls 1 begins at the top",
         )
-    shown = _listing(text, first, first + count - 1, current)
+    shown = _listing(view, text, first, first + count - 1, current)
     view.next_line = first + len(shown.lines)
     return shown
 
@@ -156,6 +192,7 @@ def list_source(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         line = _open_scope(ctx)
         if first is None:
             first = max(1, line - view.leading)
+    yield from _difference(view)
     yield _show(view, view.next_line if first is None else first, count or view.count)
 
 
@@ -179,6 +216,7 @@ def list_source_at(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     line = _open_scope(ctx) if address is None else _open_at(ctx, address)
     start = max(1, line - view.leading) if first is None else first
     last = line + view.trailing
+    yield from _difference(view)
     yield _show(view, start, count or (view.count if first else last - start + 1), line)
 
 

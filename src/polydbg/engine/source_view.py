@@ -38,6 +38,7 @@ class SourceView:
         self._finder: SourceFinder | None = None
         self._path_text: str | None = None
         self._texts: dict[Path, SourceText] = {}
+        self._different: dict[Path, bool] = {}  # whether that was said
 
     @property
     def count(self) -> int:
@@ -50,6 +51,24 @@ class SourceView:
             self._finder = SourceFinder(SymbolPath.parse(source_path))
             self._path_text = source_path
         return self._finder.find(recorded)
+
+    def note_difference(self, path: Path, *, differs: bool) -> None:
+        """Note whether a file is another one than was compiled."""
+        if differs:
+            self._different.setdefault(path, False)
+        else:
+            self._different.pop(path, None)
+
+    def differs(self, path: Path) -> bool:
+        """Tell whether a file is known to be another one than was compiled."""
+        return path in self._different
+
+    def is_news(self, path: Path) -> bool:
+        """Tell, once, that a file is another one than was compiled."""
+        is_news = self._different.get(path) is False
+        if is_news:
+            self._different[path] = True
+        return is_news
 
     def forget(self) -> None:
         """Look for files anew, and read them anew."""

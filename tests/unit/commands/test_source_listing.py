@@ -21,6 +21,10 @@ def crash_line(run: Run, session: Session, tmp_path: Path) -> int:
     name = top.file.replace("\\", "/").rsplit("/", 1)[-1]
     (tmp_path / name).write_bytes(b"".join(b"text %d\r\n" % n for n in range(1, 2001)))
     session.settings.source_path = str(tmp_path)
+    warning = run("lsa .")[0]  # said once: these are not the lines that were compiled
+    assert warning.startswith("*** WARNING: ")
+    assert "not the file that was compiled" in warning
+    run("lsf-")
     return top.line
 
 
