@@ -46,9 +46,9 @@ def open(
     *symbols*, *images* and *sources* are where to look for files. Without *symbols* or *images* the
     environment decides, as on the command line; ``""`` is no path at all. *sysroots* are root file
     systems, folders or archives (of ``docker save``, say), of the process of a core. *arch*
-    (``amd64``, ...) is the processor of a minidump, over what the file says. *symbol_wait* is for how
-    many seconds, in all, questions may wait for the servers of these paths; with *offline* none is
-    asked.
+    (``amd64``, ...) is the processor of a minidump, over what the file says. *symbol_wait* is for
+    how many seconds, in all, questions may wait for the servers of these paths; with *offline* none
+    is asked.
 
     :raises DebuggerError: the file cannot be opened, or is no dump that is read.
     """

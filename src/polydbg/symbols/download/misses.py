@@ -24,6 +24,7 @@ class Misses:
     def __init__(self, max_age: float) -> None:
         self._max_age = max_age
         self._folder = cache_folder("misses")
+        self._is_tidy = False
 
     def has(self, *what: str) -> bool:
         """Tell whether *what* (a server, the parts of a file's address) was missing lately."""
@@ -36,6 +37,9 @@ class Misses:
 
     def add(self, *what: str) -> None:
         """Remember that *what* is missing; where that cannot be written it is forgotten."""
+        if not self._is_tidy:
+            self._is_tidy = True
+            self._tidy()
         place = self._place(what)
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +51,7 @@ class Misses:
         with contextlib.suppress(OSError):
             self._place(what).unlink(missing_ok=True)
 
-    def tidy(self) -> None:
+    def _tidy(self) -> None:
         """Remove those that count no more."""
         with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
             for number, entry in enumerate(entries):
