@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from importlib import resources
@@ -192,6 +196,42 @@ def test_ids_of_paths_leave_no_cache(machines: Machines, server: Unruly) -> None
     status, _ = machines.run("B", "sym", "fetch", "-y", path, "-o", machines.pack, machines.ids)
     assert status == 1
     assert not server.paths
+
+
+def test_a_second_run_asks_again_for_what_was_missing(machines: Machines, server: Unruly) -> None:
+    machines.list_ids()
+    pdb = server.files.pop(f"/{PDB}")
+    words = ["sym", "fetch", "-y", f"srv*{server.url}", "-o", machines.pack, machines.ids]
+    machines.run("B", *words)
+    assert [row["name"] for row in machines.index()["files"]] == ["practice.exe"]
+    server.files[f"/{PDB}"] = pdb
+    machines.run("B", *words)
+    assert len(machines.index()["files"]) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_run_that_is_stopped_leaves_a_pack_of_what_came(
+    machines: Machines, server: Unruly
+) -> None:
+    machines.list_ids()
+    server.behaviours[f"/{PDB}"] = unruly.silent(20.0)
+    environment = os.environ | {"POLYDBG_CACHE": str(machines.folder / "B")}
+    command = [sys.executable, "-m", "polydbg", "sym", "fetch", "-y", f"srv*{server.url}"]
+    process = subprocess.Popen(
+        [*command, "-o", machines.pack, machines.ids],
+        env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    with process:
+        for _ in range(200):
+            if f"/{PDB}" in server.paths:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        text, _ = process.communicate(timeout=15)
+    assert process.returncode == 130
+    assert "in       image      practice.exe" in text
+    assert [row["name"] for row in machines.index()["files"]] == ["practice.exe"]
+    assert "stopped" in machines.reasons()["practice.pdb"]
 
 
 def test_the_readmes_chapter_does_what_it_shows(machines: Machines, server: Unruly) -> None:

@@ -24,7 +24,7 @@ from polydbg.engine.gathering import (
 )
 from polydbg.engine.wanted_files import BREAKPAD, DEBUGINFO, EXECUTABLE, IMAGE, PDB, WantedFile
 from polydbg.service.api import Event
-from polydbg.service.symbol_packs import events_of, settings_of
+from polydbg.service.symbol_packs import ask_anew, events_of, settings_of
 from polydbg.symbols.store import IdCheck, ServerKind, Trail
 from polydbg.symbols.store.contents import elf_key
 from polydbg.symbols.store.hostpath import base_name, is_safe_key, unsafe_reason
@@ -118,6 +118,7 @@ class SingleFetch:
 
     def _run(self) -> Iterator[Item]:
         try:
+            ask_anew(self._downloads)
             file = self._single.file
             path, reason = self._part() if file is None else self._whole(file)
         finally:

@@ -39,6 +39,12 @@ Progress = Callable[[str, int, int], None]
 _SYMBOLS = (PDB, DEBUGINFO, BREAKPAD)
 
 
+def ask_anew(downloads: Downloads) -> None:
+    """Ask servers again for what they did not have a while ago: somebody asked for it by name."""
+    if downloads.can_ask():
+        downloads.fetcher.forget_failures()
+
+
 def events_of(items: Iterator[Item], is_interrupted: Callable[[], bool]) -> Iterator[Event]:
     """Yield the events of work that yields *items*; whatever happens, the last one ends it."""
     failures, was_stopped = 0, False
@@ -114,6 +120,7 @@ class PackFetch:
         """
         request = self._request
         try:
+            ask_anew(self._downloads)
             ids = read_id_lists(request.sources, request.symbol_path, request.image_path)
             outcomes = self._gather(ids)
             yield from self._pack(ids, outcomes)
