@@ -19,6 +19,9 @@ IDS_VERSION = 1
 """Version of the ids; a reader refuses others."""
 
 
+_MAX_SHOWN = 300  # characters of a name; longer ones are no file's
+
+
 class SymbolIds(Item, frozen=True):
     """Before the modules: *version* of the ids, *dump* the name of the file that has them."""
 
@@ -56,7 +59,7 @@ class FileId(Item, frozen=True):
     @classmethod
     def of(cls, file: WantedFile) -> FileId:
         wanted, reason = file.wanted, file.reason
-        name = base_name(wanted.name)
+        name = base_name(wanted.name)[:_MAX_SHOWN]
         key = wanted.key or ""
         if (problem := unsafe_reason(name)) or (key and not is_safe_key(key)):
             reason, key = problem or "its id is no store key", ""

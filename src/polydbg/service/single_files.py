@@ -25,7 +25,7 @@ from polydbg.engine.gathering import (
 from polydbg.engine.wanted_files import BREAKPAD, DEBUGINFO, EXECUTABLE, IMAGE, PDB, WantedFile
 from polydbg.service.api import Event
 from polydbg.service.symbol_packs import ask_anew, events_of, settings_of
-from polydbg.symbols.store import IdCheck, ServerKind, Trail
+from polydbg.symbols.store import ServerKind, Trail
 from polydbg.symbols.store.contents import elf_key
 from polydbg.symbols.store.hostpath import base_name, is_safe_key, unsafe_reason
 
@@ -33,8 +33,6 @@ _OF_BUILD = re.compile(r"(debuginfo|executable|section|source):([0-9A-Fa-f]+)(/.
 _KEY = re.compile(r"(?P<elf>elf-buildid-(?P<debug>sym-)?)|(?P<macho>mach-uuid-(?P<dsym>sym-)?)")
 _HEX_KEY = re.compile(r"[0-9A-Fa-f]{9,40}")
 _PDB_KEY = re.compile(r"[0-9A-Fa-f]{33,40}")
-_HEAD = 512
-_PAGES = (b"<!doctype html", b"<html")
 
 
 class Single(msgspec.Struct, frozen=True):
@@ -147,6 +145,7 @@ class SingleFetch:
 
     def _part(self) -> tuple[Path | None, str]:
         """Fetch a section or a source file, which only debuginfod servers have by a build id."""
+        from polydbg.engine.source_servers import verify
         from polydbg.symbols.download.addresses import joined
 
         single = self._single
@@ -166,14 +165,8 @@ class SingleFetch:
         for _ in range(2):  # the second time after everything has ended
             trail = Trail()
             with self._downloads.not_waiting():
-                path = self._downloads.source(urls, cache_name, _check_part, single.name, trail)
+                path = self._downloads.source(
+                    urls, cache_name, lambda got: verify(got, name, None), single.name, trail
+                )
             self._downloads.wait(self._downloads.running(), unlimited=True)
         return path, reason_of(trail)
-
-
-def _check_part(path: Path) -> IdCheck:
-    """Tell whether a file may be what was asked for: it has no id, but is no web page."""
-    with open(path, "rb") as stream:
-        start = stream.read(_HEAD).lstrip().lower()
-    is_page = start.startswith(_PAGES)
-    return IdCheck(not is_page, problem="a web page" if is_page else "")

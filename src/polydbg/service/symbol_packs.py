@@ -30,7 +30,7 @@ from polydbg.engine.wanted_files import BREAKPAD, DEBUGINFO, IMAGE, PDB, WantedF
 from polydbg.service.api import Event, FinishedEvent, ItemsEvent
 from polydbg.service.id_lists import IdList, ModuleFiles, read_id_lists
 from polydbg.symbols.store import SymbolPath
-from polydbg.symbols.store.adding import ADDED, OTHER, REFUSED, THERE, StoreAdder
+from polydbg.symbols.store.adding import ADDED, OTHER, REFUSED, THERE, StoreAdder, Taken
 from polydbg.symbols.store.hostpath import DirectoryCache, default_cache
 from polydbg.symbols.store.layout import LocalStore
 from polydbg.symbols.store.pack import LackingFile, PackWriter
@@ -307,15 +307,10 @@ class PackAdd:
         """Yield a row for each file and the sum.
 
         :raises Cancelled: it was stopped; what was added stays.
-        :raises DebuggerError: a zip file is no pack.
-        :raises OSError: a source cannot be read, or the store cannot be written.
         """
         counts = dict.fromkeys((ADDED, THERE, REFUSED), 0)
         for source in self._sources:
-            path = Path(source)
-            for taken in self._adder.add(path):
-                if taken.outcome == OTHER and path.is_dir():
-                    continue  # folders hold much else
+            for taken in self._add(Path(source)):
                 outcome = REFUSED if taken.outcome == OTHER else taken.outcome
                 counts[outcome] += 1
                 yield AddedFile(
@@ -331,3 +326,15 @@ class PackAdd:
             already_there=counts[THERE],
             refused=counts[REFUSED],
         )
+
+    def _add(self, source: Path) -> Iterator[Taken]:
+        """Add one source; that it cannot be added keeps nothing from the next."""
+        try:
+            for taken in self._adder.add(source):
+                if taken.outcome != OTHER or not source.is_dir():  # folders hold much else
+                    yield taken
+        except DebuggerError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            yield Taken(str(source), REFUSED, reason=f"{error.message}{hint}")
+        except OSError as error:
+            yield Taken(str(source), REFUSED, reason=_failure(error).message)

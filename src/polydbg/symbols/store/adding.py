@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import stat
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,7 +66,7 @@ class StoreAdder:
         """
         if source.is_dir():
             yield from self._add_folder(source)
-        elif zipfile.is_zipfile(source):
+        elif _is_zip(source):
             yield from self._add_pack(source)
         else:
             yield from self._add_file(source)
@@ -192,6 +191,12 @@ class StoreAdder:
         if placed is None:
             return Taken(str(path), REFUSED, reason="the file changed meanwhile")
         return Taken(str(path), ADDED, str(placed))
+
+
+def _is_zip(path: Path) -> bool:
+    """Tell whether a file begins as a zip file does (what has one at its end may be a program)."""
+    with open(path, "rb") as file:
+        return file.read(4) in (b"PK\3\4", b"PK\5\6")
 
 
 def _difference(path: Path, kind: str, key: str) -> str:
