@@ -91,7 +91,7 @@ class Printer:
         """Show on the terminal how far the work is."""
         if not sys.stderr.isatty():
             return
-        share = f"{100 * done // total:3d}%" if total else f"{done}"
+        share = f"{100 * done // total:3d}%" if total else f"{done or ''}"
         sys.stderr.write(f"\r\x1b[K{text} {share}")
         sys.stderr.flush()
         self._progress_shown = True

@@ -107,7 +107,9 @@ class SingleFetch:
         self._single = single
         self._settings = settings_of(symbol_path, None, offline=offline)
         self._downloads = Downloads(self._settings)
-        self._downloads.cancel, self._downloads.progress = cancel, progress
+        self._downloads.cancel = cancel
+        # Sizes are in the words: of several files that run no share is known.
+        self._downloads.progress = lambda text, done, total: progress(text, 0, 0)
         self.lacking = 0
 
     def events(self) -> Iterator[Event]:

@@ -103,7 +103,9 @@ class PackFetch:
         paths = request.symbol_path, request.image_path
         settings = settings_of(*paths, offline=request.offline)
         self._downloads = Downloads(settings)
-        self._downloads.cancel, self._downloads.progress = cancel, progress
+        self._downloads.cancel = cancel
+        # Sizes are in the words: of several files that run no share is known.
+        self._downloads.progress = lambda text, done, total: progress(text, 0, 0)
         self._gatherer = Gatherer(self._downloads, settings)
         self.lacking = 0
         self.is_interrupted = False
