@@ -233,6 +233,21 @@ def deaf_port() -> Iterator[int]:
 
 
 @contextlib.contextmanager
+def full_port() -> Iterator[int]:
+    """A port whose queue is full: the system leaves further connections without an answer."""
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        time.sleep(0.05)
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
 def hanging_up_port(after: float = 0.0) -> Iterator[int]:
     """A port that closes each connection after its first bytes."""
     with socket.socket() as listener:

@@ -293,6 +293,25 @@ def test_stopping_takes_effect_at_once(server: Unruly, fetch: Fetch, where: str)
         assert time.monotonic() - begin < 2.5  # 0.3 s and the watch's 0.1 s, on a busy machine
 
 
+@pytest.mark.parametrize("where", ["name", "connection"])
+def test_stopping_takes_effect_before_there_is_a_connection(
+    fetch: Fetch, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    fetch.client = HttpClient(Limits(connect=20.0))
+    release = threading.Event()
+    with unruly.full_port() as port:
+        if where == "name":
+            monkeypatch.setattr(
+                connections.socket, "getaddrinfo", lambda *_, **__: [release.wait(9)][:0]
+            )
+        threading.Timer(0.3, fetch.cancel.cancel).start()
+        begin = time.monotonic()
+        with pytest.raises(Cancelled):
+            fetch(f"http://127.0.0.1:{port}/a")
+        assert time.monotonic() - begin < 2.5
+    release.set()
+
+
 # -- TLS -----------------------------------------------------------------------------------------
 
 
@@ -386,3 +405,15 @@ def test_proxies_that_refuse(
         assert "connection refused" in error.message
         monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
         assert "SOCKS" in fetch.problem(server.url + NAME).message
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "169.254.169.254", "[::1]", "10.1.2.3"])
+def test_a_public_server_behind_a_proxy_leads_to_no_private_address(
+    server: Unruly, fetch: Fetch, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    server.behaviours["http://symbols.example"] = unruly.redirect(f"http://{host}/x")
+    monkeypatch.setenv("http_proxy", server.url)
+    error = fetch.problem("http://symbols.example/a.pdb")
+    assert error.problem is Problem.BAD_REDIRECT
+    assert "private address" in error.message
+    assert server.paths == ["http://symbols.example/a.pdb"]

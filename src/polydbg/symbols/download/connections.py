@@ -7,6 +7,10 @@ cut from another thread, so that a transfer that is stopped does not sit out its
 
 from __future__ import annotations
 
+import errno
+import os
+import queue
+import selectors
 import socket
 import ssl
 import threading
@@ -19,9 +23,12 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Url, parse_url
 
 from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import Cancelled
 from polydbg.base.text import sanitise_line
 from polydbg.symbols.download.addresses import is_private
 from polydbg.symbols.download.problems import Problem, TransferError
+
+_Address = tuple[Any, Any, int, str, Any]  # of getaddrinfo
 
 _WATCH = 0.1  # seconds between two looks at what was stopped
 
@@ -105,18 +112,20 @@ def _connected(host: str, port: int, *, is_proxy: bool) -> socket.socket:
     """
     transfer = current()
     bare = host.strip("[]")
+    deadline, failure = time.monotonic() + transfer.connect, "it has no address"
     try:
-        found = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)
+        found = _resolved(bare, port, transfer, deadline)
     except (OSError, UnicodeError) as error:
         problem = Problem.PROXY if is_proxy else Problem.NO_SUCH_HOST
         words = f"the proxy {bare}" if is_proxy else bare
-        raise TransferError(problem, f"the name {sanitise_line(words)} is not known") from error
+        late = isinstance(error, TimeoutError)
+        fault = f"was not found within {transfer.connect:g} s" if late else "is not known"
+        raise TransferError(problem, f"the name {sanitise_line(words)} {fault}") from error
     if transfer.public_only and not is_proxy and any(is_private(str(each[4][0])) for each in found):
         raise TransferError(
             Problem.BAD_REDIRECT,
             f"a public server leads to {sanitise_line(bare)}, which has a private address",
         )
-    deadline, failure = time.monotonic() + transfer.connect, "it has no address"
     for family, kind, protocol, _, address in found[:8]:
         transfer.cancel.check()
         left = deadline - time.monotonic()
@@ -124,18 +133,66 @@ def _connected(host: str, port: int, *, is_proxy: bool) -> socket.socket:
             break
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(left)
-            sock.connect(address)
+            _connect(sock, address, transfer, deadline)
+            sock.settimeout(max(left, _WATCH))
             transfer.sockets.append(sock.dup())
         except OSError as error:
             sock.close()
             failure = _words(error, transfer.connect)
             continue
+        except Cancelled:
+            sock.close()
+            raise
         transfer.went_private = is_private(str(address[0]))
         return sock
     problem = Problem.PROXY if is_proxy else Problem.UNREACHABLE
     role = "the proxy " if is_proxy else ""
     raise TransferError(problem, f"{role}{sanitise_line(f'{bare}:{port}')}: {failure}")
+
+
+def _resolved(host: str, port: int, transfer: Transfer, deadline: float) -> list[_Address]:
+    """Return the addresses of *host*. The system's resolver cannot be stopped: one that hangs is
+    left behind on a thread of its own.
+
+    :raises OSError: there are none, or they did not come in time.
+    """
+    outcome: queue.SimpleQueue[list[_Address] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            outcome.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except (OSError, UnicodeError) as error:
+            outcome.put(error)
+
+    threading.Thread(target=ask, name="fetch-resolve", daemon=True).start()
+    while time.monotonic() < deadline:
+        transfer.cancel.check()
+        try:
+            found = outcome.get(timeout=_WATCH)
+        except queue.Empty:
+            continue
+        if isinstance(found, Exception):
+            raise found
+        return found
+    raise TimeoutError
+
+
+def _connect(sock: socket.socket, address: Any, transfer: Transfer, deadline: float) -> None:
+    """Connect *sock*, looking out for a stop. :raises OSError: no connection came in time."""
+    sock.setblocking(False)
+    code = sock.connect_ex(address)
+    if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+        raise OSError(code, os.strerror(code))
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_WRITE)
+        while time.monotonic() < deadline:
+            transfer.cancel.check()
+            if selector.select(_WATCH):
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code:
+                    raise OSError(code, os.strerror(code))
+                return
+    raise TimeoutError
 
 
 def _words(error: OSError, seconds: float) -> str:

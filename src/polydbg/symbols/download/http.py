@@ -22,7 +22,7 @@ import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.text import sanitise_line
-from polydbg.symbols.download.addresses import host_of, redacted
+from polydbg.symbols.download.addresses import host_of, is_private, redacted
 from polydbg.symbols.download.landing import Landing
 from polydbg.symbols.download.limits import Limits
 from polydbg.symbols.download.problems import Problem, TransferError
@@ -222,7 +222,10 @@ class HttpClient:
             seen.add(following.url)
             if not self._is_private.get(host_of(step.url), True):
                 transfer.public_only = True
-                if self._is_private.get(host_of(following.url), False):
+                if self._is_private.get(
+                    host_of(following.url),
+                    _proxy_for(following.url) and _names_private(following.url),
+                ):
                     raise TransferError(
                         Problem.BAD_REDIRECT,
                         f"{place}, a public server, leads to the private address of "
@@ -267,6 +270,8 @@ class HttpClient:
                 raise _refusal(error, host) from error
             if len(transfer.sockets) > known:
                 self._is_private[host] = transfer.went_private
+            if _proxy_for(step.url):  # which resolves the name: only the address itself tells
+                self._is_private[host] = _names_private(step.url)
             return response
         raise AssertionError("the last round returns or raises")
 
@@ -323,6 +328,15 @@ def _proxy_for(url: str) -> str:
     if proxy.lower().startswith("socks"):
         raise TransferError(Problem.PROXY, "proxies of SOCKS are not supported")
     return proxy
+
+
+def _names_private(url: str) -> bool:
+    """Tell whether the host of *url* is a private address, or this machine, by its very name."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    is_address = ":" in host or host.replace(".", "").isdecimal()
+    return is_address and is_private(host)
 
 
 def _step(url: str) -> _Step:
