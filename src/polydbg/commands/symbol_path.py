@@ -1,10 +1,10 @@
-"""``.sympath``, ``.exepath``, ``.srcpath``, ``.symopt``, ``!sym``: where files are looked for."""
+"""``.sympath``, ``.exepath``, ``.symopt``, ``!sym``: where files are looked for."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -103,9 +103,10 @@ def _is_command(text: str) -> bool:
     return REGISTRY.longest_prefix(bare) is not None and not os.path.exists(bare)
 
 
-def path_item(kind: str, path: SymbolPath) -> SearchPath:
-    """Return the lines of a path and its check. *kind* is ``Symbol`` or the like."""
-    checks = [_shown(check) for check in path.check()]
+def path_item(kind: str, path: SymbolPath, checks: Sequence[PathCheck] | None = None) -> SearchPath:
+    """Return the lines of a path and its *checks*, by default those of a path of symbols. *kind* is
+    ``Symbol`` or the like."""
+    checks = [_shown(check) for check in (path.check() if checks is None else checks)]
     text, expanded = (_without_secrets(each) for each in (path.text, path.expanded))
     title = f"{kind} search path is: "
     lines = [title + (sanitise_line(text) or "<empty>")]
@@ -134,15 +135,16 @@ def _shown(check: PathCheck) -> PathCheck:
     return msgspec.structs.replace(check, element=_without_secrets(check.element))
 
 
-def check_lines(checks: list[PathCheck]) -> list[str]:
+def check_lines(checks: Sequence[PathCheck]) -> list[str]:
     """Return the table of a path check, without rows nothing."""
     if not checks:
         return []
     return ["", _TABLE, _COLUMNS, *(sanitise_line(check.row) for check in checks)]
 
 
-def _access_errors(command_name: str, path: SymbolPath) -> Iterator[Item]:
-    for check in map(_shown, path.check()):
+def access_errors(command_name: str, checks: Sequence[PathCheck]) -> Iterator[Item]:
+    """Yield a line for each element that cannot be used."""
+    for check in map(_shown, checks):
         if check.reason:
             yield Notice(
                 identifier="path.not-accessible",
@@ -153,7 +155,7 @@ def _access_errors(command_name: str, path: SymbolPath) -> Iterator[Item]:
             )
 
 
-def _changed(path: SymbolPath, cursor: Cursor) -> SymbolPath | None:
+def changed_path(path: SymbolPath, cursor: Cursor) -> SymbolPath | None:
     """Read ``[+] [path]``; return the new path, ``None`` when it is only to be shown."""
     append = cursor.take("+")
     text = read_path(cursor)
@@ -171,10 +173,10 @@ def _changed(path: SymbolPath, cursor: Cursor) -> SymbolPath | None:
 )
 def symbol_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     settings = ctx.session.settings
-    changed = _changed(settings.symbol_path, cursor)
+    changed = changed_path(settings.symbol_path, cursor)
     if changed is not None:
         settings.symbol_path = changed
-        yield from _access_errors(".sympath", changed)
+        yield from access_errors(".sympath", changed.check())
         refresh_all(ctx.session)
     yield path_item("Symbol", settings.symbol_path)
 
@@ -204,10 +206,10 @@ def symbol_fix(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 )
 def image_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     settings = ctx.session.settings
-    changed = _changed(settings.image_path, cursor)
+    changed = changed_path(settings.image_path, cursor)
     if changed is not None:
         settings.image_path = changed
-        yield from _access_errors(".exepath", changed)
+        yield from access_errors(".exepath", changed.check())
         refresh_all(ctx.session)
     yield path_item("Executable image", settings.image_path)
 
@@ -249,23 +251,6 @@ def sysroot(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     for path in settings.sysroots:
         notes = [sanitise_line(warning.message) for warning in roots.warnings(path)]
         yield SysrootRow(path=sanitise_line(path), notes=tuple(notes))
-
-
-@command(
-    ".srcpath",
-    summary="Show or set where source files are looked for; + adds to it.",
-    syntax=".srcpath[+] [dir; ...]",
-    example=".srcpath+ /src/app    C:\\build\\app\\a.c is found as /src/app/a.c",
-    family="symbols",
-    aliases=(".lsrcpath",),
-)
-def source_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
-    settings = ctx.session.settings
-    changed = _changed(SymbolPath.parse(settings.source_path), cursor)
-    if changed is not None:
-        settings.source_path = changed.text
-        yield from _access_errors(".srcpath", changed)
-    yield path_item("Source", SymbolPath.parse(settings.source_path))
 
 
 # -- options -------------------------------------------------------------------------------------

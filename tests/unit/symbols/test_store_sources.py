@@ -67,3 +67,37 @@ def test_recorded_path_only_on_request(tmp_path: Path) -> None:
     assert finder("").find(recorded) is None
     assert finder("", recorded_paths=True).find(recorded) == Path(recorded)
     assert finder("", recorded_paths=True).find("//host/share/a.c") is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "recorded", "rest"),
+    [
+        (r"C:\build\x", r"c:\BUILD\X\a\b.c", "a/b.c"),
+        (r"C:\build\x\*", r"C:\build\x\a\b.c", "a/b.c"),
+        (r"C:\build\x", r"D:\build\x\a\b.c", None),
+        (r"C:\build\x", r"C:\build\xy\b.c", None),
+        ("C:\\", r"C:\a\b.c", "a/b.c"),
+        ("/build/x", "/build/x/a/../b.c", "b.c"),
+        ("/build/x/*", "/build/x/b.c", "b.c"),
+        ("/build/x", "/Build/X/b.c", None),
+        ("/build/x", "/build/x", None),
+        ("/build/x", "/build/x/../../etc/passwd", None),
+        ("/build/*/x", "/build/y/x/a.c", None),
+    ],
+)
+def test_rules(tmp_path: Path, rule: str, recorded: str, rest: str | None) -> None:
+    for each in ("a/b.c", "b.c", "x/etc/passwd"):
+        put(tmp_path / "there" / each)
+    found = finder(f"{rule}={tmp_path}/there;").find(recorded)
+    assert found == (tmp_path / "there" / rest if rest else None)
+
+
+def test_the_longest_rule_wins_and_folders_come_last(tmp_path: Path) -> None:
+    short, long = put(tmp_path / "one" / "y" / "a.c"), put(tmp_path / "two" / "a.c")
+    folder = put(tmp_path / "three" / "x" / "y" / "a.c")
+    path = f"{tmp_path}/three;/x={tmp_path}/one;/x/y={tmp_path}/two"
+    assert finder(path).find("/x/y/a.c") == long
+    long.unlink()
+    assert finder(path).find("/x/y/a.c") == short
+    short.unlink()
+    assert finder(path).find("/x/y/a.c") == folder
