@@ -15,6 +15,7 @@ declare -A package_of=(
     [g++]=g++
     [rustc]=rustc
     [debuginfod]=debuginfod
+    [tinyproxy]=tinyproxy
 )
 
 missing=()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.servers import unruly
 from tests.servers.proxy import Proxy
+from tests.servers.tinyproxy import tinyproxy
 from tests.servers.unruly import Behaviour, Unruly
 
 from polydbg.base.cancel import CancelToken
@@ -417,3 +418,26 @@ def test_a_public_server_behind_a_proxy_leads_to_no_private_address(
     assert error.problem is Problem.BAD_REDIRECT
     assert "private address" in error.message
     assert server.paths == ["http://symbols.example/a.pdb"]
+
+
+@pytest.mark.peer
+def test_through_a_proxy_of_others(
+    server: Unruly,
+    fetch: Fetch,
+    certified: Certified,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    with (
+        tinyproxy(tmp_path, "me", "word") as proxy,
+        Unruly({NAME: DATA}, certified("127.0.0.1")) as secure,
+    ):
+        for url in (server.url, secure.url):
+            for name in ("http_proxy", "https_proxy"):
+                monkeypatch.setenv(name, f"http://me:word@{proxy}")
+            assert fetch(url + NAME) == DATA
+            for name in ("http_proxy", "https_proxy"):
+                monkeypatch.setenv(name, f"http://me:hunter2@{proxy}")
+            error = fetch.problem(url + NAME)
+            assert error.problem in (Problem.PROXY, Problem.NEEDS_LOGIN)
+            assert "hunter2" not in error.message
