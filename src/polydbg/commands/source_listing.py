@@ -137,9 +137,25 @@ def _not_found(recorded: str, found: FoundSource) -> CommandError:
     )
 
 
-def _difference(view: SourceView) -> Iterator[Item]:
-    """Say once of a file that it is not the one that was compiled."""
-    path = view.file.path if view.file is not None else None
+def source_at_stop(ctx: CommandContext, address: int) -> Iterator[Item]:
+    """Yield the line of *address* as ``l+s`` puts it before a stop display, nothing where this host
+    does not have it."""
+    where = source_line_at(ctx, address) if ctx.session.settings.lines else None
+    if where is None:
+        return
+    try:
+        listing = source_listing(ctx, *where, address, (0, 0))
+    except CommandError:
+        return
+    if listing is not None and listing.lines:
+        yield from _difference(ctx.session.files.sources, Path(listing.file))
+        yield listing
+
+
+def _difference(view: SourceView, path: Path | None = None) -> Iterator[Item]:
+    """Say once of a file, by default the current one, that it is not the one that was compiled."""
+    if path is None and view.file is not None:
+        path = view.file.path
     if path is not None and view.is_news(path):
         yield Notice(
             identifier="source.differs",

@@ -21,7 +21,7 @@ from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.registers_text import block_lines
 from polydbg.engine.code import decoder_at
 from polydbg.engine.session import System
-from polydbg.engine.settings import Settings
+from polydbg.engine.settings import ONLY_SOURCE, SHOW_SOURCE, Settings
 from polydbg.engine.stack import inlined_place
 
 
@@ -156,11 +156,19 @@ def inlined_name(ctx: CommandContext, address: int) -> str | None:
 
 
 def stop_display(ctx: CommandContext, registers: Mapping[str, int]) -> Iterator[Item]:
-    """Yield the symbol line and the instruction at the pc of *registers*."""
+    """Yield the symbol line and the instruction at the pc of *registers*; with ``l+s`` the source
+    line before them, with ``l+o`` as well that alone (transcript live-step)."""
     system = ctx.system
     pc = program_counter(registers)
     if pc is None:
         return
+    if ctx.session.settings.source_options & SHOW_SOURCE:
+        from polydbg.commands.source_listing import source_at_stop
+
+        source = list(source_at_stop(ctx, pc))
+        yield from source
+        if source and ctx.session.settings.source_options & ONLY_SOURCE:
+            return
     place = system.modules.place(pc)
     shown = place.text
     inner = inlined_name(ctx, pc) if place.symbol else None

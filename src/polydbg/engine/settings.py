@@ -33,6 +33,9 @@ SYMBOL_OPTIONS = {
 
 LOAD_ANYTHING = 0x40
 LOAD_LINES = 0x10
+SHOW_SOURCE = 0x4
+ONLY_SOURCE = 0x8
+"""Bits of ``l+``: the source line at a stop display, and nothing else there."""
 DEFAULT_SYMBOL_OPTIONS = 0x30337
 
 

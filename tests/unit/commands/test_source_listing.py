@@ -105,3 +105,18 @@ def test_form_feeds_do_not_end_lines(run: Run, tmp_path: Path, crash_line: int) 
     (tmp_path / "ff.c").write_bytes(b"one\x0c\ntwo\x85\n")
     run("lsf ff.c")
     assert run("ls 1, 9")[1].startswith("     2: two")
+
+
+def test_source_at_stop_displays(run: Run, crash_line: int) -> None:
+    """As transcript live-step has it: before the symbol line, and with ``l+o`` alone."""
+    run("l+s")
+    source, symbol, instruction = run("r rip; ~0s; .ecxr")[-3:]
+    assert source == f">{crash_line:5}: text {crash_line}"
+    assert symbol.endswith(":")
+    assert "mov" in instruction
+    run("l+o")
+    assert run(".ecxr")[-1] == source
+    run(".lines -d")
+    assert run(".ecxr")[-1] == instruction
+    run("l-*; .lines -e")
+    assert source not in run(".ecxr")
