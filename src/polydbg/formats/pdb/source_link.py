@@ -6,8 +6,6 @@ https://github.com/dotnet/designs/blob/main/accepted/2020/diagnostics/source-lin
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import msgspec
 
 from polydbg.base.errors import FormatError
@@ -16,6 +14,8 @@ MAX_BYTES = 4 << 20
 _MAX_DOCUMENTS = 65_536
 _MAX_PATH = 4096
 MAX_URL = 8192
+# What stands in the path of an address as it is (RFC 3986, unreserved characters), and slashes.
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
 
 
 class _Links(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ class SourceLinks:
         for folder, (before, after) in self._folders:
             if folded.startswith(folder):
                 rest = path[len(folder) :].replace("\\", "/")
-                return f"{before}{quote(rest, safe='/', errors='replace')}{after}"
+                return f"{before}{_encoded(rest)}{after}"
         return None
 
 
@@ -84,6 +84,11 @@ def is_web_address(url: str) -> bool:
         and url.isprintable()
         and not any(map(str.isspace, url))
     )
+
+
+def _encoded(path: str) -> str:
+    data = path.encode("utf-8", "replace")
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in data)
 
 
 def _folded(path: str) -> str:
