@@ -15,6 +15,7 @@ from tests.servers.debuginfod import debuginfod
 
 from polydbg.engine.arrivals import take_arrivals
 from polydbg.engine.session import Session
+from polydbg.engine.source_servers import FoundSource, find_source
 from polydbg.engine.stack import StackFrame
 from polydbg.symbols.store.hostpath import default_cache
 
@@ -147,4 +148,42 @@ def test_servers_that_fail_come_before_one_that_does_not(crash: Crash, server: s
         session = opened(crash, gone, bad.url, server)
         assert names(session)[:5] == FRAMES
         assert len(bad.paths) == 1, "a host with a fault is left alone"
+        session.close()
+
+
+def source_of_top(session: Session) -> FoundSource:
+    top = stack(session)[0]
+    assert top.file.endswith("/shop.c")
+    return find_source(session, session.current, top.file, top.frame.lookup_pc)
+
+
+def test_sources_come_from_debuginfod(crash: Crash, server: str) -> None:
+    session = opened(crash, server)
+    try:
+        found = source_of_top(session)
+        assert found.path is not None
+        assert found.path.read_text() == PROGRAM
+        assert not found.differs
+    finally:
+        session.close()
+    later = opened(crash, server)
+    try:
+        later.settings.offline = True  # what came once needs no server
+        assert source_of_top(later) == found
+    finally:
+        later.close()
+
+
+def test_nobody_waits_for_sources(crash: Crash, server: str) -> None:
+    session = opened(crash, server)
+    try:
+        top = stack(session)[0]
+        downloads = session.files.downloads
+        downloads.wait_at_most(0)
+        found = find_source(session, session.current, top.file, top.frame.lookup_pc)
+        assert (found.path, found.host) == (None, server.partition("//")[2])
+        downloads.wait(downloads.running(), unlimited=True)
+        assert any("shop.c" in each.message for each in take_arrivals(session))
+        assert source_of_top(session).path is not None
+    finally:
         session.close()
