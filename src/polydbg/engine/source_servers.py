@@ -106,6 +106,8 @@ def _reasons(path: SymbolPath, record: SourceRecord, is_asked: bool) -> tuple[st
     reasons = [
         "no folder of the source path holds it" if path.elements else "no source path is set"
     ]
+    if follows_links(path) and not record.urls:
+        reasons.append("its debug file has no address for it")
     if record.command:
         reasons.append(f"its PDB names a command that would fetch it, never run: {record.command}")
     if record.urls and not is_asked:
