@@ -196,6 +196,18 @@ def dripping(seconds: float, piece: bytes = b"x") -> Behaviour:
     return behave
 
 
+def dripping_headers(seconds: float) -> Behaviour:
+    """Send headers without an end, a few bytes now and then (a minute)."""
+
+    def behave(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        for number in range(int(60 / seconds)):
+            handler.wfile.write(b"X-%d: x\r\n" % number)
+            time.sleep(seconds)
+
+    return behave
+
+
 def silent(seconds: float = 60.0) -> Behaviour:
     """Answer nothing."""
     return lambda handler: time.sleep(seconds)

@@ -110,6 +110,7 @@ def test_connections_are_kept(server: Unruly, fetch: Fetch) -> None:
         (unruly.page("Log in, please"), Problem.WEB_PAGE, "Log in, please"),
         (unruly.silent(), Problem.STALLED, "did not answer within 0.6 s"),
         (unruly.dripping(0.1), Problem.STALLED, "bytes came in"),
+        (unruly.dripping_headers(0.1), Problem.STALLED, "did not answer within 0.6 s"),
         (unruly.truncated(1000), Problem.CUT_SHORT, "broke off"),
         (unruly.redirect("file:///etc/passwd"), Problem.BAD_REDIRECT, "no address of HTTP"),
         (unruly.redirect("ftp://h/x"), Problem.BAD_REDIRECT, "no address of HTTP"),
@@ -311,6 +312,17 @@ def test_stopping_takes_effect_before_there_is_a_connection(
             fetch(f"http://127.0.0.1:{port}/a")
         assert time.monotonic() - begin < 2.5
     release.set()
+
+
+def test_connections_that_are_used_again_can_be_cut_too(server: Unruly, fetch: Fetch) -> None:
+    fetch.client = HttpClient(Limits())
+    assert fetch(server.url + NAME) == DATA
+    server.behaviours[NAME] = unruly.silent(5)
+    threading.Timer(0.3, fetch.cancel.cancel).start()
+    begin = time.monotonic()
+    with pytest.raises(Cancelled):
+        fetch(server.url + NAME)
+    assert time.monotonic() - begin < 2.5
 
 
 # -- TLS -----------------------------------------------------------------------------------------

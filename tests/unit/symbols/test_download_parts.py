@@ -216,7 +216,8 @@ from polydbg.symbols.download.http import HttpClient
 from polydbg.symbols.download.landing import Landing
 url, target = sys.argv[1:]
 landing = Landing.begin(Path(target), Path(target).parents[2])
-HttpClient().download(url, landing, cancel=CancelToken(), observe=lambda *seen: print(*seen, flush=True))
+tell = lambda *seen: print(*seen, flush=True)
+HttpClient().download(url, landing, cancel=CancelToken(), observe=tell)
 """
 
 

@@ -7,6 +7,7 @@ cut from another thread, so that a transfer that is stopped does not sit out its
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import queue
@@ -36,7 +37,10 @@ _WATCH = 0.1  # seconds between two looks at what was stopped
 class Transfer:
     """What the connection of a thread has to know of the request that it is for.
 
-    *public_only* refuses private addresses. *went_private* is set by a connection to one.
+    *public_only* refuses private addresses. *made* counts the connections made for it,
+    *went_private* tells of the last whether its address is private. *answer_by* is when the headers
+    of an answer must be there, on the clock of :func:`time.monotonic`; *was_late* tells that they
+    were not.
     """
 
     def __init__(self, cancel: CancelToken, connect: float) -> None:
@@ -44,21 +48,22 @@ class Transfer:
         self.connect = connect
         self.public_only = False
         self.went_private = False
-        self.sockets: list[socket.socket] = []
+        self.made = 0
+        self.answer_by = float("inf")
+        self.was_late = False
+        self.handle: socket.socket | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether its connection is to be cut."""
+        self.was_late |= time.monotonic() > self.answer_by
+        return self.was_late or self.cancel.is_cancelled
 
     def cut(self) -> None:
         """Break the connection; whoever waits for it gets an error."""
-        for each in self.sockets:
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-    def close(self) -> None:
-        """Give up the handles by which it could be cut."""
-        for each in self.sockets:
-            each.close()
-        self.sockets.clear()
+        if self.handle is not None:
+            with contextlib.suppress(OSError):
+                self.handle.shutdown(socket.SHUT_RDWR)
 
 
 _of_thread = threading.local()
@@ -92,7 +97,6 @@ class Watch:
         """Watch no longer."""
         with self._changed:
             self._transfers.discard(transfer)
-        transfer.close()
 
     def _run(self) -> None:
         while True:
@@ -100,7 +104,7 @@ class Watch:
                 while not self._transfers:
                     self._changed.wait()
                 for transfer in self._transfers:
-                    if transfer.cancel.is_cancelled:
+                    if transfer.is_over:
                         transfer.cut()
             time.sleep(_WATCH)
 
@@ -135,7 +139,6 @@ def _connected(host: str, port: int, *, is_proxy: bool) -> socket.socket:
         try:
             _connect(sock, address, transfer, deadline)
             sock.settimeout(max(left, _WATCH))
-            transfer.sockets.append(sock.dup())
         except OSError as error:
             sock.close()
             failure = _words(error, transfer.connect)
@@ -144,6 +147,7 @@ def _connected(host: str, port: int, *, is_proxy: bool) -> socket.socket:
             sock.close()
             raise
         transfer.went_private = is_private(str(address[0]))
+        transfer.made += 1
         return sock
     problem = Problem.PROXY if is_proxy else Problem.UNREACHABLE
     role = "the proxy " if is_proxy else ""
@@ -201,20 +205,69 @@ def _words(error: OSError, seconds: float) -> str:
     return (error.strerror or str(error)).lower()
 
 
+class _Handle:
+    """A second handle of a connection's socket, by which another thread cuts it: the first one is
+    taken over by TLS. It lives as long as the connection, which serves one transfer after another.
+    """
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+
+    def of(self, sock: socket.socket) -> socket.socket:
+        """Take a handle of a new socket, and return that."""
+        self.close()
+        self._socket = sock.dup()
+        self.lend()
+        return sock
+
+    def lend(self) -> None:
+        """Give it to the transfer of this thread."""
+        current().handle = self._socket
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
 class PlainConnection(HTTPConnection):
     """A connection without TLS."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._handle = _Handle()
+
     def _new_conn(self) -> socket.socket:
-        proxy = self.proxy is not None
-        return _connected(self._dns_host, self.port or 80, is_proxy=proxy)
+        is_proxy = self.proxy is not None
+        return self._handle.of(_connected(self._dns_host, self.port or 80, is_proxy=is_proxy))
+
+    def request(self, *args: Any, **options: Any) -> None:
+        self._handle.lend()
+        super().request(*args, **options)
+
+    def close(self) -> None:
+        super().close()
+        self._handle.close()
 
 
 class TlsConnection(HTTPSConnection):
     """A connection with TLS."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._handle = _Handle()
+
     def _new_conn(self) -> socket.socket:
-        proxy = self.proxy is not None
-        return _connected(self._dns_host, self.port or 443, is_proxy=proxy)
+        is_proxy = self.proxy is not None
+        return self._handle.of(_connected(self._dns_host, self.port or 443, is_proxy=is_proxy))
+
+    def request(self, *args: Any, **options: Any) -> None:
+        self._handle.lend()
+        super().request(*args, **options)
+
+    def close(self) -> None:
+        super().close()
+        self._handle.close()
 
     def connect(self) -> None:
         """Connect. :raises TransferError: the proxy refuses, or TLS fails."""

@@ -246,7 +246,9 @@ class HttpClient:
         timeout = Timeout(connect=self._limits.connect, read=self._limits.stall)
         for is_last in (False, True):
             transfer.cancel.check()
-            known = len(transfer.sockets)
+            known = transfer.made
+            # A header that drips in would renew the time of each read.
+            transfer.answer_by = time.monotonic() + self._limits.connect + self._limits.stall
             try:
                 response = manager.urlopen(
                     "GET",
@@ -257,23 +259,31 @@ class HttpClient:
                     timeout=timeout,
                     retries=False,
                 )
-            except ReadTimeoutError as error:
-                text = f"{host} did not answer within {self._limits.stall:g} s"
-                raise TransferError(Problem.STALLED, text) from error
-            except ProtocolError as error:
+            except (ReadTimeoutError, ProtocolError) as error:
+                if transfer.was_late or isinstance(error, ReadTimeoutError):
+                    raise self._no_answer(host) from error
                 # A connection that was kept open may have been closed a moment ago.
-                if not is_last and len(transfer.sockets) == known:
+                if not is_last and transfer.made == known:
                     continue
                 text = f"{host} closed the connection without an answer"
                 raise TransferError(Problem.CUT_SHORT, text) from error
             except HTTPError as error:
                 raise _refusal(error, host) from error
-            if len(transfer.sockets) > known:
+            finally:
+                transfer.answer_by = float("inf")
+            if transfer.was_late:  # headers that were cut look like a short answer
+                response.close()
+                raise self._no_answer(host)
+            if transfer.made > known:
                 self._is_private[host] = transfer.went_private
             if _proxy_for(step.url):  # which resolves the name: only the address itself tells
                 self._is_private[host] = _names_private(step.url)
             return response
         raise AssertionError("the last round returns or raises")
+
+    def _no_answer(self, host: str) -> TransferError:
+        text = f"{host} did not answer within {self._limits.stall:g} s"
+        return TransferError(Problem.STALLED, text)
 
     def _manager_for(self, url: str) -> PoolManager:
         """Return the connections by which *url* is reached."""
