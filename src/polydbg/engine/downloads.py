@@ -26,11 +26,14 @@ from polydbg.symbols.store import (
     Outcome,
     Server,
     ServerKind,
+    SymbolPath,
     Trail,
     Verify,
     Wanted,
     servers_of,
 )
+from polydbg.symbols.store.hostpath import cache_folder
+from polydbg.symbols.store.sources import debuginfod_servers
 from polydbg.targets.target import ModuleInfo
 
 if TYPE_CHECKING:
@@ -140,14 +143,13 @@ class Downloads:
         verify: Verify,
         words: str,
         trail: Trail,
+        cache: Path | None = None,
     ) -> Path | None:
         """Return a source file that lies at one of *urls*, if it came by now; else *trail* says how
-        far it is. *cache_name* are the folder, the key and the file name in the cache of sources,
-        *words* name the file for people."""
-        from polydbg.symbols.store.hostpath import cache_folder
-
+        far it is. *cache_name* are the folder, the key and the file name in the store *cache*
+        (``None``: the program's own), *words* name the file for people."""
         name, key, file_name = cache_name
-        caches = (cache_folder("src"),)
+        caches = (cache or cache_folder("src"),)
         servers = tuple(Server(url, ServerKind.ADDRESS, caches) for url in urls)
         wanted = Wanted(FileKind.SOURCE, words, key)
         request = FetchRequest(wanted, name, key, file_name, servers, verify)
@@ -254,6 +256,8 @@ class Downloads:
         """Return the servers of the session's paths and of the environment."""
         settings = self._settings
         found = [*servers_of(settings.symbol_path), *servers_of(settings.image_path)]
+        sources = debuginfod_servers(SymbolPath.parse(settings.source_path))
+        found += [Server(url, ServerKind.DEBUGINFOD) for url in sources]
         found += [Server(url, ServerKind.DEBUGINFOD) for url in settings.debuginfod_urls]
         return tuple({each.url: each for each in reversed(found)}.values())[::-1]
 

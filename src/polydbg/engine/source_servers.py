@@ -20,7 +20,7 @@ from polydbg.engine.source_view import MAX_SOURCE_BYTES
 from polydbg.symbols.source import SourceDigest, SourceRecord
 from polydbg.symbols.store import IdCheck, Outcome, SymbolPath, Trail
 from polydbg.symbols.store.hostpath import cache_folder, file_problem
-from polydbg.symbols.store.sources import components, debuginfod_servers, follows_links
+from polydbg.symbols.store.sources import components, debuginfod_servers, follows_links, links_cache
 
 _FOLDER = "files"
 _MAX_ADDRESSES = 16
@@ -67,12 +67,18 @@ def _fetch(
 ) -> FoundSource:
     name = components(recorded)[-1]
     key = hashlib.sha256("\n".join((recorded, *urls)).encode("utf-8", "replace")).hexdigest()[:40]
-    kept = cache_folder("src") / _FOLDER / key / name
+    cache = links_cache(SymbolPath.parse(session.settings.source_path)) or cache_folder("src")
+    kept = cache / _FOLDER / key / name
     if file_problem(kept) is None:
         return FoundSource(kept, differs=not _is_compiled_one(kept, digest))
     trail = Trail()
     path = session.files.downloads.source(
-        urls, (_FOLDER, key, name), lambda each: verify(each, recorded, digest), recorded, trail
+        urls,
+        (_FOLDER, key, name),
+        lambda each: verify(each, recorded, digest),
+        recorded,
+        trail,
+        cache,
     )
     if path is not None:
         return FoundSource(path)

@@ -37,8 +37,10 @@ class Servers:
         verify: Verify,
         words: str,
         trail: Trail,
+        cache: Path | None = None,
     ) -> Path | None:
         self.asked += urls
+        self.cache = cache
         self.names.append(cache_name)
         if self.content is None:
             trail.add("https://host.example/main.c", self.outcome, "words")
@@ -171,3 +173,9 @@ def test_local_files_come_first_and_are_compared(opened: Opened, tmp_path: Path)
     (tmp_path / "main.c").write_bytes(CODE + b"more\n")
     assert opened.find().differs
     assert not opened.servers.asked
+
+
+def test_a_store_of_the_path_keeps_what_was_fetched(opened: Opened, tmp_path: Path) -> None:
+    opened.session.settings.source_path = f"SRV*{tmp_path / 'kept'}"
+    opened.find()
+    assert opened.servers.cache == tmp_path / "kept"

@@ -84,11 +84,21 @@ def _drive(path: str) -> str:
 def follows_links(path: SymbolPath) -> bool:
     """Tell whether the path says that sources may be fetched from where debug files say they lie:
     ``SRV*``, the element that ``.srcfix`` sets."""
-    return any(
-        element.text.lower().startswith("srv*") and not is_url(element.text.split("*")[-1])
-        for element in path.elements
-        if element.kind is ElementKind.CHAIN
-    )
+    return any(_is_link_element(element) for element in path.elements)
+
+
+def links_cache(path: SymbolPath) -> Path | None:
+    """Return the store of ``SRV*STORE``, where sources that are fetched are kept."""
+    for element in path.elements:
+        text = element.text.partition("*")[2] if _is_link_element(element) else ""
+        if text and (root := host_path(text)) is not None:
+            return root
+    return None
+
+
+def _is_link_element(element: PathElement) -> bool:
+    is_server = element.kind is ElementKind.CHAIN and element.text.lower().startswith("srv*")
+    return is_server and not is_url(element.text.split("*")[-1])
 
 
 def debuginfod_servers(path: SymbolPath) -> tuple[str, ...]:
