@@ -75,6 +75,10 @@ OPTIONS = (
     Option("-loga", "FILE", "write a log, behind what FILE holds"),
     Option("-o", "PACK", "sym fetch: the pack to write"),
     Option("--to", "DIR", "sym add: the store to add to, instead of the default cache"),
+    Option("--port", "N", "sym serve: the port to listen at (8080; 0 takes a free one)"),
+    Option("--bind", "ADDRESS", "sym serve: the address to listen at (127.0.0.1: this machine)"),
+    Option("--sources", "PREFIX=DIR", "sym serve: where sources recorded below PREFIX lie", True),
+    Option("--quiet", "", "sym serve: no line for each request"),
     Option("--json", "", "print one JSON object a command (docs/json.md)"),
     Option("--stop-on-error", "", "end at the first command that fails"),
     Option("--color", "WHEN", "auto, always or never"),
@@ -111,6 +115,11 @@ VERBS = (
         "sym",
         "add [--to DIR] PACK.zip|FOLDER|FILE...",
         "add a pack, or symbol files, to the default cache, where every session finds them",
+    ),
+    Verb(
+        "sym",
+        "serve [--port N] [--bind ADDRESS] [--sources PREFIX=DIR] [--quiet] DIR",
+        "serve a folder of symbols over HTTP to polydbg, WinDbg, gdb and lldb",
     ),
     Verb(
         "check",

@@ -103,12 +103,44 @@ def _path(arguments: Arguments, open_session: OpenSession) -> int:
     return open_session(arguments)
 
 
+def _serve(arguments: Arguments, open_session: OpenSession) -> int:
+    """Serve a folder of symbols until Ctrl+C."""
+    from polydbg.base.errors import DebuggerError
+    from polydbg.service.symbol_server import ServeRequest, SymbolServer
+
+    port = arguments.get("port") or "8080"
+    if len(arguments.words) != 1 or not port.isdecimal():
+        raise UsageError("usage: polydbg sym serve [--port N] [--bind ADDRESS] DIR")
+    request = ServeRequest(
+        root=arguments.words[0],
+        address=arguments.get("bind") or "127.0.0.1",
+        port=int(port),
+        sources=arguments.lists.get("sources", ()),
+    )
+    try:
+        server = SymbolServer(request)
+    except DebuggerError as error:
+        hint = f"\n  {error.hint}" if error.hint else ""
+        print(f"polydbg: {error.message}{hint}", file=sys.stderr)
+        return _UNREADABLE
+    if server.is_open:
+        print("*** WARNING: every machine that reaches this address may read the folder: there is "
+              "no login", file=sys.stderr)  # fmt: skip
+    print(f"serving {request.root} at {server.url} (Ctrl+C ends it)")
+    print(f"  polydbg, WinDbg:  srv*CACHE*{server.url} in the symbol path")
+    print(f"  gdb, lldb, polydbg on ELF files:  DEBUGINFOD_URLS={server.url}", flush=True)
+    quiet = arguments.has("quiet")
+    server.run(lambda line: None if quiet else print(line, file=sys.stderr, flush=True))
+    return _OK
+
+
 _VERBS: dict[str, Callable[[Arguments, OpenSession], int]] = {
     "why": _why,
     "path": _path,
     "list": _list,
     "fetch": _fetch,
     "add": _add,
+    "serve": _serve,
 }
 """What may follow ``sym``."""
 

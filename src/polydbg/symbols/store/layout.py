@@ -62,7 +62,7 @@ class LocalStore:
             outcome = Outcome.UNREADABLE if problem else Outcome.MISSING
             trail.add(self.root, outcome, problem or "no such store")
             return None
-        for tiers in self._tiers(name):
+        for tiers in self.tiers(name):
             folder = self._directories.descend(str(self.root), *tiers, name, key)
             if folder is not None:
                 found = self._in_folder(folder, kind.file_name(name), trail)
@@ -74,12 +74,12 @@ class LocalStore:
     def target(self, name: str, key: str, file_name: str) -> Path:
         """Return where a new file belongs, in the spelling of folders that exist already."""
         path = str(self.root)
-        tiers = self._tiers(name)[0]
+        tiers = self.tiers(name)[0]
         for part in (*tiers, name, key, file_name):
             path = self._directories.find(path, part) or os.path.join(path, part)
         return Path(path)
 
-    def _tiers(self, name: str) -> list[tuple[str, ...]]:
+    def tiers(self, name: str) -> list[tuple[str, ...]]:
         """Return the folders between the root and NAME, the store's own way first."""
         if self._directories.find(str(self.root), "index2.txt") is None:
             return [()]

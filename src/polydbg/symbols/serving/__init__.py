@@ -1,0 +1,1 @@
+"""Serves a store to others: SymStore and SSQP paths, and debuginfod's protocol for ELF files."""
