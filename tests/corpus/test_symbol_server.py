@@ -115,7 +115,8 @@ def test_gdb(shop: Shop) -> None:
                           capture_output=True, text=True)  # fmt: skip
     shown = subprocess.run(
         ["gdb", "-nx", "-q", "-batch", "-ex", "set debuginfod enabled on",
-         "-ex", f"file {find.stdout.strip()}", "-ex", f"core {shop.core}", "-ex", "bt", "-ex", "list"],
+         "-ex", f"file {find.stdout.strip()}", "-ex", f"core {shop.core}",
+         "-ex", "bt", "-ex", "list"],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     assert re.search(r"#0 .*price \(o=.*\) at .*shop\.c:3", shown)

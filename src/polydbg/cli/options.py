@@ -75,6 +75,10 @@ OPTIONS = (
     Option("-loga", "FILE", "write a log, behind what FILE holds"),
     Option("-o", "PACK", "sym fetch: the pack to write"),
     Option("--to", "DIR", "sym add: the store to add to, instead of the default cache"),
+    Option("--two-tier", "", "sym store add: a new store has folders by the first two letters"),
+    Option("--product", "TEXT", "sym store add: for the store's books"),
+    Option("--product-version", "TEXT", "sym store add: for the store's books"),
+    Option("--comment", "TEXT", "sym store add: for the store's books"),
     Option("--port", "N", "sym serve: the port to listen at (8080; 0 takes a free one)"),
     Option("--bind", "ADDRESS", "sym serve: the address to listen at (127.0.0.1: this machine)"),
     Option("--sources", "PREFIX=DIR", "sym serve: where sources recorded below PREFIX lie", True),
@@ -115,6 +119,11 @@ VERBS = (
         "sym",
         "add [--to DIR] PACK.zip|FOLDER|FILE...",
         "add a pack, or symbol files, to the default cache, where every session finds them",
+    ),
+    Verb(
+        "sym",
+        "store add DIR FILE|FOLDER|PACK... | list DIR | remove DIR NUMBER",
+        "keep a symbol store: put files in by their content, list and take back what was put in",
     ),
     Verb(
         "sym",

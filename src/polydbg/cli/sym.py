@@ -103,6 +103,29 @@ def _path(arguments: Arguments, open_session: OpenSession) -> int:
     return open_session(arguments)
 
 
+def _store(arguments: Arguments, open_session: OpenSession) -> int:
+    """Add to a store, list its transactions, take one back."""
+    from polydbg.service.symbol_store import STORE_WORK, StoreRequest
+
+    word, *words = arguments.words or [""]
+    counts = {"add": len(words) > 1, "list": len(words) == 1, "remove": len(words) == 2}
+    if not counts.get(word):
+        raise UsageError(
+            "usage: polydbg sym store add DIR FILE|FOLDER|PACK... | list DIR | remove DIR NUMBER"
+        )
+    request = StoreRequest(
+        folder=words[0],
+        sources=words[1:] if word == "add" else (),
+        number=words[1] if word == "remove" else "",
+        two_tier=arguments.has("two_tier"),
+        product=arguments.get("product") or "",
+        version=arguments.get("product_version") or "",
+        comment=arguments.get("comment") or "",
+    )
+    work = STORE_WORK[word]
+    return _work(arguments, f"sym store {word}", lambda *how: work(request, *how))
+
+
 def _serve(arguments: Arguments, open_session: OpenSession) -> int:
     """Serve a folder of symbols until Ctrl+C."""
     from polydbg.base.errors import DebuggerError
@@ -140,6 +163,7 @@ _VERBS: dict[str, Callable[[Arguments, OpenSession], int]] = {
     "list": _list,
     "fetch": _fetch,
     "add": _add,
+    "store": _store,
     "serve": _serve,
 }
 """What may follow ``sym``."""

@@ -303,9 +303,9 @@ class PackAdd:
 
     def events(self) -> Iterator[Event]:
         """Add, and show a row for each file and the sum; what was added stays after a stop."""
-        return events_of(self._run(), lambda: False)
+        return events_of(self.items(), lambda: False)
 
-    def _run(self) -> Iterator[Item]:
+    def items(self) -> Iterator[Item]:
         """Yield a row for each file and the sum.
 
         :raises Cancelled: it was stopped; what was added stays.

@@ -62,7 +62,8 @@ def test_what_is_at_hand_says_where(no_cache: Path, samples: Path) -> None:
 def test_a_pdb_without_a_record_says_why(no_cache: Path, samples: Path) -> None:
     items = listed(samples / "win" / "dumps" / "fastpath.dmp.zst")
     pdb = files_of(items, "ntdll")["pdb"]
-    assert pdb.key == "" and pdb.reason.startswith("the dump holds no record")
+    assert pdb.key == ""
+    assert pdb.reason.startswith("the dump holds no record")
 
 
 def test_elf_files_have_build_ids_and_the_kernels_image_is_no_file(
@@ -74,7 +75,8 @@ def test_elf_files_have_build_ids_and_the_kernels_image_is_no_file(
     assert files["executable"].build_id == files["debuginfo"].build_id == build_id
     assert files["debuginfo"].key == f"elf-buildid-sym-{build_id}"
     (vdso,) = (i for i in items if isinstance(i, ModuleIds) and i.module == "linux_vdso_so")
-    assert not vdso.files and vdso.reason
+    assert not vdso.files
+    assert vdso.reason
 
 
 @pytest.mark.parametrize(
@@ -82,4 +84,5 @@ def test_elf_files_have_build_ids_and_the_kernels_image_is_no_file(
 )
 def test_names_and_keys_that_are_no_part_of_a_path_are_refused(name: str, key: str) -> None:
     file = FileId.of(WantedFile("pdb", Wanted(FileKind.PDB, name, key)))
-    assert file.key == "" and file.reason
+    assert file.key == ""
+    assert file.reason

@@ -20,6 +20,7 @@ import msgspec
 
 from polydbg.base.text import size_text
 from polydbg.symbols.download.problems import Problem, TransferError
+from polydbg.symbols.store.locking import lock
 from polydbg.symbols.store.transfer import make_folder, rename
 
 _STALE = 7 * 24 * 3600.0  # seconds after which nobody goes on with a transfer
@@ -194,7 +195,7 @@ def _open_alone(path: Path) -> BinaryIO:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=1 << 18)
     try:
-        _lock(file)
+        lock(file)
         # Whoever had it before may have put it in its place meanwhile.
         is_same = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except OSError as error:
@@ -205,16 +206,3 @@ def _open_alone(path: Path) -> BinaryIO:
         raise BlockingIOError(errno.EAGAIN, "it was renamed")
     file.seek(0, os.SEEK_END)
     return file
-
-
-def _lock(file: BinaryIO) -> None:
-    """Lock *file* for this process, until it is closed. :raises OSError: another one has it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
