@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from importlib import resources
@@ -162,3 +163,33 @@ def test_microsofts_symbols_come_as_the_readme_shows(
                          "msdl.microsoft.com"], arrived)  # fmt: skip
         finally:
             client.close()
+
+
+def test_our_own_symbol_server_works_as_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typed as written, but for the port, which may be in use."""
+    from polydbg.cli.main import main
+    from tests.servers.serving import serving
+
+    text = (ROOT / "README.md").read_text("utf-8")
+    start = text.index("## Our own symbol server")
+    chapter = text[start : text.index("\n## ", start + 1)]
+    commands = re.findall(r"^\$ polydbg (.*)$", chapter, re.M)
+    blocks = re.findall(r"```\n(.*?)```", chapter, re.S)
+    add, serve, open_ = (shlex.split(command) for command in commands)
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POLYDBG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    assert main(add) == 0
+    printed = capsys.readouterr().out.splitlines()
+    shown = blocks[0].split("\n$ ")[0].split("\n")[1:]
+    assert fits(shown, printed), printed
+    (tmp_path / "crash.dmp").write_bytes((ROOT / "src/polydbg/demo/practice.dmp").read_bytes())
+    assert serve[:2] == ["sym", "serve"]
+    with serving(Path(serve[2])) as url:
+        words = [word.replace("http://127.0.0.1:8080", url) for word in open_]
+        assert main([*words, "-c", "q"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert fits(blocks[1].rstrip("\n").split("\n")[1:], printed), printed
