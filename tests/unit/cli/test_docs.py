@@ -169,8 +169,9 @@ def test_our_own_symbol_server_works_as_the_readme_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Typed as written, but for the port, which may be in use."""
-    from polydbg.cli.main import main
     from tests.servers.serving import serving
+
+    from polydbg.cli.main import main
 
     text = (ROOT / "README.md").read_text("utf-8")
     start = text.index("## Our own symbol server")
