@@ -9,11 +9,14 @@ import struct
 import zlib
 from collections.abc import Mapping
 
+LZX = 0x1503
+
 
 def cabinet(
     files: bytes | Mapping[str, bytes], *, method: int = 1, length: int | None = None
 ) -> bytes:
-    """Return a cabinet of *files*, or of one file ``x.pdb``; *method* is 0 stored, 1 MSZIP.
+    """Return a cabinet of *files*, or of one file ``x.pdb``; *method* is 0 stored, 1 MSZIP,
+    0x1503 LZX (of blocks that are not compressed; at most 32 KiB in all).
 
     *length* is what the first file's record says instead of the truth.
     """
@@ -38,11 +41,24 @@ def _blocks(data: bytes, method: int) -> tuple[bytes, int]:
         if method == 1:
             packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=window)
             packed = b"CK" + packer.compress(part) + packer.flush()
+        elif method == LZX:
+            packed = _lzx(part)
         window = part
         sizes = struct.pack("<HH", len(packed), len(part))
         blocks += struct.pack("<I", _checksum(packed, _checksum(sizes, 0))) + sizes + packed
         count += 1
     return blocks, count
+
+
+def _lzx(data: bytes) -> bytes:
+    """Return a stream of one block that is not compressed: [MS-PATCH], "LZX DELTA compression".
+
+    One bit 0 (no translation of calls), three bits 3 (uncompressed), 24 bits of size, up to the
+    next word; three repeated offsets; the bytes.
+    """
+    bits = (3 << 28 - 4) | len(data)
+    head = struct.pack("<HH", (bits << 4) >> 16, (bits << 4) & 0xFFFF)
+    return head + struct.pack("<III", 1, 1, 1) + data + bytes(len(data) & 1)
 
 
 def _checksum(data: bytes, seed: int) -> int:

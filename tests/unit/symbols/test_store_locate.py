@@ -26,7 +26,7 @@ from polydbg.symbols.store import (
     servers_of,
 )
 from polydbg.symbols.store.hostpath import default_cache
-from polydbg.testing.cabinet_builder import cabinet
+from polydbg.testing.cabinet_builder import LZX, cabinet
 
 GUID = "3249D99D0C4049318610F4E4FB0B6936"
 KEY = GUID + "1"
@@ -192,7 +192,25 @@ def test_zip(tmp_path: Path) -> None:
     assert found.path.read_bytes() == GOOD
 
 
-def test_lzx_is_named_in_the_trail(tmp_path: Path) -> None:
+def test_lzx(tmp_path: Path) -> None:
+    good = GOOD[:20_000]
+    put(tmp_path / "s" / NAME / KEY / "crash.pd_", cabinet({NAME: good}, method=LZX))
+    found, _ = search(f"srv*{tmp_path}/s")
+    assert found is not None
+    assert found.path.read_bytes() == good
+
+
+def test_damaged_lzx(tmp_path: Path) -> None:
+    put(tmp_path / "s" / NAME / KEY / "crash.pd_", cabinet(GOOD, method=3))
+    found, trail = search(f"srv*{tmp_path}/s")
+    assert found is None
+    assert Outcome.DAMAGED in outcomes(trail)
+
+
+def test_lzx_without_its_library_is_named_in_the_trail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polydbg.formats.archives.cabinet.find_spec", lambda name: None)
     put(tmp_path / "s" / NAME / KEY / "crash.pd_", cabinet(GOOD, method=3))
     found, trail = search(f"srv*{tmp_path}/s")
     assert found is None

@@ -1,4 +1,4 @@
-"""Cabinets (stored, MSZIP): their files, expanded in blocks of at most 32 KiB.
+"""Cabinets (stored, MSZIP, and LZX by a library): their files, expanded in blocks.
 
 Sources: [MS-CAB] and [MS-MCI]. Files of one folder lie behind one another in what its blocks expand
 to; the count of blocks in a folder has 16 bits and wraps beyond 2 GiB, so the length of the file
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import msgspec
 
@@ -31,6 +32,7 @@ _FILE = struct.Struct("<IIHHHH")
 _DATA = struct.Struct("<IHH")
 _BLOCK = 0x8000  # most bytes a CFDATA block expands to, and the window of MSZIP
 _METHODS = {2: "Quantum", 3: "LZX"}
+_MAX_WHOLE = 1 << 30  # most bytes of a cabinet that the library gets, in memory
 _PREVIOUS_OR_NEXT = 0x0003
 _HAS_RESERVED = 0x0004
 _MAX_FILE_NAME = 256
@@ -95,10 +97,11 @@ class CabinetArchive:
         self._stream.seek(at)
         data_at, _count, method = _FOLDER.unpack(read_exact(self._stream, _FOLDER.size, _WHAT))
         method &= 0x000F
-        if method not in (0, 1):
-            name = _METHODS.get(method, f"method {method}")
-            raise CompressionError(f"compressed with {name}, which is not supported")
         budget.expect(place.skip + place.length)
+        if method in _METHODS:
+            return _by_library(self._stream, member.index, place.length, _METHODS[method], budget)
+        if method not in (0, 1):
+            raise CompressionError(f"compressed with method {method}, which is not supported")
         blocks = _blocks(self._stream, data_at, method == 1, self._data_extra)
         return _slice(blocks, place, budget)
 
@@ -115,6 +118,35 @@ def _slice(blocks: Iterator[bytes], place: _Place, budget: Budget) -> Iterator[b
         length -= len(part)
         if part:
             yield part
+
+
+def _by_library(
+    stream: SeekableStream, index: int, length: int, method: str, budget: Budget
+) -> Iterator[bytes]:
+    """Yield a file that libmspack expands: our own decoder would be in Python, and far too slow."""
+    if find_spec("pylibmspack") is None:
+        raise CompressionError(
+            f"compressed with {method}, which needs a library: pip install 'polydbg[lzx]'"
+        )
+    stream.seek(0)
+    data = stream.read(_MAX_WHOLE + 1)
+    if len(data) > _MAX_WHOLE:
+        raise CompressionError(f"a cabinet of more than {_MAX_WHOLE} bytes with {method}")
+    from pylibmspack import CabArchive, MspackError
+
+    try:
+        archive = CabArchive.from_bytes(data)
+        names = [str(each["name"]) for each in archive.files()]
+        if index >= len(names) or names[index] in names[:index]:
+            raise CompressionError("two files of a cabinet have one name")
+        expanded: bytes = archive.read(names[index], max_size=max(1, length))
+    except (MspackError, ValueError) as error:
+        raise FormatError(f"damaged {method} data in a cabinet") from error
+    if len(expanded) != length:
+        raise FormatError("a file of a cabinet has another size than it says")
+    budget.take(length)
+    for at in range(0, length, _BLOCK):
+        yield expanded[at : at + _BLOCK]
 
 
 def _blocks(stream: SeekableStream, at: int, packed: bool, extra: int) -> Iterator[bytes]:
