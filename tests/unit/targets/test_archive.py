@@ -173,7 +173,8 @@ def test_encrypted(tmp_path: Path) -> None:
         (b"7z\xbc\xaf\x27\x1c" + bytes(64), "dump.codec-missing"),
         (b"Rar!\x1a\x07\1\0" + bytes(64), "dump.codec-missing"),
         (b"\x04\x22\x4d\x18" + bytes(64), "dump.codec-missing"),
-        (cabinet({"a.dmp": GOOD}, method=3), "dump.codec-missing"),
+        (cabinet({"a.dmp": GOOD}, method=4), "dump.codec-missing"),
+        (cabinet({"a.dmp": GOOD}, method=3), "dump.bad-archive"),
         (zipped({"a.dmp": GOOD}, zipfile.ZIP_LZMA), "dump.codec-missing"),
         (zipped({"a.dmp": GOOD})[:-30], "dump.bad-archive"),
         (gzip.compress(GOOD)[:-20], "dump.bad-archive"),
@@ -199,6 +200,10 @@ def test_missing_codec_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     error = refused(tmp_path, zstd.compress(GOOD))
     assert error.identifier == "dump.codec-missing"
     assert "backports.zstd" in error.hint
+    monkeypatch.setattr("polydbg.formats.archives.cabinet.find_spec", lambda name: None)
+    error = refused(tmp_path, cabinet({"a.dmp": GOOD}, method=3))
+    assert error.identifier == "dump.codec-missing"
+    assert "LZX" in error.message
 
 
 def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
