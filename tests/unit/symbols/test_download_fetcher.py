@@ -162,6 +162,45 @@ def test_stop_ends_what_runs_and_what_waits() -> None:
     assert {a.problem for a in jobs[-1].attempts} == {Problem.STOPPED}
 
 
+def test_what_is_being_stopped_is_begun_again_at_once() -> None:
+    gate = threading.Event()
+
+    def answer(server: Server, name: str) -> Path | None:
+        assert gate.wait(10)
+        return None
+
+    receiver = FakeReceiver(answer)
+    fetcher = Fetcher(receiver)
+    first = fetcher.submit(request("a.pdb"))
+    fetcher.stop()
+    fetcher.forget_failures()
+    second = fetcher.submit(request("a.pdb"))
+    gate.set()
+    assert second is not first
+    assert [a.problem for a in done(second).attempts] == [Problem.NOT_FOUND]
+
+
+def test_a_worker_that_has_not_woken_yet_does_not_count_as_idle() -> None:
+    gate, started = threading.Event(), threading.Semaphore(0)
+
+    def answer(server: Server, name: str) -> Path | None:
+        if name != "first.pdb":
+            started.release()
+            assert gate.wait(10)
+        return Path(__file__)
+
+    fetcher = Fetcher(FakeReceiver(answer))
+    done(fetcher.submit(request("first.pdb")))
+    time.sleep(0.05)  # its worker waits for the next one
+    with fetcher._changed:  # the lock may be taken twice: nobody wakes in between
+        jobs = [fetcher.submit(request(f"{n}.pdb")) for n in range(4)]
+    came = [started.acquire(timeout=10) for _ in jobs]
+    gate.set()
+    assert all(came), "all four run at the same time"
+    for job in jobs:
+        done(job)
+
+
 def test_debuginfod_servers_are_asked_for_build_ids_only() -> None:
     receiver = FakeReceiver(lambda server, name: None)
     fetcher = Fetcher(receiver, Limits(parallel=1))
@@ -194,5 +233,5 @@ def test_on_done_hears_of_every_job() -> None:
     )
     first, second = fetcher.submit(request("a.pdb")), fetcher.submit(request("b.pdb"))
     done(first), done(second)
+    assert heard == ["a.pdb", "b.pdb"], "before whoever waits goes on"
     fetcher.close()
-    assert "a.pdb" in heard

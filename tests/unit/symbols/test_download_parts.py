@@ -160,6 +160,16 @@ def test_two_at_a_time_do_not_disturb_each_other(tmp_path: Path) -> None:
     assert names(tmp_path / "store") == ["a.pdb/KEY/a.pdb", "pingme.txt"]
 
 
+def test_what_came_beside_another_process_is_not_kept(tmp_path: Path) -> None:
+    one, two = begun(tmp_path), begun(tmp_path)
+    for each in (one, two):
+        each.expect(URL, '"tag"', 3)
+        each.write(b"ab")
+    two.keep()
+    assert names(tmp_path / "store/a.pdb/KEY") == ["~a.pdb.part", "~a.pdb.part.json"]
+    one.discard()
+
+
 def test_a_disk_without_room_is_seen_before_a_byte_comes(tmp_path: Path) -> None:
     landing = begun(tmp_path)
     with pytest.raises(TransferError) as caught:

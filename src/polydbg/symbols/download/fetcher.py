@@ -5,6 +5,7 @@ The threads are daemons: a server that does not answer holds up neither the sess
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -33,7 +34,8 @@ class FileReceiver(Protocol):
 
 
 class Fetcher:
-    """The jobs of one session. *on_done* is called on a worker's thread when one ends."""
+    """The jobs of one session. *on_done* is called on a worker's thread when one ends, before those
+    who wait for it go on."""
 
     def __init__(
         self,
@@ -63,7 +65,9 @@ class Fetcher:
             elif not (urgent and job.state is JobState.QUEUED):
                 return job
             heapq.heappush(self._queue, (0 if urgent else 1, next(self._order), job))
-            if not self._idle and self._workers < self._limits.parallel and not self._closed:
+            # Those that were woken for a job may not have taken it yet.
+            is_short = self._idle < len(self._queue) and self._workers < self._limits.parallel
+            if is_short and not self._closed:
                 self._workers += 1
                 threading.Thread(target=self._work, name="fetch", daemon=True).start()
             self._changed.notify()
@@ -86,10 +90,13 @@ class Fetcher:
             return list(self._jobs.values())
 
     def forget_failures(self) -> None:
-        """Ask again for what failed or was missing, and hosts that were left alone."""
+        """Ask again for what failed, was missing or is being stopped, and hosts that were left
+        alone."""
         with self._changed:
             self._jobs = {
-                key: job for key, job in self._jobs.items() if job.state is not JobState.FAILED
+                key: job
+                for key, job in self._jobs.items()
+                if job.state is not JobState.FAILED and not job.was_stopped
             }
             self._resting.clear()
             self._anew = True
@@ -122,10 +129,10 @@ class Fetcher:
                 logging.getLogger(__name__).exception("fetching %s failed", job.file_name)
                 job.attempts.append(_ended(job, f"internal fault ({type(error).__name__})"))
             finally:
-                job.finish(path)
-                self._on_done(job)
+                job.finish(path, self._on_done)
             if path is not None:
-                self._tidy(job)
+                with contextlib.suppress(OSError):
+                    self._tidy(path)
 
     def _next(self) -> Job | None:
         with self._changed:
@@ -175,13 +182,13 @@ class Fetcher:
             until = time.monotonic() + seconds
             self._resting[host_of(server.url)] = (until, error.message)
 
-    def _tidy(self, job: Job) -> None:
+    def _tidy(self, arrived: Path) -> None:
         """Keep the default cache within its size after a file came into it."""
         root = default_cache()
-        if job.path is not None and job.path.is_relative_to(root):
+        if arrived.is_relative_to(root):
             from polydbg.symbols.download.cache_size import trim
 
-            trim(root, self._limits.cache_size, keep=job.path)
+            trim(root, self._limits.cache_size, keep=arrived)
 
 
 def _ended(job: Job, detail: str) -> Attempt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -75,8 +76,12 @@ class Job:
         """Note the bytes so far and those to come in all."""
         self.done, self.total = done, total
 
-    def finish(self, path: Path | None) -> None:
-        """Note the end; *path* is the file or ``None``."""
+    def finish(self, path: Path | None, hand_over: Callable[[Job], None]) -> None:
+        """Note the end; *path* is the file or ``None``. The job is handed over before anybody who
+        waits for it goes on, so that it is there to be taken then."""
         self.path = path
         self.state = JobState.FAILED if path is None else JobState.FOUND
-        self.finished.set()
+        try:
+            hand_over(self)
+        finally:
+            self.finished.set()

@@ -23,6 +23,7 @@ from polydbg.symbols.download.problems import Problem, TransferError
 from polydbg.symbols.store.locking import lock
 from polydbg.symbols.store.transfer import make_folder, rename
 
+_PART = ".part"
 _STALE = 7 * 24 * 3600.0  # seconds after which nobody goes on with a transfer
 _MAX_NOTE = 4096
 _RESERVE = 64 << 20  # bytes of a disk that are left free
@@ -56,7 +57,7 @@ class Landing:
 
         :raises TransferError: the folder cannot be written.
         """
-        part = destination.with_name(f"~{destination.name}.part")
+        part = destination.with_name(f"~{destination.name}{_PART}")
         try:
             make_folder(root, destination.parent)
             try:
@@ -157,7 +158,9 @@ class Landing:
         with contextlib.suppress(OSError):
             has_part = self.offset > 0 if not self._file.closed else True
             self._file.close()
-            if not has_part or not self._note.exists():
+            # Under a name of its own, beside another process's part, nobody would find it again.
+            is_alone = not self.path.name.endswith(_PART)
+            if is_alone or not has_part or not self._note.exists():
                 self.discard()
 
     def discard(self) -> None:
@@ -181,7 +184,7 @@ def remove_stale(folder: Path) -> None:
     """Remove parts in *folder* that nobody has gone on with for a week."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            is_part = entry.name.startswith("~") and entry.name.endswith((".part", ".tmp", ".json"))
+            is_part = entry.name.startswith("~") and entry.name.endswith((_PART, ".tmp", ".json"))
             if is_part and time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE:
                 os.unlink(entry.path)
 

@@ -102,12 +102,17 @@ class Receiver:
         return None
 
     def _is_tiered(self, server: Server, cancel: CancelToken) -> bool:
-        """Ask once whether a store has folders by two letters."""
+        """Ask once whether a store has folders by two letters.
+
+        :raises TransferError: the server did not say, so that a file may be there all the same.
+        """
         if self._misses.has(server.url, _TIERS):
             return False
         try:
             self._client.text(tiers_mark(server), cancel=cancel, limit=_POINTER_LIMIT)
         except TransferError as error:
+            if error.problem.blames_host or error.problem is Problem.CUT_SHORT:
+                raise
             if error.problem is Problem.NOT_FOUND:
                 self._misses.add(server.url, _TIERS)
             return False
@@ -180,11 +185,13 @@ class Receiver:
         except BaseException:
             landing.keep()
             raise
-        source, source_name = (landing.path, name) if is_packed else (found, name)
-        for root in farther:
-            self._copy(LocalStore(root, directories), source, source_name, job)
-        if is_packed:
-            landing.discard()
+        try:
+            for root in farther:
+                source = landing.path if is_packed else found
+                self._copy(LocalStore(root, directories), source, name, job)
+        finally:
+            if is_packed:
+                landing.discard()
         return found
 
     def _verify(self, file: Path, job: Job, place: str) -> None:
