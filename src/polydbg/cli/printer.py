@@ -27,6 +27,7 @@ class Printer:
         self._as_json = as_json
         self._pending: list[Item] = []
         self._progress_shown = False
+        self._is_in_line = False
 
     def run(self, client: DebugClient, events: Iterator[Event], command: str) -> FinishedEvent:
         """Show *events* to their end. Ctrl+C interrupts the command, then goes on reading."""
@@ -63,10 +64,15 @@ class Printer:
 
     def show(self, items: Sequence[Item]) -> None:
         """Write *items* as text."""
-        shown = [self._render(item) for item in items if not isinstance(item, CommandEnd)]
-        if shown:
-            self._out.write("\n".join(shown) + "\n")
+        shown = [
+            self._render(item) + ("\n" if item.ends_line else "")
+            for item in items
+            if not isinstance(item, CommandEnd)
+        ]
+        if text := "".join(shown):
+            self._out.write(text)
             self._out.flush()
+            self._is_in_line = not text.endswith("\n")
 
     def _collect(self, items: list[Item]) -> None:
         for item in items:
@@ -79,6 +85,9 @@ class Printer:
 
     def _finish(self, command: str, event: FinishedEvent) -> None:
         self._clear_progress()
+        if self._is_in_line:  # the prompt begins a line
+            self._out.write("\n")
+            self._is_in_line = False
         if self._as_json and self._pending:
             ok = not event.failures and not event.interrupted
             self._out.write(render.json_line(command, self._pending, ok) + "\n")

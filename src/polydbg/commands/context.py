@@ -8,6 +8,7 @@ import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.commands.cursor import Cursor
+from polydbg.commands.flow import Flow
 from polydbg.commands.output import Item
 from polydbg.engine.session import Session, System
 from polydbg.expr.evaluator import evaluate, evaluate_prefix
@@ -18,13 +19,16 @@ class CommandContext(msgspec.Struct, frozen=True):
     """Passed to every command.
 
     *run* executes a further command line in the same session (``~*k``, ``-cf``); *progress* reports
-    work done of work to do, both in the same unit, for commands that take long.
+    work done of work to do, both in the same unit, for commands that take long. *block* runs the
+    commands of a block in braces: one that fails ends the blocks around it, too.
     """
 
     session: Session
     cancel: CancelToken
     run: Callable[[str], Iterator[Item]]
     progress: Callable[[str, int, int], None]
+    block: Callable[[str], Iterator[Item]]
+    flow: Flow
 
     @property
     def system(self) -> System:

@@ -10,10 +10,12 @@ from polydbg.base.errors import CommandError
 
 
 class Cursor(msgspec.Struct, eq=False):
-    """*text* is the whole line, *position* the next character to read."""
+    """*text* is the whole line, *position* the next character to read. *is_after_block* says that a
+    block in braces was read last, behind which the next command needs no ``;``."""
 
     text: str
     position: int = 0
+    is_after_block: bool = False
 
     def peek(self) -> str:
         """Return the next character, ``""`` at the end."""
@@ -69,12 +71,36 @@ class Cursor(msgspec.Struct, eq=False):
         self.position = len(self.text)
         return text
 
+    def enclosed(self, opening: str, closing: str, *, hint: str = "") -> str:
+        """Read what stands between *opening* and the *closing* that belongs to it; those in quotes
+        do not count.
+
+        :raises CommandError: there is none.
+        """
+        start = self.position
+        if not self.take(opening):
+            self.position = min(len(self.text), self.position + 1)
+            raise self.error("Syntax error", hint=hint)
+        depth = 1
+        tokens = rf'"(?:[^"\\]|\\.)*"|[{re.escape(opening + closing)}]'
+        for found in re.compile(tokens).finditer(self.text, self.position):
+            token = found.group()
+            depth += (token == opening) - (token == closing)
+            if not depth:
+                self.position = found.end()
+                return self.text[start + 1 : found.start()]
+        self.position = len(self.text)
+        raise self.error("Syntax error", hint=hint or f"a {closing} is missing")
+
     def error(self, message: str, *, hint: str = "") -> CommandError:
         """Return an error that points at the last character read."""
         return CommandError(message, caret=max(0, self.position - 1), hint=hint)
 
     def expect_end(self) -> None:
         """:raises CommandError: something is left before the next ``;``."""
+        if self.is_after_block:
+            self.is_after_block = False
+            return
         if not self.at_end:
             self.position += 1
             raise self.error("Extra character error")

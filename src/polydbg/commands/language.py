@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
+from polydbg.commands.flow import Flow, ProgramFailed
 from polydbg.commands.output import CommandEnd, Failure, Item, Notice
 from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, REGISTRY, Command
 from polydbg.engine.session import Session
@@ -26,6 +29,7 @@ _EXTENSIONS = "ext|exts|uext|ntsdexts|kdexts|dbghelp|wow64exts"
 _EXTENSION = re.compile(rf"!(?:(?:{_EXTENSIONS})\.)?([A-Za-z_]\w*)", re.I)
 _SAY_IT_THEMSELVES = ("!sym", ".reload")  # what to do about files that were not found
 _LISTING = re.compile(r"(d[a-zA-Z]{0,2}|u[bufr]?|ls)(?:[\s/@].*)?$")
+_ABOUT_ALIASES = re.compile(r"\s*(?:as|aS|ad|al)(?:\s|$)")
 _FIXED_ALIAS = re.compile(r"\$u([0-9])(?![0-9])", re.I)
 
 
@@ -40,6 +44,7 @@ class Interpreter:
         self._progress = progress
         self._notices: list[Notice] = []
         self._nesting = 0
+        self._flow = Flow()
         self._last_line = ""
         session.files.notify = lambda identifier, message: self._notices.append(
             Notice(identifier=identifier, value=message)
@@ -60,10 +65,40 @@ class Interpreter:
             listing = _LISTING.match(line.strip())
             self._last_line = listing.group(1) if listing else line
         self._nesting += 1
+        flow = msgspec.structs.replace(self._flow)
         try:
-            yield from self._run(self._expand_fixed_aliases(line))
+            yield from self._run(self._expanded(line))
+        except ProgramFailed:
+            return  # the command that failed has said so
         finally:
             self._nesting -= 1
+            self._flow.loops, self._flow.catches = flow.loops, flow.catches
+
+    def block(self, text: str) -> Iterator[Item]:
+        """Run the commands of a block, whose aliases are replaced anew.
+
+        :raises ProgramFailed: one failed, and its failure was yielded.
+        """
+        if self._nesting >= MAX_NESTING:
+            yield Failure(identifier="command.too-deep", message="blocks are nested too deeply")
+            raise ProgramFailed
+        self._nesting += 1
+        try:
+            yield from self._run(self._expanded(text), in_block=True)
+        finally:
+            self._nesting -= 1
+
+    def context(self) -> CommandContext:
+        """Return what commands get."""
+        return CommandContext(
+            self._session, self._cancel, self.run, self._progress, self.block, self._flow
+        )
+
+    def _expanded(self, line: str) -> str:
+        """Replace the aliases of a line; in one that defines or deletes some, only ``${}``."""
+        line = self._expand_fixed_aliases(line)
+        is_about_aliases = _ABOUT_ALIASES.match(line) is not None
+        return self._session.aliases.expand(line, words=not is_about_aliases)
 
     def repeat(self) -> Iterator[Item]:
         """Run the last line again; a memory or code listing goes on where it ended."""
@@ -73,7 +108,7 @@ class Interpreter:
         aliases = self._session.fixed_aliases
         return _FIXED_ALIAS.sub(lambda m: aliases[int(m.group(1))], line) if "$u" in line else line
 
-    def _run(self, line: str) -> Iterator[Item]:
+    def _run(self, line: str, *, in_block: bool = False) -> Iterator[Item]:
         if len(line) > MAX_LINE:
             yield Failure(identifier="command.too-long", message=f"line over {MAX_LINE} characters")
             return
@@ -94,9 +129,15 @@ class Interpreter:
             except DebuggerError as error:
                 yield from self._drain()
                 yield self._failure(error, cursor, start)
+                if in_block:
+                    raise ProgramFailed from error
                 end = cursor.text.find(";", cursor.position)
                 yield from self._end(cursor.text[start : None if end < 0 else end], ok=False)
                 return
+            except ProgramFailed:
+                if not in_block:
+                    yield from self._end(cursor.text[start:], ok=False)
+                raise
             yield from self._end(cursor.text[start : cursor.position], ok=True)
 
     def _end(self, command: str, *, ok: bool) -> Iterator[Item]:
@@ -163,8 +204,7 @@ class Interpreter:
         return prefix[0]
 
     def _call(self, found: Command, cursor: Cursor) -> Iterator[Item]:
-        context = CommandContext(self._session, self._cancel, self.run, self._progress)
-        return found.function(context, cursor)
+        return found.function(self.context(), cursor)
 
     def _with_notices(self, items: Iterator[Item]) -> Iterator[Item]:
         """Yield *items*, each after the notices that arose while it was made."""

@@ -8,7 +8,8 @@ numbers do not survive JavaScript.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -17,7 +18,10 @@ Hex = Annotated[int, msgspec.Meta(extra={"hex": True})]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all output. ``text`` returns one line or several, without a last newline."""
+    """Base of all output. ``text`` returns one line or several, without a last newline, but for
+    items whose *ends_line* is false: what they print may go on in the next one."""
+
+    ends_line: ClassVar[bool] = True
 
     def text(self) -> str:
         raise NotImplementedError
@@ -39,6 +43,12 @@ class Text(Item, frozen=True):
 
     def text(self) -> str:
         return self.value
+
+
+def joined(items: Iterable[Item]) -> str:
+    """Return the text of *items*, each on lines of its own, with a last newline."""
+    parts = [item.text() + ("\n" if item.ends_line else "") for item in items]
+    return "".join(parts)
 
 
 class Heading(Item, frozen=True):

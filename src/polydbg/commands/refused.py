@@ -92,10 +92,7 @@ _RAW = "lm, ~ and | show what the dump says of the process; dps ADDRESS shows ra
 _REGION = "!address shows the map of the process and !address ADDRESS one region"
 _EACH = "~*COMMAND runs a command in every thread; a script can read --json"
 _SCRIPT = "a script can read --json and send commands to standard input"
-_FILE = "-cf FILE on the command line runs the commands of a file"
-_ALIAS = "r $.u0 = TEXT sets one of the ten fixed aliases, $u0 to $u9"
 _EXTENSIONS = "extensions are not loaded; .help lists the commands that are there"
-_PRINT = ".echo TEXT prints text, .formats EXPRESSION a number, da and du strings"
 _ASSEMBLE = ".overlay on lets bytes be edited: eb ADDRESS BYTES"
 
 ABSENT: tuple[tuple[str, str, str], ...] = (
@@ -118,15 +115,7 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
     ("!list", "Walk a linked list.", "dl and dlb walk LIST_ENTRY and singly linked lists"),
     ("!exchain", "Show the exception handlers.", ".fnent ADDRESS shows a function's handler"),
     ("!chkimg", "Compare code with its image file.", "!lmi MODULE says which file was taken"),
-    (
-        ".if .else .elsif .for .foreach .while .do .break .continue .block .catch .leave j z",
-        "Control the flow of commands.",
-        _SCRIPT,
-    ),
-    ("$< $>< $$< $$>< $$>a<", "Run a file of commands.", _FILE),
     (".scriptload .scriptrun .scriptunload .scriptlist", "Run a script.", _SCRIPT),
-    ("as aS ad al", "Define aliases.", _ALIAS),
-    (".printf", "Print by a format.", _PRINT),
     (".dump", "Write a dump.", "copy the dump's file; .writemem FILE RANGE saves memory"),
     (".shell", "Run a program of this computer.", "run it in another terminal"),
     (".load .loadby .unload .chain", "Load extensions.", _EXTENSIONS),

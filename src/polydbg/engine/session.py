@@ -17,6 +17,7 @@ import msgspec
 from polydbg.arch.registers import program_counter
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import TargetError
+from polydbg.engine.aliases import Aliases
 from polydbg.engine.code import CodeView
 from polydbg.engine.evaluation import Evaluator
 from polydbg.engine.files import FileFinder
@@ -215,6 +216,7 @@ class Session:
         self._next_ordinal = 0
         self.evaluator = Evaluator(self)
         self.fixed_aliases = [""] * 10  # $u0..$u9
+        self.aliases = Aliases()
         self.log = SessionLog()
         self.is_finished = False
 

@@ -11,7 +11,6 @@ import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import Cancelled, DebuggerError
-from polydbg.commands.context import CommandContext
 from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd, Failure, Item
@@ -238,7 +237,7 @@ class EngineHost:
         settings.offline = request.offline
         settings.debuginfod_urls = urls_of_environment() if request.use_environment else ()
         self._session.files.downloads.wait_at_most(request.symbol_wait)
-        context = CommandContext(self._session, self._cancel, self._interpreter.run, self._progress)
+        context = self._interpreter.context()
         for path in expand_dump_arguments(request.dumps):
             system = self._session.open_dump(
                 path, "", self._cancel, self._progress, arch=request.arch

@@ -14,8 +14,7 @@ from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, REGISTRY
 
 NAMES = [name for names, _, _ in ABSENT for name in names.split()]
 WANTED = (
-    "dv dt dx !heap .if .else .foreach .for .while .do .block as aS ad al $< $>< $$< $$>< $$>a< "
-    ".dump .printf j z .shell !for_each_frame .process"
+    "dv dt dx !heap .dump .shell !for_each_frame .process"
 )
 
 
