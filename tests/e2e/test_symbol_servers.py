@@ -227,6 +227,24 @@ def test_a_host_that_is_not_there_is_asked_once(run: Run, dump: Path) -> None:
     assert "Error" in run("!sym path")
 
 
+def test_what_a_module_lacks_is_said_once(run: Run, dump: Path) -> None:
+    path = f"srv*http://127.0.0.1:{unruly.closed_port()}"
+    opened = run.open(dump, path, symbol_wait=20.0)
+    said = "\n".join([opened, run("k"), run("k"), *run.heard])
+    lines = re.findall(r"\*\*\* ERROR: Module load completed but .* for (\S+)", said)
+    assert "ntdll.dll" in lines
+    assert len(lines) == len(set(lines))
+
+
+def test_the_first_screen_says_that_the_image_is_on_its_way(
+    run: Run, dump: Path, server: Unruly
+) -> None:
+    server.behaviours["/"] = unruly.slow(0.3)
+    opened = run.open(dump, f"srv*{server.url}")
+    assert "Missing: symbols of practice. It is being fetched: practice.pdb. Its id is" in opened
+    assert "Give the image" not in opened
+
+
 def test_misses_are_remembered(dump: Path, server: Unruly) -> None:
     server.files.clear()
     for round_ in range(2):

@@ -51,8 +51,8 @@ class Printer:
     def _show(self, event: Event) -> None:
         match event:
             case ItemsEvent(items=items):
-                self._clear_progress()
                 if self._as_json:
+                    self._clear_progress()
                     self._collect(list(items))
                 else:
                     self.show(items)
@@ -62,7 +62,8 @@ class Printer:
                 pass
 
     def show(self, items: Sequence[Item]) -> None:
-        """Write *items* as text."""
+        """Write *items* as text, in place of the line of progress."""
+        self._clear_progress()
         shown = [self._render(item) for item in items if not isinstance(item, CommandEnd)]
         if shown:
             self._out.write("\n".join(shown) + "\n")

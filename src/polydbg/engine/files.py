@@ -60,6 +60,11 @@ _LACKING = frozenset(
     )
 )
 """Notices of files that are not there."""
+_IMAGE_FIRST = "Its id is in the image, which comes first (!sym status shows how far it is)."
+_IMAGE = "image"  # said once, whether as not found or as needed for unwinding
+_PDB = "pdb"
+_EXPORTS_ONLY = "Symbol file could not be found.  Defaulted to export symbols"
+_NO_SYMBOLS = "Module load completed but symbols could not be loaded"
 
 Notify = Callable[[str, str], None]
 
@@ -80,7 +85,7 @@ class FileFinder:
         self.sysroots = Sysroots(settings)
         self.downloads = Downloads(settings)
         self._accepted: set[ModuleInfo] = set()
-        self._warned: set[ModuleInfo] = set()  # of a missing image
+        self._said: set[tuple[ModuleInfo, str]] = set()  # which module's lack of what
         self._missing = ""
 
     def poll(self) -> None:
@@ -96,7 +101,7 @@ class FileFinder:
     def forget(self, info: ModuleInfo) -> None:
         """Forget what was accepted for and warned about a module, and listings of folders."""
         self._accepted.discard(info)
-        self._warned.discard(info)
+        self._said = {each for each in self._said if each[0] != info}
         self._settings.symbol_path.directories.clear()
         self._settings.image_path.directories.clear()
         self.sources.forget()
@@ -126,8 +131,7 @@ class FileFinder:
             return
         files = PeFiles(self._settings, _dump_folder(dump_path), self.cancel, module, image)
         source, module.mismatched = self._open_any(module, record, files, dump_path, trail)
-        if image is None and module.info not in self._warned:
-            self._warned.add(module.info)
+        if image is None and self._is_new(module.info, _IMAGE):
             self.notify(
                 "image.not-found",
                 f"Unable to load image {sanitise_line(module.info.image_path)}, Win32 error 0n2",
@@ -164,8 +168,9 @@ class FileFinder:
             return
         module.state = SymbolState.NONE
         self._note_lack(module, modules)
-        self._missing = self._missing or module.name
-        self.notify("symbols.none", f"{name}: neither DWARF nor symbol tables were found")
+        if self._is_new(module.info, "symbols.none"):
+            self._missing = self._missing or module.name
+            self.notify("symbols.none", f"{name}: neither DWARF nor symbol tables were found")
 
     def _note_lack(self, module: Module, modules: ModuleMap) -> None:
         """Add to the trails of an ELF module how to get what it lacks."""
@@ -198,6 +203,12 @@ class FileFinder:
             return MachoFiles(*common, self.downloads, load_anything=self._loads_anything(info))
         return None
 
+    def _is_new(self, info: ModuleInfo, lack: str) -> bool:
+        """Tell whether it was not said before that *info* lacks something, and note that it is."""
+        is_new = (info, lack) not in self._said
+        self._said.add((info, lack))
+        return is_new
+
     def take_missing(self) -> str:
         """Return the name of the first module whose files were not found since the last call,
         ``""`` for none: for one line that says what to do about all of them."""
@@ -207,7 +218,7 @@ class FileFinder:
     @contextlib.contextmanager
     def quietly(self) -> Iterator[None]:
         """Within this, do not say of modules that they just lack files; damage is said."""
-        notify, warned, missing = self.notify, set(self._warned), self._missing
+        notify, said, missing = self.notify, set(self._said), self._missing
 
         def damage_only(identifier: str, message: str) -> None:
             if identifier not in _LACKING:
@@ -217,13 +228,13 @@ class FileFinder:
         try:
             yield
         finally:
-            self.notify, self._warned, self._missing = notify, warned, missing
+            self.notify, self._said, self._missing = notify, said, missing
 
     @contextlib.contextmanager
     def _no_lack_while_fetching(self, info: ModuleInfo) -> Iterator[None]:
         """Within this, hold back what is said of a module; in the end leave out that it lacks
         files, if some are being fetched."""
-        notify, warned, missing = self.notify, set(self._warned), self._missing
+        notify, said, missing = self.notify, set(self._said), self._missing
         held: list[tuple[str, str]] = []
         self.notify = lambda identifier, message: held.append((identifier, message))
         try:
@@ -232,7 +243,7 @@ class FileFinder:
             self.notify = notify
             is_pending = self.downloads.is_pending(info)
             if is_pending:
-                self._warned, self._missing = warned, missing
+                self._said, self._missing = said, missing
             for identifier, message in held:
                 if not is_pending or identifier not in _LACKING:
                     notify(identifier, message)
@@ -254,7 +265,8 @@ class FileFinder:
     def _without_pdb(self, module: Module, files: PeFiles, trail: Trail) -> None:
         """Fall back on COFF symbols, else on the export table, and say so of that."""
         name = sanitise_line(module.info.file_name)
-        self._missing = self._missing or module.name
+        if self._is_new(module.info, _PDB):
+            self._missing = self._missing or module.name
         self._say_unusable(trail)
         module.symbols = files.open_table(trail)
         if module.symbols is not None:
@@ -263,17 +275,13 @@ class FileFinder:
         module.symbols = files.open_exports()
         if module.symbols is not None:
             module.state = SymbolState.LOADED
-            self.notify(
-                "symbols.exports-only",
-                "*** ERROR: Symbol file could not be found.  Defaulted to export symbols for "
-                f"{name} - ",
-            )
-            return
-        module.state = SymbolState.NONE
-        self.notify(
-            "symbols.none",
-            f"*** ERROR: Module load completed but symbols could not be loaded for {name}",
-        )
+            name += " - "
+            identifier, words = "symbols.exports-only", _EXPORTS_ONLY
+        else:
+            module.state = SymbolState.NONE
+            identifier, words = "symbols.none", _NO_SYMBOLS
+        if self._is_new(module.info, identifier):
+            self.notify(identifier, f"*** ERROR: {words} for {name}")
 
     def _verify(self, module: Module, image: PeImage | None) -> None:
         """Say what could not be compared, as the engine does when symbols load.
@@ -424,10 +432,8 @@ class FileFinder:
             cancel=self.cancel,
             asker=self.downloads,
         )
-        if record.is_missing and _is_pending(module.image_trail):
-            trail.add(
-                wanted.name, Outcome.PENDING, step="Its id is in the image, which comes first."
-            )
+        if wanted.key is None and _is_pending(module.image_trail):
+            trail.add(wanted.name, Outcome.PENDING, step=_IMAGE_FIRST)
         elif record.is_missing:
             _add_no_record(trail, module.info, image)
         if located is None:
@@ -502,11 +508,10 @@ class FileFinder:
     def unwind_data_missing(self, module: Module) -> None:
         """Say that a stack needed the image of *module*, unless its absence was said already."""
         info = module.info
-        if info in self._warned or module.image_file is not None or not info.is_pe:
+        if module.image_file is not None or not info.is_pe or self.downloads.is_pending(info):
             return
-        if self.downloads.is_pending(info):
+        if not self._is_new(info, _IMAGE):
             return
-        self._warned.add(info)
         name = sanitise_line(info.file_name)
         self.notify(
             "image.needed-for-unwinding",
