@@ -14,6 +14,8 @@ from tests.servers import unruly
 from tests.servers.stores import DEMO, practice_store
 from tests.servers.unruly import Behaviour, Unruly
 
+from polydbg.base.errors import Cancelled
+from polydbg.commands.output import Notice
 from polydbg.service.api import FinishedEvent, Item, ItemsEvent, OpenRequest
 from polydbg.service.local import LocalClient
 from polydbg.service.render import text_of
@@ -351,3 +353,108 @@ def test_sym_path_on_the_command_line(server: Unruly, capsys: pytest.CaptureFixt
     shown = capsys.readouterr().out
     assert re.search(rf"^OK .*{server.url}$", shown, re.MULTILINE)
     assert re.search(rf"^Error .*{gone}\n    .*connection refused\n    Check", shown, re.MULTILINE)
+
+
+def held_back(server: Unruly) -> threading.Event:
+    """Have the files of practice wait until the event is set."""
+    gate = threading.Event()
+
+    def wait(handler: unruly.Handler) -> None:
+        assert gate.wait(20)
+        handler.serve()
+
+    server.behaviours["/practice"] = wait
+    return gate
+
+
+def test_modules_of_the_library_know_what_came(dump: Path, server: Unruly) -> None:
+    import polydbg
+
+    gate = held_back(server)
+    path = f"srv*{server.url}"
+    with polydbg.open(dump, symbols=path, images="", symbol_wait=0) as session:
+        module = session.module("practice")
+        assert "pdb" not in module.symbols
+        gate.set()
+        for _ in range(200):
+            if "pdb" in module.symbols:
+                break
+            time.sleep(0.05)
+        assert "pdb" in module.symbols
+        assert module.address_of("price_line") in module
+
+
+def test_a_listener_that_fails_does_not_end_the_session(
+    run: Run, dump: Path, server: Unruly, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = threading.Event()
+
+    def fail(items: Sequence[Item]) -> None:
+        heard.set()
+        raise BrokenPipeError
+
+    gate = held_back(server)
+    run.client.listen(fail)
+    run.open(dump, f"srv*{server.url}")
+    run("k 2")
+    gate.set()
+    assert heard.wait(20)
+    assert "internal fault (BrokenPipeError" in run("k 2"), "the session goes on"
+
+
+def test_what_came_is_kept_where_the_looking_is_stopped(
+    run: Run, dump: Path, server: Unruly
+) -> None:
+    gate = held_back(server)
+    run.client.listen(None)
+    run.open(dump, f"srv*{server.url}")
+    run(".ecxr; k 4")
+    session = run.client._host._session
+    files = session.files
+    load, calls = files.load_symbols, [0]
+
+    def stopped(*arguments: object) -> None:
+        calls[0] += 1
+        files.load_symbols = load  # type: ignore[method-assign]
+        raise Cancelled
+
+    files.load_symbols = stopped  # type: ignore[method-assign]
+    gate.set()
+    for _ in range(200):
+        if calls[0]:
+            break
+        time.sleep(0.05)
+    said = run(".ecxr; k 4")
+    assert calls[0] == 1
+    assert "arrived" in said
+    for _ in range(200):  # the PDB's id is in the image
+        if "practice!record_sale" in said:
+            break
+        time.sleep(0.05)
+        said = run("k 4")
+    assert "practice!record_sale" in said
+
+
+def test_a_command_of_a_command_changes_no_modules(run: Run, dump: Path, server: Unruly) -> None:
+    run.open(dump, f"srv*{server.url}", symbol_wait=20.0)
+    interpreter, taken = run.client._host._interpreter, [0]
+    take = interpreter.take_arrivals
+
+    def count() -> list[Notice]:
+        taken[0] += 1
+        return take()
+
+    interpreter.take_arrivals = count  # type: ignore[method-assign]
+    run("!for_each_module .echo @#ModuleName")
+    assert taken[0] == 2, "once before the request, once before the command"
+
+
+def test_ld_looks_at_all_modules_though_some_arrive_meanwhile(
+    run: Run, dump: Path, server: Unruly
+) -> None:
+    server.behaviours["/"] = unruly.slow(0.1)
+    run.open(dump, f"srv*{server.url}")
+    run("k")
+    shown = run("ld * /f")
+    assert "internal fault" not in shown
+    assert "Symbols loaded for practice" in shown

@@ -84,7 +84,8 @@ class Interpreter:
             if not cursor.peek():
                 return
             self._cancel.check()
-            yield from self.take_arrivals()
+            if self._nesting == 1:  # the command that runs this one may hold modules
+                yield from self.take_arrivals()
             start = cursor.position
             try:
                 found = self._find(cursor)

@@ -64,7 +64,7 @@ class Downloads:
         self._fetcher: Fetcher | None = None
         self._client: HttpClient | None = None
         self._finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._owners: dict[int, list[ModuleInfo]] = {}
+        self._owners: dict[Job, list[ModuleInfo]] = {}
         self._owner: ModuleInfo | None = None
         self._begun: list[Job] = []
         self._waits = True
@@ -129,6 +129,7 @@ class Downloads:
         if not job.finished.is_set() and self._waits:
             self.wait([job])
         if job.finished.is_set():
+            self._forget_owner(job)
             _tell_attempts(job, trail)
             return job.path
         if job not in self._begun:
@@ -159,10 +160,15 @@ class Downloads:
     def _submit(self, request: FetchRequest) -> Job:
         job = self.fetcher.submit(request, urgent=self.urgent)
         if self._owner is not None and not job.finished.is_set():
-            owners = self._owners.setdefault(id(job), [])
+            owners = self._owners.setdefault(job, [])
             if not any(each is self._owner for each in owners):
                 owners.append(self._owner)
         return job
+
+    def _forget_owner(self, job: Job) -> None:
+        """Note that the search at hand has what came of *job*: its module need not look again."""
+        if (owners := self._owners.get(job)) is not None:
+            owners[:] = [each for each in owners if each is not self._owner]
 
     def _servers_of_environment(self, wanted: Wanted) -> Sequence[Server]:
         """Return the servers of ``DEBUGINFOD_URLS``, which have ELF files."""
@@ -264,12 +270,8 @@ class Downloads:
     # -- what came ---------------------------------------------------------------------------
 
     def is_pending(self, info: ModuleInfo) -> bool:
-        """Tell whether a file of a module is being fetched."""
-        return any(
-            not job.finished.is_set()
-            and any(each is info for each in self._owners.get(id(job), ()))
-            for job in self.running()
-        )
+        """Tell whether a file of a module is being fetched, or came and waits to be taken."""
+        return any(each is info for owners in self._owners.values() for each in owners)
 
     def has_finished(self) -> bool:
         """Tell whether :meth:`take_finished` would return something."""
@@ -283,7 +285,7 @@ class Downloads:
                 job = self._finished.get_nowait()
             except queue.Empty:
                 return found
-            found.append(Finished(job, tuple(self._owners.pop(id(job), ()))))
+            found.append(Finished(job, tuple(self._owners.pop(job, ()))))
 
     def take_begun(self) -> list[Job]:
         """Return what searches since the last call did not wait for and has not come yet."""
