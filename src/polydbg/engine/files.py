@@ -60,6 +60,13 @@ _LACKING = frozenset(
     )
 )
 """Notices of files that are not there."""
+_PRIVATE_PDB = (
+    "Whoever built it may have the private PDB of the same id: name its folder first, .sympath DIR."
+)
+_KEEP_DEBUG = (
+    "At the next build keep what strip removes (objcopy --only-keep-debug, then "
+    "--add-gnu-debuglink), or make a PDB."
+)
 _IMAGE_FIRST = "Its id is in the image, which comes first (!sym status shows how far it is)."
 _IMAGE = "image"  # said once, whether as not found or as needed for unwinding
 _PDB = "pdb"
@@ -451,7 +458,7 @@ class FileFinder:
             self._say_damaged(source)
         elif source.file.dbi.is_stripped:
             detail = "public names only, no lines, types or locals"
-            trail.add(located.path, Outcome.STRIPPED, detail)
+            trail.add(located.path, Outcome.STRIPPED, detail, step=_PRIVATE_PDB)
         return source
 
     def _loads_anything(self, info: ModuleInfo) -> bool:
@@ -556,7 +563,7 @@ def _add_no_record(trail: Trail, info: ModuleInfo, image: PeImage | None) -> Non
     trail.add(info.file_name, Outcome.NO_RECORD)
     if image is not None and image.characteristics & _IMAGE_DEBUG_STRIPPED:
         detail = "its header says that debug information was removed"
-        trail.add(info.file_name, Outcome.STRIPPED, detail)
+        trail.add(info.file_name, Outcome.STRIPPED, detail, step=_KEEP_DEBUG)
 
 
 def _open_named_pdb(path: Path) -> PdbSource | BreakpadSource:
