@@ -458,3 +458,29 @@ def test_ld_looks_at_all_modules_though_some_arrive_meanwhile(
     shown = run("ld * /f")
     assert "internal fault" not in shown
     assert "Symbols loaded for practice" in shown
+
+
+def shows_names(run: Run) -> bool:
+    """Tell whether the stack has names after a while."""
+    for _ in range(200):
+        if "practice!record_sale" in run(".ecxr; k 4"):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_list_of_ids_keeps_nobody_from_asking(run: Run, dump: Path, server: Unruly) -> None:
+    run.open(dump, f"srv*{server.url}")
+    assert "pdb        practice.pdb" in run("!sym list")
+    assert not server.paths
+    assert shows_names(run)
+
+
+def test_online_again_what_was_stopped_is_asked_for(run: Run, dump: Path, server: Unruly) -> None:
+    server.behaviours["/practice"] = unruly.silent(20)
+    run.open(dump, f"srv*{server.url}")
+    run(".ecxr; k 4")
+    run("!sym offline")
+    server.behaviours.clear()
+    run("!sym online")
+    assert shows_names(run)

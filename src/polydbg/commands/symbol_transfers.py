@@ -130,5 +130,6 @@ def set_offline(ctx: CommandContext, offline: bool) -> Iterator[Item]:
         if offline:
             ctx.session.files.downloads.stop()
         else:
+            ctx.session.files.downloads.ask_again()
             refresh_all(ctx.session)
     yield Text(value="offline: no server is asked" if offline else "online: servers are asked")
