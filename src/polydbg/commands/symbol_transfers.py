@@ -91,7 +91,7 @@ def check_path(ctx: CommandContext) -> Iterator[Item]:
     from polydbg.symbols.download.probe import check_servers
 
     downloads = ctx.session.files.downloads
-    yield path_item("Symbol", ctx.session.settings.symbol_path)
+    yield path_item(ctx.session, "Symbol", ctx.session.settings.symbol_path)
     servers = downloads.servers()
     if not servers:
         yield Text(value=_NO_SERVERS)

@@ -76,9 +76,10 @@ class Downloads:
         self.progress: Callable[[str, int, int], None] = lambda text, done, total: None
         self.on_done: Callable[[], None] = lambda: None
 
-    def wait_at_most(self, seconds: float) -> None:
-        """Let searches wait for *seconds* in all (a batch run), or not at all."""
-        self.budget, self.is_batch = seconds, seconds > 0
+    def wait_at_most(self, seconds: float | None) -> None:
+        """Let searches, and commands that wait for all files, wait for *seconds* in all (a batch
+        run). ``None``: searches never wait, such commands as long as it takes (a prompt)."""
+        self.budget, self.is_batch = seconds or 0.0, seconds is not None
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -266,6 +267,22 @@ class Downloads:
         found += [Server(url, ServerKind.DEBUGINFOD) for url in sources]
         found += [Server(url, ServerKind.DEBUGINFOD) for url in settings.debuginfod_urls]
         return tuple({each.url: each for each in reversed(found)}.values())[::-1]
+
+    def failure_of(self, url: str) -> str:
+        """Return why the host of *url* failed when it was asked last in this session; ``""`` where
+        it answered, be it that it lacks a file, or was not asked."""
+        jobs = self.jobs()
+        if not jobs:
+            return ""
+        from polydbg.symbols.download.addresses import host_of
+        from polydbg.symbols.download.problems import Problem
+
+        host, unasked = host_of(url), (Problem.RESTING, Problem.STOPPED)
+        attempts = [each for job in jobs for each in job.attempts if each.problem not in unasked]
+        last = next((each for each in reversed(attempts) if each.host == host), None)
+        if last is None or last.problem in (None, Problem.NOT_FOUND):
+            return ""
+        return last.detail
 
     # -- what came ---------------------------------------------------------------------------
 

@@ -65,15 +65,13 @@ _OF_HOSTS = frozenset(
     )
 )
 
-_CARRY = (
-    "polydbg sym fetch -o PACK.zip DUMP on a machine that may, then polydbg sym add PACK.zip here"
-)
+_CARRY = "polydbg sym fetch -o PACK.zip DUMP elsewhere, then polydbg sym add PACK.zip here"
 _STEPS = {
     Problem.NO_SUCH_HOST: "Check its name in .sympath, and the network (!sym path asks each server "
     f"once); without a network: {_CARRY}.",
     Problem.UNREACHABLE: "Check that the server runs and that this machine may reach it "
     f"(HTTPS_PROXY names a proxy); without a network: {_CARRY}.",
-    Problem.STALLED: f"Try again later with .reload /f, or fetch elsewhere: {_CARRY}.",
+    Problem.STALLED: f"Try again later with .reload /f, or {_CARRY}.",
     Problem.CUT_SHORT: "Try again with .reload /f: it goes on where the transfer broke off.",
     Problem.TLS: "Install the authority that signed the certificate on this machine, or name its "
     "file: SSL_CERT_FILE=FILE polydbg ...",
