@@ -484,3 +484,10 @@ def test_online_again_what_was_stopped_is_asked_for(run: Run, dump: Path, server
     server.behaviours.clear()
     run("!sym online")
     assert shows_names(run)
+
+
+def test_a_batch_run_that_may_not_wait_does_not(run: Run, dump: Path, server: Unruly) -> None:
+    gate = held_back(server)
+    run.open(dump, f"srv*{server.url}", symbol_wait=0.0)
+    assert re.search("not waited any longer for .*practice", run(".reload /f; k 2"))
+    gate.set()

@@ -75,7 +75,7 @@ def _renew_owners(session: Session, finished: Sequence[Finished]) -> None:
     files = session.files
     owners = {id(info) for each in finished for info in each.owners}
     failed = {id(info) for each in finished if not _is_told(each.job) for info in each.owners}
-    was_stopped = any(each.job.was_stopped for each in finished)
+    was_stopped = any(each.was_stopped for each in finished)
     with contextlib.ExitStack() as stack:
         if was_stopped:  # whoever stopped one server does not want the next one asked
             stack.enter_context(files.downloads.beginning_nothing())

@@ -46,10 +46,12 @@ _SHOWN_FILES = 3
 
 
 class Finished(msgspec.Struct, frozen=True, eq=False):
-    """A job that ended, and the modules that asked for its file."""
+    """A job that ended, and the modules that asked for its file. *was_stopped* says that the user
+    stopped it, and did not ask again since."""
 
     job: Job
     owners: tuple[ModuleInfo, ...]
+    was_stopped: bool
 
 
 class Downloads:
@@ -302,7 +304,9 @@ class Downloads:
                 job = self._finished.get_nowait()
             except queue.Empty:
                 return found
-            found.append(Finished(job, tuple(self._owners.pop(job, ()))))
+            owners = tuple(self._owners.pop(job, ()))
+            was_stopped = job.was_stopped and self.fetcher.holds(job)
+            found.append(Finished(job, owners, was_stopped))
 
     def take_begun(self) -> list[Job]:
         """Return what searches since the last call did not wait for and has not come yet."""

@@ -79,6 +79,11 @@ class Fetcher:
         with self._changed:
             return request.identity in self._jobs
 
+    def holds(self, job: Job) -> bool:
+        """Tell whether *job* is still the one for its file, and not forgotten."""
+        with self._changed:
+            return self._jobs.get(job.request.identity) is job
+
     def running(self) -> list[Job]:
         """Return the jobs that have not ended, those that run first."""
         with self._changed:
