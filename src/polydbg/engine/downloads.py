@@ -39,7 +39,8 @@ from polydbg.targets.target import ModuleInfo
 if TYPE_CHECKING:
     from polydbg.symbols.download.fetcher import Fetcher
     from polydbg.symbols.download.http import HttpClient
-    from polydbg.symbols.download.jobs import Job
+    from polydbg.symbols.download.jobs import Attempt, Job
+    from polydbg.symbols.download.problems import Problem
 
 _POLL = 0.05
 _SHOWN_FILES = 3
@@ -69,6 +70,7 @@ class Downloads:
         self._owners: dict[Job, list[ModuleInfo]] = {}
         self._owner: ModuleInfo | None = None
         self._begun: list[Job] = []
+        self._told: set[tuple[str, Problem]] = set()  # which host has which fault
         self._waits = True
         self._begins = True
         self.is_batch = False
@@ -313,6 +315,15 @@ class Downloads:
         begun, self._begun = self._begun, []
         return [job for job in begun if not job.finished.is_set()]
 
+    def is_news(self, attempt: Attempt) -> bool:
+        """Tell whether a failure is none of a host's that was told before; now it is told."""
+        problem = attempt.problem
+        if problem is None or not problem.blames_host:
+            return True
+        is_news = (attempt.host, problem) not in self._told
+        self._told.add((attempt.host, problem))
+        return is_news
+
     def running(self) -> list[Job]:
         """Return the jobs that have not ended."""
         return self._fetcher.running() if self._fetcher is not None else []
@@ -333,6 +344,7 @@ class Downloads:
 
     def ask_again(self) -> None:
         """Forget what failed or was missing, and which hosts are left alone (``.reload /f``)."""
+        self._told.clear()
         if self._fetcher is not None:
             self._fetcher.forget_failures()
 
