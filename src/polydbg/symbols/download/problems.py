@@ -30,6 +30,7 @@ class Problem(enum.Enum):
     WEB_PAGE = "web-page"  # HTML where a file should be
     WRONG_ID = "wrong-id"
     DAMAGED = "damaged"
+    UNSUPPORTED = "unsupported"  # compressed in a way that is not read
     TOO_LARGE = "too-large"
     DISK_FULL = "disk-full"
     CACHE_UNWRITABLE = "cache-unwritable"
@@ -100,6 +101,8 @@ _STEPS = {
     "was kept.",
     Problem.DAMAGED: "What came is no whole file; nothing of it was kept. Try .reload /f; if it "
     "stays so, tell the server's keeper.",
+    Problem.UNSUPPORTED: "Or open the address in a browser, expand what comes (cabextract, "
+    "expand.exe), and add it: polydbg sym add FILE.",
     Problem.TOO_LARGE: "No file of this kind is that large; nothing of it was kept.",
     Problem.DISK_FULL: "Make room, or name a cache on another disk, .sympath srv*DIR*URL or "
     "POLYDBG_CACHE=DIR, then .reload /f.",

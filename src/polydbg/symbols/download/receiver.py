@@ -8,6 +8,7 @@ from typing import Protocol
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, FormatError
+from polydbg.formats.archives.archive import CompressionError
 from polydbg.symbols.download.addresses import host_of, redacted
 from polydbg.symbols.download.jobs import Attempt, Job
 from polydbg.symbols.download.landing import Landing
@@ -236,6 +237,8 @@ class Receiver:
         names = request.name, request.key, request.file_name
         try:
             found = expand_into(store, packed, *names, accept, job.cancel)
+        except CompressionError as error:
+            raise TransferError(Problem.UNSUPPORTED, f"{place}: {error.message}") from error
         except FormatError as error:
             raise TransferError(Problem.DAMAGED, f"{place}: {error.message}") from error
         except OSError as error:
@@ -255,10 +258,17 @@ class Receiver:
 
 
 _WORTHLESS = frozenset(
-    (Problem.WRONG_ID, Problem.DAMAGED, Problem.WEB_PAGE, Problem.NOT_FOUND, Problem.TOO_LARGE)
+    (
+        Problem.WRONG_ID,
+        Problem.DAMAGED,
+        Problem.UNSUPPORTED,
+        Problem.WEB_PAGE,
+        Problem.NOT_FOUND,
+        Problem.TOO_LARGE,
+    )
 )
 """After these nothing of what came is of use to a later transfer."""
-_OF_CONTENT = frozenset((Problem.WRONG_ID, Problem.DAMAGED, Problem.WEB_PAGE))
+_OF_CONTENT = frozenset((Problem.WRONG_ID, Problem.DAMAGED, Problem.UNSUPPORTED, Problem.WEB_PAGE))
 
 
 def _refusal(check: IdCheck, job: Job, place: str) -> TransferError:
