@@ -105,7 +105,7 @@ def list_ids(ctx: CommandContext) -> Iterator[Item]:
         was_deferred = module.state is SymbolState.DEFERRED
         before, settings.offline = settings.offline, True
         try:
-            with session.files.quietly():
+            with session.files.notices.quietly():
                 files = wanted_files(modules, module)
         finally:
             settings.offline = before

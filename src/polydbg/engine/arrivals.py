@@ -88,7 +88,7 @@ def _renew_owners(session: Session, finished: Sequence[Finished]) -> None:
         ]
         for system, module, was_asked in renewed:
             is_quiet = id(module.info) not in failed
-            with files.quietly() if is_quiet else contextlib.nullcontext():
+            with files.notices.quietly() if is_quiet else contextlib.nullcontext():
                 _look_again(system, module, was_asked=was_asked)
 
 

@@ -113,10 +113,7 @@ class ElfFiles:
 
     def _right_image(self, search: _ImageSearch, trail: Trail) -> _Found | None:
         info = search.info
-        images, symbols = self._settings.image_path, self._settings.symbol_path
-        elements = tuple(dict.fromkeys(images.elements + symbols.elements))
-        path = SymbolPath(images.text, elements, symbols.directories)
-        wanted = self._wanted(info)
+        path, wanted = self._settings.image_search_path, self._wanted(info)
         found = self._along(search, wanted, path, trail)
         if found is not None:
             return found
