@@ -14,6 +14,8 @@ from tests.servers import unruly
 from tests.servers.stores import DEMO, practice_store
 from tests.servers.unruly import Behaviour, Unruly
 
+from polydbg.base.errors import Cancelled
+from polydbg.commands.output import Notice
 from polydbg.service.api import FinishedEvent, Item, ItemsEvent, OpenRequest
 from polydbg.service.local import LocalClient
 from polydbg.service.render import text_of
@@ -227,6 +229,24 @@ def test_a_host_that_is_not_there_is_asked_once(run: Run, dump: Path) -> None:
     assert "Error" in run("!sym path")
 
 
+def test_what_a_module_lacks_is_said_once(run: Run, dump: Path) -> None:
+    path = f"srv*http://127.0.0.1:{unruly.closed_port()}"
+    opened = run.open(dump, path, symbol_wait=20.0)
+    said = "\n".join([opened, run("k"), run("k"), *run.heard])
+    lines = re.findall(r"\*\*\* ERROR: Module load completed but .* for (\S+)", said)
+    assert "ntdll.dll" in lines
+    assert len(lines) == len(set(lines))
+
+
+def test_the_first_screen_says_that_the_image_is_on_its_way(
+    run: Run, dump: Path, server: Unruly
+) -> None:
+    server.behaviours["/"] = unruly.slow(0.3)
+    opened = run.open(dump, f"srv*{server.url}")
+    assert "Missing: symbols of practice. It is being fetched: practice.pdb. Its id is" in opened
+    assert "Give the image" not in opened
+
+
 def test_misses_are_remembered(dump: Path, server: Unruly) -> None:
     server.files.clear()
     for round_ in range(2):
@@ -333,3 +353,141 @@ def test_sym_path_on_the_command_line(server: Unruly, capsys: pytest.CaptureFixt
     shown = capsys.readouterr().out
     assert re.search(rf"^OK .*{server.url}$", shown, re.MULTILINE)
     assert re.search(rf"^Error .*{gone}\n    .*connection refused\n    Check", shown, re.MULTILINE)
+
+
+def held_back(server: Unruly) -> threading.Event:
+    """Have the files of practice wait until the event is set."""
+    gate = threading.Event()
+
+    def wait(handler: unruly.Handler) -> None:
+        assert gate.wait(20)
+        handler.serve()
+
+    server.behaviours["/practice"] = wait
+    return gate
+
+
+def test_modules_of_the_library_know_what_came(dump: Path, server: Unruly) -> None:
+    import polydbg
+
+    gate = held_back(server)
+    path = f"srv*{server.url}"
+    with polydbg.open(dump, symbols=path, images="", symbol_wait=0) as session:
+        module = session.module("practice")
+        assert "pdb" not in module.symbols
+        gate.set()
+        for _ in range(200):
+            if "pdb" in module.symbols:
+                break
+            time.sleep(0.05)
+        assert "pdb" in module.symbols
+        assert module.address_of("price_line") in module
+
+
+def test_a_listener_that_fails_does_not_end_the_session(
+    run: Run, dump: Path, server: Unruly, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = threading.Event()
+
+    def fail(items: Sequence[Item]) -> None:
+        heard.set()
+        raise BrokenPipeError
+
+    gate = held_back(server)
+    run.client.listen(fail)
+    run.open(dump, f"srv*{server.url}")
+    run("k 2")
+    gate.set()
+    assert heard.wait(20)
+    assert "internal fault (BrokenPipeError" in run("k 2"), "the session goes on"
+
+
+def test_what_came_is_kept_where_the_looking_is_stopped(
+    run: Run, dump: Path, server: Unruly
+) -> None:
+    gate = held_back(server)
+    run.client.listen(None)
+    run.open(dump, f"srv*{server.url}")
+    run(".ecxr; k 4")
+    session = run.client._host._session
+    files = session.files
+    load, calls = files.load_symbols, [0]
+
+    def stopped(*arguments: object) -> None:
+        calls[0] += 1
+        files.load_symbols = load  # type: ignore[method-assign]
+        raise Cancelled
+
+    files.load_symbols = stopped  # type: ignore[method-assign]
+    gate.set()
+    for _ in range(200):
+        if calls[0]:
+            break
+        time.sleep(0.05)
+    said = run(".ecxr; k 4")
+    assert calls[0] == 1
+    assert "arrived" in said
+    for _ in range(200):  # the PDB's id is in the image
+        if "practice!record_sale" in said:
+            break
+        time.sleep(0.05)
+        said = run("k 4")
+    assert "practice!record_sale" in said
+
+
+def test_a_command_of_a_command_changes_no_modules(run: Run, dump: Path, server: Unruly) -> None:
+    run.open(dump, f"srv*{server.url}", symbol_wait=20.0)
+    interpreter, taken = run.client._host._interpreter, [0]
+    take = interpreter.take_arrivals
+
+    def count() -> list[Notice]:
+        taken[0] += 1
+        return take()
+
+    interpreter.take_arrivals = count  # type: ignore[method-assign]
+    run("!for_each_module .echo @#ModuleName")
+    assert taken[0] == 2, "once before the request, once before the command"
+
+
+def test_ld_looks_at_all_modules_though_some_arrive_meanwhile(
+    run: Run, dump: Path, server: Unruly
+) -> None:
+    server.behaviours["/"] = unruly.slow(0.1)
+    run.open(dump, f"srv*{server.url}")
+    run("k")
+    shown = run("ld * /f")
+    assert "internal fault" not in shown
+    assert "Symbols loaded for practice" in shown
+
+
+def shows_names(run: Run) -> bool:
+    """Tell whether the stack has names after a while."""
+    for _ in range(200):
+        if "practice!record_sale" in run(".ecxr; k 4"):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_list_of_ids_keeps_nobody_from_asking(run: Run, dump: Path, server: Unruly) -> None:
+    run.open(dump, f"srv*{server.url}")
+    assert "pdb        practice.pdb" in run("!sym list")
+    assert not server.paths
+    assert shows_names(run)
+
+
+def test_online_again_what_was_stopped_is_asked_for(run: Run, dump: Path, server: Unruly) -> None:
+    server.behaviours["/practice"] = unruly.silent(20)
+    run.open(dump, f"srv*{server.url}")
+    run(".ecxr; k 4")
+    run("!sym offline")
+    server.behaviours.clear()
+    run("!sym online")
+    assert shows_names(run)
+
+
+def test_a_batch_run_that_may_not_wait_does_not(run: Run, dump: Path, server: Unruly) -> None:
+    gate = held_back(server)
+    run.open(dump, f"srv*{server.url}", symbol_wait=0.0)
+    assert re.search("not waited any longer for .*practice", run(".reload /f; k 2"))
+    gate.set()

@@ -232,6 +232,28 @@ def encoded(encoding: str, body: bytes) -> Behaviour:
     return lambda handler: handler.answer(200, body, Content_Encoding=encoding)
 
 
+def raw(*answers: bytes) -> Behaviour:
+    """Send these very bytes, an answer after the other (the last again and again), and hang up."""
+    left = list(answers)
+
+    def behave(handler: Handler) -> None:
+        handler.wfile.write(left.pop(0) if len(left) > 1 else left[0])
+        handler.close_connection = True
+
+    return behave
+
+
+def pouring(start: bytes, piece: bytes, limit: int = 1 << 28) -> Behaviour:
+    """Send *start*, then *piece* without an end."""
+
+    def behave(handler: Handler) -> None:
+        handler.wfile.write(start)
+        for _ in range(limit // len(piece)):
+            handler.wfile.write(piece)
+
+    return behave
+
+
 # -- sockets that answer nothing -----------------------------------------------------------------
 
 

@@ -158,9 +158,9 @@ _SYMBOL_WAIT = 20.0
 _ENDS_SESSION = re.compile(r"(?:^|[;\s])q[qd]?\s*$", re.IGNORECASE)
 
 
-def _symbol_wait(arguments: Arguments, *, prompts: bool) -> float:
-    """Return for how many seconds commands may wait for servers: at a prompt they never do, but
-    -c that ends with q leaves none.
+def _symbol_wait(arguments: Arguments, *, prompts: bool) -> float | None:
+    """Return for how many seconds commands may wait for servers, ``None`` at a prompt; -c that ends
+    with q leaves none.
 
     :raises UsageError: the option is no number of seconds.
     """
@@ -172,7 +172,7 @@ def _symbol_wait(arguments: Arguments, *, prompts: bool) -> float:
     if not 0 <= seconds <= 86_400:
         raise UsageError(f"--symbol-wait takes seconds, 0 to 86400, not {text}")
     ends = _ENDS_SESSION.search(arguments.get("c") or "")
-    return 0.0 if prompts and not ends else seconds
+    return None if prompts and not ends else seconds
 
 
 def _prompt(client: DebugClient, printer: Printer) -> None:

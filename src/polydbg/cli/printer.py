@@ -52,8 +52,8 @@ class Printer:
     def _show(self, event: Event) -> None:
         match event:
             case ItemsEvent(items=items):
-                self._clear_progress()
                 if self._as_json:
+                    self._clear_progress()
                     self._collect(list(items))
                 else:
                     self.show(items)
@@ -63,7 +63,8 @@ class Printer:
                 pass
 
     def show(self, items: Sequence[Item]) -> None:
-        """Write *items* as text."""
+        """Write *items* as text, in place of the line of progress."""
+        self._clear_progress()
         shown = [
             self._render(item) + ("\n" if item.ends_line else "")
             for item in items

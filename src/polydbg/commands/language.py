@@ -46,7 +46,7 @@ class Interpreter:
         self._nesting = 0
         self._flow = Flow()
         self._last_line = ""
-        session.files.notify = lambda identifier, message: self._notices.append(
+        session.files.notices.notify = lambda identifier, message: self._notices.append(
             Notice(identifier=identifier, value=message)
         )
         session.files.cancel = session.files.downloads.cancel = cancel
@@ -119,7 +119,8 @@ class Interpreter:
             if not cursor.peek():
                 return
             self._cancel.check()
-            yield from self.take_arrivals()
+            if self._nesting == 1:  # the command that runs this one may hold modules
+                yield from self.take_arrivals()
             start = cursor.position
             try:
                 found = self._find(cursor)
@@ -147,7 +148,7 @@ class Interpreter:
         """
         if self._nesting == 1:
             yield from self._say_begun()
-            missing = self._session.files.take_missing()
+            missing = self._session.files.notices.take_missing()
             if missing and not command.lstrip().lower().startswith(_SAY_IT_THEMSELVES):
                 yield Notice(
                     identifier="symbols.next-step",
@@ -217,7 +218,7 @@ class Interpreter:
     def discard_notices(self) -> None:
         """Forget what arose so far and was not shown."""
         self._notices.clear()
-        self._session.files.take_missing()
+        self._session.files.notices.take_missing()
 
     def take_notices(self, identifiers: Sequence[str]) -> list[Notice]:
         """Return and forget the notices so far whose identifier begins with one of these."""

@@ -37,7 +37,8 @@ class PackSummary(Item, frozen=True):
     def text(self) -> str:
         missing = f"; {self.missing} missing" if self.missing else ""
         if not self.path:
-            return f"no pack was written: nothing was found{missing}"
+            why = "nothing was found" if missing else "every file is at hand where it is wanted"
+            return f"no pack was written: {why}{missing}"
         count = "1 file" if self.files == 1 else f"{self.files} files"
         return f"{self.path}: {count}, {size_text(self.size)}{missing}"
 

@@ -204,7 +204,6 @@ def _load_now(ctx: CommandContext, modules: Sequence[Module], *, accept: bool) -
     What servers have is waited for; Ctrl+C stops the waiting and the transfers.
     """
     system, downloads = ctx.system, ctx.session.files.downloads
-    infos = [module.info for module in modules]
     for done, module in enumerate(_stack_first(ctx, modules)):
         ctx.progress(f"loading symbols of {module.name}", done, len(modules))
         if accept:
@@ -212,8 +211,8 @@ def _load_now(ctx: CommandContext, modules: Sequence[Module], *, accept: bool) -
         with downloads.not_waiting():
             system.modules.symbols(module)
     yield from wait_for_files(ctx)
-    loaded = [each for each in system.modules.modules if any(each.info is i for i in infos)]
-    failed = [module for module in loaded if not _has_pdb(module)]
+    loaded = (system.modules.of(module.info) for module in modules)
+    failed = [module for module in loaded if module is not None and not _has_pdb(module)]
     if failed:
         yield _errors(failed)
 
@@ -232,7 +231,8 @@ def _stack_first(ctx: CommandContext, modules: Sequence[Module]) -> list[Module]
 def wait_for_files(ctx: CommandContext) -> Iterator[Item]:
     """Wait, visibly, until nothing more comes from servers; yield what to say of it."""
     downloads = ctx.session.files.downloads
-    while downloads.has_finished() or (downloads.running() and downloads.may_wait):
+    # In this order: a job that ended a moment ago is there to be taken.
+    while (downloads.running() and downloads.may_wait) or downloads.has_finished():
         downloads.wait_for_all()
         for arrival in take_arrivals(ctx.session):
             yield Notice(identifier=arrival.identifier, value=arrival.message)
@@ -421,17 +421,19 @@ def load_symbols(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     modules = _matching(list(system.modules.modules), name)
     if not modules:
         raise cursor.error("Couldn't resolve module", hint="lm lists the modules")
-    for done, module in enumerate(modules):
+    if again:
+        ctx.session.files.downloads.ask_again()
+        modules = [forget(system.modules, module, ctx.session.files) for module in modules]
+    loaded_before = {id(m.info) for m in modules if m.state is SymbolState.LOADED}
+    for done, info in enumerate([module.info for module in modules]):
+        module = system.modules.of(info)
+        if module is None:
+            continue
         ctx.progress(f"loading symbols of {module.name}", done, len(modules))
-        if again:
-            ctx.session.files.downloads.ask_again()
-            module = forget(system.modules, module, ctx.session.files)
-        was_loaded = module.state is SymbolState.LOADED
-        info = module.info
         system.modules.symbols(module)
         yield from wait_for_files(ctx)
-        module = next(each for each in system.modules.modules if each.info is info)
-        loaded = module.state is SymbolState.LOADED
+        module = system.modules.of(info) or module
+        was_loaded, loaded = id(info) in loaded_before, module.state is SymbolState.LOADED
         words = "already loaded" if was_loaded else "loaded" if loaded else "could not be loaded"
         yield SymbolLoad(
             module=module.name,

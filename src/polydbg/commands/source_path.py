@@ -32,7 +32,7 @@ def source_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         settings.source_path = changed.text
         yield from access_errors(".srcpath", check_source_path(changed))
     path = SymbolPath.parse(settings.source_path)
-    yield path_item("Source", path, check_source_path(path))
+    yield path_item(ctx.session, "Source", path, check_source_path(path))
 
 
 @command(

@@ -12,7 +12,7 @@ from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item, Text
 from polydbg.commands.registry import command
 from polydbg.engine.modules import Module, SymbolState
-from polydbg.symbols.store import Outcome, Trail
+from polydbg.symbols.store import Trail
 
 _NO_PROMPTS = 0x80000
 _UNWIND_DATA = (
@@ -164,8 +164,7 @@ def symbol_search(module: Module, trail: Trail) -> SymbolSearch:
             state += " (of another build)"
         elif module.is_unverified:
             state += " (unverified: the dump does not tell the build id)"
-    advice = [] if trail.has(Outcome.FOUND) else trail.advice()
-    return _search("Symbols", module, trail, state, found, advice)
+    return _search("Symbols", module, trail, state, found, trail.advice())
 
 
 def image_search(module: Module, trail: Trail, *, lacks_unwind_data: bool) -> SymbolSearch:
@@ -199,7 +198,7 @@ def _search(
             SearchPlace(
                 place=sanitise_line(entry.place),
                 outcome=entry.outcome.value,
-                detail=sanitise_line(entry.detail),
+                detail=sanitise_line(entry.brief),
                 found_id=sanitise_line(entry.found_id),
             )
             for entry in trail.entries

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from polydbg.base.text import address_text, sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Hex, Item
+from polydbg.engine.modules import SymbolState
 from polydbg.engine.wanted_files import WantedFile, wanted_files
 from polydbg.symbols.store.hostpath import base_name, is_safe_key, unsafe_reason
 
@@ -96,17 +97,20 @@ def list_ids(ctx: CommandContext) -> Iterator[Item]:
     yield SymbolIds(
         version=IDS_VERSION, dump=sanitise_line(os.path.basename(ctx.system.target.path))
     )
-    settings = session.settings
+    settings, can_ask = session.settings, session.files.downloads.can_ask()
     listed = list(modules.modules)
     for number, module in enumerate(listed):
         ctx.cancel.check()
         ctx.progress("Looking for files", number, len(listed))
+        was_deferred = module.state is SymbolState.DEFERRED
         before, settings.offline = settings.offline, True
         try:
-            with session.files.quietly():
+            with session.files.notices.quietly():
                 files = wanted_files(modules, module)
         finally:
             settings.offline = before
+        if can_ask and was_deferred and not all(file.found for file in files):
+            modules.renew(module)  # for what needs it next, servers are asked
         yield ModuleIds(
             module=module.name,
             path=sanitise_line(module.info.image_path),

@@ -17,17 +17,21 @@ from polydbg.engine.reload import refresh_all
 from polydbg.engine.session import Session
 from polydbg.engine.settings import LOAD_ANYTHING, LOAD_LINES, SYMBOL_OPTIONS, Settings
 from polydbg.symbols.store import PathCheck, SymbolPath
+from polydbg.symbols.store.path import is_url
 
 _EXACT_SYMBOLS = 0x400
 _NO_PROMPTS = 0x80000
 _NOISY = 0x80000000
+_OF_ENVIRONMENT = "DEBUGINFOD_URLS: "
 _TABLE = "************* Path validation summary **************"
 _COLUMNS = f"{'Response':<33}{'Time (ms)':<14}Location"
 _PATH_CHARACTER = re.compile(r"[/\\:*~%]")
 
 
 class PathRow(Item, frozen=True):
-    """A row of the path check: *status* is ``OK``, ``Error`` or ``Deferred``."""
+    """A row of the path check: *status* is ``OK``, ``Error`` or ``Deferred`` (of servers, which are
+    asked for files only); *reason* says of an error what is wrong, of a server why it gave nothing
+    when it was asked last."""
 
     element: str
     status: str
@@ -103,10 +107,13 @@ def _is_command(text: str) -> bool:
     return REGISTRY.longest_prefix(bare) is not None and not os.path.exists(bare)
 
 
-def path_item(kind: str, path: SymbolPath, checks: Sequence[PathCheck] | None = None) -> SearchPath:
-    """Return the lines of a path and its *checks*, by default those of a path of symbols. *kind* is
-    ``Symbol`` or the like."""
-    checks = [_shown(check) for check in (path.check() if checks is None else checks)]
+def path_item(
+    session: Session, kind: str, path: SymbolPath, checks: Sequence[PathCheck] | None = None
+) -> SearchPath:
+    """Return the lines of a path and its *checks*, by default those of a path of symbols, with the
+    servers of the environment. *kind* is ``Symbol`` or the like."""
+    checks = path.check() if checks is None else checks
+    checks = [_shown(check) for check in _with_servers(session, path, checks)]
     text, expanded = (_without_secrets(each) for each in (path.text, path.expanded))
     title = f"{kind} search path is: "
     lines = [title + (sanitise_line(text) or "<empty>")]
@@ -120,6 +127,26 @@ def path_item(kind: str, path: SymbolPath, checks: Sequence[PathCheck] | None = 
         elements=tuple(PathRow.of(check) for check in checks),
         shown="\n".join(lines),
     )
+
+
+def _with_servers(
+    session: Session, path: SymbolPath, checks: Sequence[PathCheck]
+) -> Iterator[PathCheck]:
+    """Yield *checks*, those of servers with what kept them from answering in this session, then
+    the servers of ``DEBUGINFOD_URLS``."""
+    for element, check in zip(path.elements, checks, strict=True):
+        urls = [store for store in element.stores if is_url(store)]
+        yield msgspec.structs.replace(check, reason=_failure(session, urls) or check.reason)
+    for url in session.settings.debuginfod_urls:
+        name = f"{_OF_ENVIRONMENT}{url}"
+        yield PathCheck(name, "Deferred", 0, _failure(session, [url]))
+
+
+def _failure(session: Session, urls: Sequence[str]) -> str:
+    if urls and session.settings.offline:
+        return "offline: no server is asked (!sym online)"
+    failures = (session.files.downloads.failure_of(url) for url in urls)
+    return next(filter(None, failures), "")
 
 
 def _without_secrets(text: str) -> str:
@@ -136,10 +163,16 @@ def _shown(check: PathCheck) -> PathCheck:
 
 
 def check_lines(checks: Sequence[PathCheck]) -> list[str]:
-    """Return the table of a path check, without rows nothing."""
+    """Return the table of a path check, without rows nothing; a server that failed in this session
+    has a line more."""
     if not checks:
         return []
-    return ["", _TABLE, _COLUMNS, *(sanitise_line(check.row) for check in checks)]
+    lines = ["", _TABLE, _COLUMNS]
+    for check in checks:
+        lines.append(sanitise_line(check.row))
+        if check.reason and check.status == "Deferred":
+            lines.append(sanitise_line(f"    {check.reason}"))
+    return lines
 
 
 def access_errors(command_name: str, checks: Sequence[PathCheck]) -> Iterator[Item]:
@@ -178,7 +211,7 @@ def symbol_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         settings.symbol_path = changed
         yield from access_errors(".sympath", changed.check())
         refresh_all(ctx.session)
-    yield path_item("Symbol", settings.symbol_path)
+    yield path_item(ctx.session, "Symbol", settings.symbol_path)
 
 
 @command(
@@ -211,7 +244,7 @@ def image_path(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         settings.image_path = changed
         yield from access_errors(".exepath", changed.check())
         refresh_all(ctx.session)
-    yield path_item("Executable image", settings.image_path)
+    yield path_item(ctx.session, "Executable image", settings.image_path)
 
 
 class SysrootRow(Item, frozen=True):

@@ -8,7 +8,7 @@ from polydbg.base.text import sanitise_line, size_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Item, Text
 from polydbg.engine.downloads import job_words
-from polydbg.symbols.download.jobs import Job, JobState
+from polydbg.symbols.download.jobs import Attempt, Job, JobState
 
 
 class Transfer(Item, frozen=True):
@@ -34,8 +34,7 @@ class Transfer(Item, frozen=True):
             size = f" ({size_text(job.total or job.done)})" if job.total or job.done else ""
             detail = f"{job.path}{size} from {job.host}"
         elif job.state is JobState.FAILED:
-            said = (f"{each.host}: {each.detail}" for each in job.attempts)
-            detail = "; ".join(dict.fromkeys(said))
+            detail = "; ".join(dict.fromkeys(_failure(each) for each in job.attempts))
         return cls(
             file=sanitise_line(job.file_name),
             host=sanitise_line(job.host),
@@ -45,6 +44,12 @@ class Transfer(Item, frozen=True):
             rate=int(job.rate) if job.state is JobState.RUNNING else 0,
             detail=sanitise_line(detail),
         )
+
+
+def _failure(attempt: Attempt) -> str:
+    """Return what a server answered, with its name where the words do not have it."""
+    is_named = attempt.host in attempt.detail
+    return attempt.detail if is_named else f"{attempt.host}: {attempt.detail}"
 
 
 def show_transfers(ctx: CommandContext) -> Iterator[Item]:
@@ -91,7 +96,7 @@ def check_path(ctx: CommandContext) -> Iterator[Item]:
     from polydbg.symbols.download.probe import check_servers
 
     downloads = ctx.session.files.downloads
-    yield path_item("Symbol", ctx.session.settings.symbol_path)
+    yield path_item(ctx.session, "Symbol", ctx.session.settings.symbol_path)
     servers = downloads.servers()
     if not servers:
         yield Text(value=_NO_SERVERS)
@@ -130,5 +135,6 @@ def set_offline(ctx: CommandContext, offline: bool) -> Iterator[Item]:
         if offline:
             ctx.session.files.downloads.stop()
         else:
+            ctx.session.files.downloads.ask_again()
             refresh_all(ctx.session)
     yield Text(value="offline: no server is asked" if offline else "online: servers are asked")

@@ -1,6 +1,6 @@
 """Names for text in command lines: user-named aliases, and the variables of loops.
 
-A name is replaced where it stands as a word (between blanks, ``;``, ``"``, the ends of the line) and
+A name is replaced where it stands as a word (between blanks, ``;``, ``"``, the line's ends) and
 inside of ``${}`` anywhere (command-language reference, section 3).
 """
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from polydbg.base.errors import Cancelled
 from polydbg.base.text import sanitise_line, size_text
 from polydbg.engine.downloads import Finished
 from polydbg.engine.modules import Module, SymbolState
@@ -34,13 +35,17 @@ def take_arrivals(session: Session) -> list[Arrival]:
     """Give the modules what came since the last call, and return what to say of it.
 
     A module whose symbols were asked for has the new ones at once; so a server that is asked next,
-    where the first did not have the file, is asked without a command in between.
+    where the first did not have the file, is asked without a command in between. Where the user
+    asked to stop, the rest of the modules are looked for when they are needed.
     """
     finished = session.files.downloads.take_finished()
     if not finished:
         return []
     said = [arrival for each in finished for arrival in _said_of(each)]
-    _renew_owners(session, finished)
+    with contextlib.suppress(Cancelled):  # nothing of what came is lost by it
+        _renew_owners(session, finished)
+    if any(each.job.request.wanted.kind is FileKind.SOURCE for each in finished):
+        session.files.sources.forget()
     return said
 
 
@@ -70,19 +75,21 @@ def _renew_owners(session: Session, finished: Sequence[Finished]) -> None:
     files = session.files
     owners = {id(info) for each in finished for info in each.owners}
     failed = {id(info) for each in finished if not _is_told(each.job) for info in each.owners}
-    was_stopped = any(each.job.was_stopped for each in finished)
-    for system in session.systems:
-        for module in list(system.modules.modules):
-            if id(module.info) not in owners:
-                continue
-            with contextlib.ExitStack() as stack:
-                if id(module.info) not in failed:
-                    stack.enter_context(files.quietly())
-                if was_stopped:  # whoever stopped one server does not want the next one asked
-                    stack.enter_context(files.downloads.beginning_nothing())
-                _renew(system, module)
-    if any(each.job.request.wanted.kind is FileKind.SOURCE for each in finished):
-        session.files.sources.forget()
+    was_stopped = any(each.was_stopped for each in finished)
+    with contextlib.ExitStack() as stack:
+        if was_stopped:  # whoever stopped one server does not want the next one asked
+            stack.enter_context(files.downloads.beginning_nothing())
+        # All of them first: none keeps what it had when the looking is stopped.
+        renewed = [
+            (system, system.modules.renew(module), module.state is not SymbolState.DEFERRED)
+            for system in session.systems
+            for module in list(system.modules.modules)
+            if id(module.info) in owners
+        ]
+        for system, module, was_asked in renewed:
+            is_quiet = id(module.info) not in failed
+            with files.notices.quietly() if is_quiet else contextlib.nullcontext():
+                _look_again(system, module, was_asked=was_asked)
 
 
 def _is_told(job: Job) -> bool:
@@ -90,16 +97,12 @@ def _is_told(job: Job) -> bool:
     return job.path is not None or job.was_stopped
 
 
-def _renew(system: System, module: Module) -> None:
-    """Look again for the files of *module*, as far as they had been asked for."""
-    was_asked = module.state is not SymbolState.DEFERRED
-    if module.symbols is not None:
-        module.symbols.close()
-    fresh = system.modules.renew(module)
+def _look_again(system: System, module: Module, *, was_asked: bool) -> None:
+    """Look for the files of *module*, as far as they had been asked for."""
     if was_asked:
-        system.modules.symbols(fresh)
+        system.modules.symbols(module)
     else:
-        system.modules.image(fresh)
+        system.modules.image(module)
 
 
 def _said_of(finished: Finished) -> Iterator[Arrival]:

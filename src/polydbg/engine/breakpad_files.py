@@ -109,7 +109,7 @@ def add_second_search(trail: Trail, second: Trail, wanted: Wanted) -> None:
     known = set(trail.entries)
     news = [e for e in second.entries if e.outcome not in _SAID_ALREADY and e not in known]
     for entry in news:
-        trail.add(entry.place, entry.outcome, entry.detail, entry.found_id)
+        trail.add(entry.place, entry.outcome, entry.detail, entry.found_id, entry.step)
     if not any(entry.outcome is Outcome.FOUND for entry in news):
         name = wanted.kind.file_name(wanted.name.replace("\\", "/").rsplit("/", 1)[-1])
         trail.add(name, Outcome.MISSING, "no Breakpad symbol file at these places either")

@@ -39,17 +39,20 @@ from polydbg.targets.target import ModuleInfo
 if TYPE_CHECKING:
     from polydbg.symbols.download.fetcher import Fetcher
     from polydbg.symbols.download.http import HttpClient
-    from polydbg.symbols.download.jobs import Job
+    from polydbg.symbols.download.jobs import Attempt, Job
+    from polydbg.symbols.download.problems import Problem
 
 _POLL = 0.05
 _SHOWN_FILES = 3
 
 
 class Finished(msgspec.Struct, frozen=True, eq=False):
-    """A job that ended, and the modules that asked for its file."""
+    """A job that ended, and the modules that asked for its file. *was_stopped* says that the user
+    stopped it, and did not ask again since."""
 
     job: Job
     owners: tuple[ModuleInfo, ...]
+    was_stopped: bool
 
 
 class Downloads:
@@ -64,9 +67,10 @@ class Downloads:
         self._fetcher: Fetcher | None = None
         self._client: HttpClient | None = None
         self._finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._owners: dict[int, list[ModuleInfo]] = {}
+        self._owners: dict[Job, list[ModuleInfo]] = {}
         self._owner: ModuleInfo | None = None
         self._begun: list[Job] = []
+        self._told: set[tuple[str, Problem]] = set()  # which host has which fault
         self._waits = True
         self._begins = True
         self.is_batch = False
@@ -76,9 +80,10 @@ class Downloads:
         self.progress: Callable[[str, int, int], None] = lambda text, done, total: None
         self.on_done: Callable[[], None] = lambda: None
 
-    def wait_at_most(self, seconds: float) -> None:
-        """Let searches wait for *seconds* in all (a batch run), or not at all."""
-        self.budget, self.is_batch = seconds, seconds > 0
+    def wait_at_most(self, seconds: float | None) -> None:
+        """Let searches, and commands that wait for all files, wait for *seconds* in all (a batch
+        run). ``None``: searches never wait, such commands as long as it takes (a prompt)."""
+        self.budget, self.is_batch = seconds or 0.0, seconds is not None
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -129,6 +134,7 @@ class Downloads:
         if not job.finished.is_set() and self._waits:
             self.wait([job])
         if job.finished.is_set():
+            self._forget_owner(job)
             _tell_attempts(job, trail)
             return job.path
         if job not in self._begun:
@@ -159,10 +165,15 @@ class Downloads:
     def _submit(self, request: FetchRequest) -> Job:
         job = self.fetcher.submit(request, urgent=self.urgent)
         if self._owner is not None and not job.finished.is_set():
-            owners = self._owners.setdefault(id(job), [])
+            owners = self._owners.setdefault(job, [])
             if not any(each is self._owner for each in owners):
                 owners.append(self._owner)
         return job
+
+    def _forget_owner(self, job: Job) -> None:
+        """Note that the search at hand has what came of *job*: its module need not look again."""
+        if (owners := self._owners.get(job)) is not None:
+            owners[:] = [each for each in owners if each is not self._owner]
 
     def _servers_of_environment(self, wanted: Wanted) -> Sequence[Server]:
         """Return the servers of ``DEBUGINFOD_URLS``, which have ELF files."""
@@ -261,15 +272,27 @@ class Downloads:
         found += [Server(url, ServerKind.DEBUGINFOD) for url in settings.debuginfod_urls]
         return tuple({each.url: each for each in reversed(found)}.values())[::-1]
 
+    def failure_of(self, url: str) -> str:
+        """Return why the host of *url* failed when it was asked last in this session; ``""`` where
+        it answered, be it that it lacks a file, or was not asked."""
+        jobs = self.jobs()
+        if not jobs:
+            return ""
+        from polydbg.symbols.download.addresses import host_of
+        from polydbg.symbols.download.problems import Problem
+
+        host, unasked = host_of(url), (Problem.RESTING, Problem.STOPPED)
+        attempts = [each for job in jobs for each in job.attempts if each.problem not in unasked]
+        last = next((each for each in reversed(attempts) if each.host == host), None)
+        if last is None or last.problem in (None, Problem.NOT_FOUND):
+            return ""
+        return last.detail
+
     # -- what came ---------------------------------------------------------------------------
 
     def is_pending(self, info: ModuleInfo) -> bool:
-        """Tell whether a file of a module is being fetched."""
-        return any(
-            not job.finished.is_set()
-            and any(each is info for each in self._owners.get(id(job), ()))
-            for job in self.running()
-        )
+        """Tell whether a file of a module is being fetched, or came and waits to be taken."""
+        return any(each is info for owners in self._owners.values() for each in owners)
 
     def has_finished(self) -> bool:
         """Tell whether :meth:`take_finished` would return something."""
@@ -283,12 +306,23 @@ class Downloads:
                 job = self._finished.get_nowait()
             except queue.Empty:
                 return found
-            found.append(Finished(job, tuple(self._owners.pop(id(job), ()))))
+            owners = tuple(self._owners.pop(job, ()))
+            was_stopped = job.was_stopped and self.fetcher.holds(job)
+            found.append(Finished(job, owners, was_stopped))
 
     def take_begun(self) -> list[Job]:
         """Return what searches since the last call did not wait for and has not come yet."""
         begun, self._begun = self._begun, []
         return [job for job in begun if not job.finished.is_set()]
+
+    def is_news(self, attempt: Attempt) -> bool:
+        """Tell whether a failure is none of a host's that was told before; now it is told."""
+        problem = attempt.problem
+        if problem is None or not problem.blames_host:
+            return True
+        is_news = (attempt.host, problem) not in self._told
+        self._told.add((attempt.host, problem))
+        return is_news
 
     def running(self) -> list[Job]:
         """Return the jobs that have not ended."""
@@ -310,6 +344,7 @@ class Downloads:
 
     def ask_again(self) -> None:
         """Forget what failed or was missing, and which hosts are left alone (``.reload /f``)."""
+        self._told.clear()
         if self._fetcher is not None:
             self._fetcher.forget_failures()
 

@@ -57,6 +57,9 @@ from polydbg.symbols.store.root_paths import DELETED, path_candidates
 from polydbg.symbols.store.sysroot import FoundFile
 from polydbg.targets.target import ModuleInfo, Target
 
+_RIGHT_BUILD = "Take the debug file that was made with this build."
+_UNSTRIPPED = "Take the debug file that objcopy --only-keep-debug made before strip."
+
 
 class _Found(msgspec.Struct, frozen=True, eq=False):
     """An image file to use, and whether it is of another build."""
@@ -110,10 +113,7 @@ class ElfFiles:
 
     def _right_image(self, search: _ImageSearch, trail: Trail) -> _Found | None:
         info = search.info
-        images, symbols = self._settings.image_path, self._settings.symbol_path
-        elements = tuple(dict.fromkeys(images.elements + symbols.elements))
-        path = SymbolPath(images.text, elements, symbols.directories)
-        wanted = self._wanted(info)
+        path, wanted = self._settings.image_search_path, self._wanted(info)
         found = self._along(search, wanted, path, trail)
         if found is not None:
             return found
@@ -130,7 +130,7 @@ class ElfFiles:
         )
         found = self._along(search, extra, SymbolPath.parse(""), second)
         for entry in second.entries:
-            trail.add(entry.place, entry.outcome, entry.detail, entry.found_id)
+            trail.add(entry.place, entry.outcome, entry.detail, entry.found_id, entry.step)
         if found is None:
             verify = _verifier(info.build_id.hex())
             fetched = ask_servers(wanted, path, verify, trail, self._asker)
@@ -204,7 +204,7 @@ class ElfFiles:
         try:
             table = ElfSource(files[0], module.debug_file)
         except DebuggerError as error:  # DWARF may be whole all the same
-            trail.add(files[-1].path or files[-1].name, Outcome.DAMAGED, error.message)
+            _add_damaged(trail, files[-1].path or files[-1].name, error)
         try:
             return elf_dwarf(
                 files[0],
@@ -214,7 +214,7 @@ class ElfFiles:
                 supplementary=self._supplementary,
             )
         except DebuggerError as error:
-            trail.add(files[-1].path or files[-1].name, Outcome.DAMAGED, error.message)
+            _add_damaged(trail, files[-1].path or files[-1].name, error)
             return None
 
     def open_table(self, module: Module, modules: ModuleMap) -> SymbolSource | None:
@@ -248,11 +248,11 @@ class ElfFiles:
         likely = link or (DebugLink(name, 0) if build_id else None)
         for found in self._debug_candidates(module, build_id, likely, trail):
             place = found.path or found.name
-            if self._is_right(found, build_id, link):
-                trail.add(place, Outcome.FOUND, found_id=build_id or "")
+            wrong = self._difference(found, build_id, link)
+            if not wrong:
+                _add_right(found, trail)
                 return found
-            detail = f"wanted build id {build_id}" if build_id else "not of the link's checksum"
-            trail.add(place, Outcome.WRONG_ID, detail, found.build_id or "")
+            trail.add(place, Outcome.WRONG_ID, wrong, found.build_id or "", _RIGHT_BUILD)
             found.close()
         return None
 
@@ -278,7 +278,7 @@ class ElfFiles:
             try:
                 yield _image_of(found)
             except DebuggerError as error:
-                trail.add(found.shown, Outcome.DAMAGED, error.message)
+                _add_damaged(trail, found.shown, error)
         if build_id:
             yield from self._from_servers(build_id, trail)
 
@@ -317,11 +317,14 @@ class ElfFiles:
             return ElfImage.from_file(stored)
         return next(self._from_servers(link.build_id, Trail()), None)
 
-    def _is_right(self, found: ElfImage, build_id: str | None, link: DebugLink | None) -> bool:
-        """Compare a debug file's build id; without one the checksum in the link to it."""
+    def _difference(self, found: ElfImage, build_id: str | None, link: DebugLink | None) -> str:
+        """Compare a debug file's build id, or without one the checksum in the link to it; return
+        in words what is wrong, ``""`` for nothing."""
         if build_id or link is None:
-            return found.build_id == build_id
-        return crc_of(found.buffer or b"", self._cancel.check) == link.crc
+            return "" if found.build_id == build_id else f"wanted build id {build_id or 'none'}"
+        crc = crc_of(found.buffer or b"", self._cancel.check)
+        words = f"its checksum is {crc:08x}, that in .gnu_debuglink {link.crc:08x}"
+        return "" if crc == link.crc else words
 
 
 def debug_wanted(build_id: str) -> Wanted:
@@ -424,9 +427,22 @@ def _opened(place: Path, trail: Trail) -> Iterator[ElfImage]:
     try:
         image = ElfImage.from_file(place)
     except DebuggerError as error:
-        trail.add(place, Outcome.DAMAGED, error.message)
+        _add_damaged(trail, place, error)
         return
     yield image
+
+
+def _add_damaged(trail: Trail, place: str | Path, error: DebuggerError) -> None:
+    trail.add(place, Outcome.DAMAGED, error.message, step="Replace it by a whole copy.")
+
+
+def _add_right(found: ElfImage, trail: Trail) -> None:
+    """Tell *trail* that a debug file is of the right build, and whether it is of any use."""
+    place, build_id = found.path or found.name, found.build_id or ""
+    if _has_dwarf(found, trail):
+        trail.add(place, Outcome.FOUND, found_id=build_id)
+        return
+    trail.add(place, Outcome.STRIPPED, "it has no DWARF", build_id, _UNSTRIPPED)
 
 
 def _has_dwarf(image: ElfImage, trail: Trail) -> bool:
@@ -434,7 +450,7 @@ def _has_dwarf(image: ElfImage, trail: Trail) -> bool:
     try:
         return bool(image.debug_sections().get(".debug_info").size)
     except DebuggerError as error:
-        trail.add(image.path or image.name, Outcome.DAMAGED, error.message)
+        _add_damaged(trail, image.path or image.name, error)
         return False
 
 

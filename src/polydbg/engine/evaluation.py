@@ -107,7 +107,7 @@ class Evaluator:
         pc = program_counter(self._session.current.scope_registers()) or 0
         for group in search_groups(modules, file, modules.at(pc)):
             # Most modules do not have the line, so that some have no symbols is no news.
-            with self._session.files.quietly():
+            with self._session.files.notices.quietly():
                 found = address_of_line(modules, group, file, int(number), cancel)
             if found is not None:
                 return found

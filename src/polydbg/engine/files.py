@@ -11,20 +11,18 @@ session, the folder of the dump is tried last: people put files together.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, FormatError
-from polydbg.base.text import sanitise_line
 from polydbg.engine.breakpad_files import add_second_search, breakpad_wanted, open_matching
 from polydbg.engine.downloads import Downloads
+from polydbg.engine.load_notices import LoadNotices
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
 from polydbg.engine.pe_files import PeFiles
-from polydbg.engine.pe_identity import PdbRecord, check_image, difference_of, record_of
+from polydbg.engine.pe_identity import PdbRecord, check_image, record_of
 from polydbg.engine.settings import LOAD_ANYTHING, Settings
 from polydbg.engine.source_view import SourceView
 from polydbg.engine.sysroots import Sysroots
@@ -37,7 +35,6 @@ from polydbg.symbols.store import (
     IdCheck,
     Located,
     Outcome,
-    SymbolPath,
     Trail,
     Wanted,
     locate,
@@ -51,37 +48,31 @@ if TYPE_CHECKING:
 
 _EXACT_SYMBOLS = 0x400  # SYMOPT_EXACT_SYMBOLS: whatever else says so, nothing of another build
 _IMAGE_DEBUG_STRIPPED = 0x200
-_LACKING = frozenset(
-    (
-        "image.not-found",
-        "symbols.exports-only",
-        "symbols.none",
-        "symbols.unverified",
-    )
+_PRIVATE_PDB = (
+    "Whoever built it may have the private PDB of the same id: name its folder first, .sympath DIR."
 )
-"""Notices of files that are not there."""
-
-Notify = Callable[[str, str], None]
+_KEEP_DEBUG = (
+    "At the next build keep what strip removes (objcopy --only-keep-debug, then "
+    "--add-gnu-debuglink), or make a PDB."
+)
+_IMAGE_FIRST = "Its id is in the image, which comes first (!sym status shows how far it is)."
 
 
 class FileFinder:
     """Loads symbols and images for modules by the session's paths.
 
-    *notify* receives (identifier, message) for what the user should see beside the answer.
-    *cancel* is polled by long copies and searches. *sources* are the source files, *downloads* what
-    comes from servers.
+    *notices* say what the user should see beside the answer. *cancel* is polled by long copies and
+    searches. *sources* are the source files, *downloads* what comes from servers.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.notify: Notify = lambda identifier, message: None
+        self.notices = LoadNotices()
         self.cancel = CancelToken()
         self.sources = SourceView()
         self.sysroots = Sysroots(settings)
         self.downloads = Downloads(settings)
         self._accepted: set[ModuleInfo] = set()
-        self._warned: set[ModuleInfo] = set()  # of a missing image
-        self._missing = ""
 
     def poll(self) -> None:
         """Raise :class:`~polydbg.base.errors.Cancelled` when the user asked to stop."""
@@ -96,7 +87,7 @@ class FileFinder:
     def forget(self, info: ModuleInfo) -> None:
         """Forget what was accepted for and warned about a module, and listings of folders."""
         self._accepted.discard(info)
-        self._warned.discard(info)
+        self.notices.forget(info)
         self._settings.symbol_path.directories.clear()
         self._settings.image_path.directories.clear()
         self.sources.forget()
@@ -107,12 +98,16 @@ class FileFinder:
         """Fill *module*'s symbols: its PDB, else what its image holds, else none.
 
         A missing image is said in one line, here or by :meth:`unwind_data_missing`. The name of
-        the first module without a PDB is kept for :meth:`take_missing`.
+        the first module without a PDB is kept for :meth:`LoadNotices.take_missing`.
 
         :raises Cancelled: the user asked to stop; the module stays deferred.
         """
-        with self.downloads.for_module(module.info), self._no_lack_while_fetching(module.info):
+        info = module.info
+        held_back = self.notices.held_back(lambda: self.downloads.is_pending(info))
+        with self.downloads.for_module(info), held_back:
             self._load_symbols(module, modules, target)
+            if self._settings.noisy and module.symbol_trail is not None:
+                self.notices.trace(module, module.symbol_trail)
 
     def _load_symbols(self, module: Module, modules: ModuleMap, target: Target) -> None:
         image, dump_path = modules.pe_image(module), target.path
@@ -122,33 +117,27 @@ class FileFinder:
         module.symbol_trail = trail
         if not module.info.is_pe:
             self._load_foreign(module, modules, record, target, trail)
-            self._trace(module)
             return
         files = PeFiles(self._settings, _dump_folder(dump_path), self.cancel, module, image)
         source, module.mismatched = self._open_any(module, record, files, dump_path, trail)
-        if image is None and module.info not in self._warned:
-            self._warned.add(module.info)
-            self.notify(
-                "image.not-found",
-                f"Unable to load image {sanitise_line(module.info.image_path)}, Win32 error 0n2",
-            )
+        if image is None:
+            self.notices.no_image(module)
         if source is not None:
             module.symbols = source
             module.state = SymbolState.LOADED
             is_partial = module.status.startswith("private dwarf") and record.names_pdb
             if image is None or is_partial:
-                self._missing = self._missing or module.name
-            self._verify(module, image)
+                self.notices.note_missing(module)
+            self.notices.unverified(module, has_image=image is not None)
+            self.notices.mismatched(module)
         else:
             self._without_pdb(module, files, trail)
-        self._trace(module)
 
     def _load_foreign(
         self, module: Module, modules: ModuleMap, record: PdbRecord, target: Target, trail: Trail
     ) -> None:
         """Fill the symbols of an ELF or Mach-O module: DWARF, else Breakpad's, else those of its
         symbol tables, else none."""
-        name = sanitise_line(module.info.file_name)
         files = self._foreign_files(module.info, target)
         source: SymbolSource | None = files.open_dwarf(module, modules, trail) if files else None
         if source is None:
@@ -159,13 +148,12 @@ class FileFinder:
         if source is not None:
             module.symbols = source
             module.state = SymbolState.LOADED
-            self._say_mismatched(module)
+            self.notices.mismatched(module)
             self._note_lack(module, modules)
             return
         module.state = SymbolState.NONE
         self._note_lack(module, modules)
-        self._missing = self._missing or module.name
-        self.notify("symbols.none", f"{name}: neither DWARF nor symbol tables were found")
+        self.notices.no_symbols(module)
 
     def _note_lack(self, module: Module, modules: ModuleMap) -> None:
         """Add to the trails of an ELF module how to get what it lacks."""
@@ -181,11 +169,11 @@ class FileFinder:
         if module.symbol_trail is not None:
             module.symbol_trail.steps = lack.debug_steps()
         if lack.lacks_image:
-            self._missing = self._missing or module.name
+            self.notices.note_missing(module)
 
     def _foreign_files(self, info: ModuleInfo, target: Target) -> ElfFiles | MachoFiles | None:
         """Return what finds the files of modules of this format, ``None`` for PE images."""
-        common = (self._settings, _dump_folder(target.path), self.cancel, self.notify)
+        common = (self._settings, _dump_folder(target.path), self.cancel, self.notices.notify)
         if info.image_format == "elf":
             from polydbg.engine.elf_files import ElfFiles
 
@@ -198,116 +186,17 @@ class FileFinder:
             return MachoFiles(*common, self.downloads, load_anything=self._loads_anything(info))
         return None
 
-    def take_missing(self) -> str:
-        """Return the name of the first module whose files were not found since the last call,
-        ``""`` for none: for one line that says what to do about all of them."""
-        missing, self._missing = self._missing, ""
-        return missing
-
-    @contextlib.contextmanager
-    def quietly(self) -> Iterator[None]:
-        """Within this, do not say of modules that they just lack files; damage is said."""
-        notify, warned, missing = self.notify, set(self._warned), self._missing
-
-        def damage_only(identifier: str, message: str) -> None:
-            if identifier not in _LACKING:
-                notify(identifier, message)
-
-        self.notify = damage_only
-        try:
-            yield
-        finally:
-            self.notify, self._warned, self._missing = notify, warned, missing
-
-    @contextlib.contextmanager
-    def _no_lack_while_fetching(self, info: ModuleInfo) -> Iterator[None]:
-        """Within this, hold back what is said of a module; in the end leave out that it lacks
-        files, if some are being fetched."""
-        notify, warned, missing = self.notify, set(self._warned), self._missing
-        held: list[tuple[str, str]] = []
-        self.notify = lambda identifier, message: held.append((identifier, message))
-        try:
-            yield
-        finally:
-            self.notify = notify
-            is_pending = self.downloads.is_pending(info)
-            if is_pending:
-                self._warned, self._missing = warned, missing
-            for identifier, message in held:
-                if not is_pending or identifier not in _LACKING:
-                    notify(identifier, message)
-
-    def _say_unusable(self, trail: Trail) -> None:
-        """Say which files of the right name were no symbol files."""
-        for entry in trail.entries:
-            if entry.outcome is Outcome.DAMAGED:
-                self.notify(
-                    "symbols.damaged",
-                    sanitise_line(f"*** ERROR: {entry.place} is damaged: {entry.detail}"),
-                )
-            elif entry.outcome is Outcome.OTHER_FORMAT:
-                self.notify(
-                    "symbols.other-format",
-                    sanitise_line(f"*** ERROR: {entry.place}: {entry.detail}"),
-                )
-
     def _without_pdb(self, module: Module, files: PeFiles, trail: Trail) -> None:
         """Fall back on COFF symbols, else on the export table, and say so of that."""
-        name = sanitise_line(module.info.file_name)
-        self._missing = self._missing or module.name
-        self._say_unusable(trail)
-        module.symbols = files.open_table(trail)
-        if module.symbols is not None:
-            module.state = SymbolState.LOADED
-            return
-        module.symbols = files.open_exports()
-        if module.symbols is not None:
-            module.state = SymbolState.LOADED
-            self.notify(
-                "symbols.exports-only",
-                "*** ERROR: Symbol file could not be found.  Defaulted to export symbols for "
-                f"{name} - ",
-            )
-            return
-        module.state = SymbolState.NONE
-        self.notify(
-            "symbols.none",
-            f"*** ERROR: Module load completed but symbols could not be loaded for {name}",
-        )
-
-    def _verify(self, module: Module, image: PeImage | None) -> None:
-        """Say what could not be compared, as the engine does when symbols load.
-
-        That nothing was compared for want of the image, the notice about the image says.
-        """
-        name = sanitise_line(module.info.file_name)
-        if module.status.startswith("private dwarf"):
-            return  # in the image, whose ids were compared, or in a file of its id or checksum
-        if not module.info.timestamp:
-            self.notify("symbols.unverified", f"*** WARNING: Unable to verify timestamp for {name}")
-        elif image is not None and not module.info.checksum:
-            self.notify("symbols.unverified", f"*** WARNING: Unable to verify checksum for {name}")
-        self._say_mismatched(module)
-
-    def _say_mismatched(self, module: Module) -> None:
-        if module.mismatched:
-            name = sanitise_line(module.info.file_name)
-            self.notify(
-                "symbols.mismatched",
-                f"*** WARNING: symbols are of another build, loaded all the same: {name}",
-            )
-
-    def _trace(self, module: Module) -> None:
-        """Print where was looked and what came of it, for ``!sym noisy``."""
-        trail = module.symbol_trail
-        if not self._settings.noisy or trail is None:
-            return
-        for line in trail.lines():
-            self.notify("symbols.trail", line)
-        result = "no symbols loaded"
-        if module.symbols is not None:
-            result = f"{module.symbols.status}: {module.symbols.path}"
-        self.notify("symbols.trail", sanitise_line(f"DBGHELP: {module.name} - {result}"))
+        self.notices.no_pdb(module)
+        self.notices.unusable(trail)
+        table = files.open_table(trail)
+        module.symbols = table or files.open_exports()
+        module.state = SymbolState.NONE if module.symbols is None else SymbolState.LOADED
+        if module.symbols is None:
+            self.notices.no_symbols(module)
+        elif table is None:
+            self.notices.exports_only(module)
 
     def pdb_wanted(self, module: Module, record: PdbRecord, dump_path: str) -> Wanted:
         """Return what is to be found for *module*'s symbols."""
@@ -360,7 +249,7 @@ class FileFinder:
         best, is_other = found, other_build
         if dwarf is not None:
             best, is_other = dwarf, False
-            self._say_unusable(trail)
+            self.notices.unusable(trail)
         elif found is None or (pdb is not None and other_build):
             best, is_other = pdb, mismatched
         for source in (pdb, found):
@@ -386,13 +275,8 @@ class FileFinder:
             asker=None if _is_pending(module.symbol_trail) else self.downloads,
         )
         if source is not None:
-            self._say_damaged(source)
+            self.notices.damaged_records(source.path, source.warnings())
         return source, mismatched
-
-    def _say_damaged(self, source: BreakpadSource) -> None:
-        for warning in source.warnings():
-            text = sanitise_line(f"*** WARNING: {source.path}: {warning.message}")
-            self.notify("symbols.damaged-records", text)
 
     def _open_pdb(
         self,
@@ -424,10 +308,8 @@ class FileFinder:
             cancel=self.cancel,
             asker=self.downloads,
         )
-        if record.is_missing and _is_pending(module.image_trail):
-            trail.add(
-                wanted.name, Outcome.PENDING, step="Its id is in the image, which comes first."
-            )
+        if wanted.key is None and _is_pending(module.image_trail):
+            trail.add(wanted.name, Outcome.PENDING, step=_IMAGE_FIRST)
         elif record.is_missing:
             _add_no_record(trail, module.info, image)
         if located is None:
@@ -442,10 +324,10 @@ class FileFinder:
             trail.add(located.path, Outcome.DAMAGED, str(error))
             return None
         if not isinstance(source, PdbSource):
-            self._say_damaged(source)
+            self.notices.damaged_records(source.path, source.warnings())
         elif source.file.dbi.is_stripped:
             detail = "public names only, no lines, types or locals"
-            trail.add(located.path, Outcome.STRIPPED, detail)
+            trail.add(located.path, Outcome.STRIPPED, detail, step=_PRIVATE_PDB)
         return source
 
     def _loads_anything(self, info: ModuleInfo) -> bool:
@@ -479,63 +361,31 @@ class FileFinder:
         )
         located = locate(
             wanted,
-            self._image_elements(),
+            self._settings.image_search_path,
             lambda path: check_image(path, info),
             trail,
             asker=self.downloads,
         )
         if located is None:
-            self._warn_of_other_image(info, trail)
+            self.notices.other_image(info, trail)
         image = _open_image(located.path) if located else None
         if located is not None and image is not None:
             module.image_file = located.path
             if info.checksum and image.checksum and info.checksum != image.checksum:
-                self._warn_of_difference("Checksum", info.checksum, image.checksum, located.path)
+                self.notices.difference("Checksum", info.checksum, image.checksum, located.path)
         self._trace_image(trail)
         return image
 
     def _trace_image(self, trail: Trail) -> None:
         if self._settings.noisy:
-            for line in trail.lines("DBGENG:  "):
-                self.notify("image.trail", line)
+            self.notices.trace_image(trail)
 
     def unwind_data_missing(self, module: Module) -> None:
         """Say that a stack needed the image of *module*, unless its absence was said already."""
         info = module.info
-        if info in self._warned or module.image_file is not None or not info.is_pe:
+        if module.image_file is not None or not info.is_pe or self.downloads.is_pending(info):
             return
-        if self.downloads.is_pending(info):
-            return
-        self._warned.add(info)
-        name = sanitise_line(info.file_name)
-        self.notify(
-            "image.needed-for-unwinding",
-            f"*** WARNING: x64 PDBs carry no unwind data: image {name} not found "
-            f"(.exepath+ DIR; !sym why {module.name})",
-        )
-
-    def _image_elements(self) -> SymbolPath:
-        """Return the image path, then the symbol path: stores often hold both kinds."""
-        images, symbols = self._settings.image_path, self._settings.symbol_path
-        elements = tuple(dict.fromkeys(images.elements + symbols.elements))
-        return SymbolPath(images.text, elements, symbols.directories)
-
-    def _warn_of_other_image(self, info: ModuleInfo, trail: Trail) -> None:
-        """Say that an image was found that differs from the dump's."""
-        entry = next((e for e in trail.entries if e.outcome is Outcome.WRONG_ID), None)
-        if entry is None:
-            return
-        what, here, there = difference_of(info, entry)
-        self._warn_of_difference(what, here, there, entry.place)
-
-    def _warn_of_difference(self, what: str, here: int, there: int, path: str | Path) -> None:
-        self.notify(
-            "image.mismatched",
-            sanitise_line(
-                f"*** WARNING: Check Image - {what} mismatch - Dump: {here:#x}, File: {there:#x}"
-                f" - {path}"
-            ),
-        )
+        self.notices.no_unwind_data(module)
 
 
 def _is_pending(trail: Trail | None) -> bool:
@@ -551,7 +401,7 @@ def _add_no_record(trail: Trail, info: ModuleInfo, image: PeImage | None) -> Non
     trail.add(info.file_name, Outcome.NO_RECORD)
     if image is not None and image.characteristics & _IMAGE_DEBUG_STRIPPED:
         detail = "its header says that debug information was removed"
-        trail.add(info.file_name, Outcome.STRIPPED, detail)
+        trail.add(info.file_name, Outcome.STRIPPED, detail, step=_KEEP_DEBUG)
 
 
 def _open_named_pdb(path: Path) -> PdbSource | BreakpadSource:

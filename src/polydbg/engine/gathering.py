@@ -134,11 +134,8 @@ class Gatherer:
                 yield cached
 
     def _path_of(self, file: WantedFile) -> SymbolPath:
-        images, symbols = self._settings.image_path, self._settings.symbol_path
-        if file.kind not in (IMAGE, EXECUTABLE):
-            return symbols
-        elements = tuple(dict.fromkeys(images.elements + symbols.elements))
-        return SymbolPath(images.text, elements, symbols.directories)
+        is_image = file.kind in (IMAGE, EXECUTABLE)
+        return self._settings.image_search_path if is_image else self._settings.symbol_path
 
 
 def _verifier(file: WantedFile) -> Verify:

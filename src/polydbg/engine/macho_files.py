@@ -30,7 +30,6 @@ from polydbg.symbols.store import (
     FileKind,
     IdCheck,
     Outcome,
-    SymbolPath,
     Trail,
     Wanted,
     ask_servers,
@@ -77,8 +76,6 @@ class MachoFiles:
     def find_image(self, module: Module, trail: Trail) -> MachoImage | None:
         """Return the image file of *module*, ``None`` where none of the right UUID is found."""
         info = module.info
-        images, symbols = self._settings.image_path, self._settings.symbol_path
-        elements = tuple(dict.fromkeys(images.elements + symbols.elements))
         wanted_id = uuid_of(info)
         wanted = Wanted(
             kind=FileKind.IMAGE,
@@ -87,10 +84,9 @@ class MachoFiles:
             id_text=f"UUID {uuid_text(wanted_id)}" if wanted_id else "",
             extra_paths=(*self._in_bundles(info), *self._folders, info.image_path),
         )
-        path = SymbolPath(images.text, elements, symbols.directories)
         located = locate(
             wanted,
-            path,
+            self._settings.image_search_path,
             lambda candidate: _check(candidate, info),
             trail,
             load_anything=self._load_anything,

@@ -197,7 +197,10 @@ class ModuleMap(msgspec.Struct, eq=False):
             self._by_name.setdefault(module.name.lower(), module)
 
     def renew(self, module: Module) -> Module:
-        """Put in *module*'s place one for which nothing was looked for yet, and return it."""
+        """Put in *module*'s place one for which nothing was looked for yet, and return it; the
+        symbols of *module* are given up."""
+        if module.symbols is not None:
+            module.symbols.close()
         fresh = Module(module.info)
         self.frame_names.clear()
         self.modules[self.modules.index(module)] = fresh
@@ -250,6 +253,10 @@ class ModuleMap(msgspec.Struct, eq=False):
                 if module.info.file_name.lower() == name.lower():
                     return module
         return found
+
+    def of(self, info: ModuleInfo) -> Module | None:
+        """Return the module that *info* is about: another one after it was renewed."""
+        return next((module for module in self.modules if module.info is info), None)
 
     def symbols(self, module: Module) -> SymbolSource | None:
         """Return the module's symbols, loading them if that was deferred."""

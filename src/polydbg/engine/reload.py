@@ -12,8 +12,6 @@ from polydbg.targets.target import ModuleInfo, UnloadedModuleInfo
 
 def forget(modules: ModuleMap, module: Module, files: FileFinder) -> Module:
     """Give up what was found for *module*; return the one that takes its place in *modules*."""
-    if module.symbols is not None:
-        module.symbols.close()
     files.forget(module.info)
     return modules.renew(module)
 

@@ -62,3 +62,10 @@ class Settings(msgspec.Struct, eq=False):
     lines: bool = True
     assembly_options: set[str] = msgspec.field(default_factory=set)
     source_options: int = 0
+
+    @property
+    def image_search_path(self) -> SymbolPath:
+        """Return the image path, then the symbol path: stores often hold both kinds."""
+        images, symbols = self.image_path, self.symbol_path
+        elements = tuple(dict.fromkeys(images.elements + symbols.elements))
+        return SymbolPath(images.text, elements, symbols.directories)

@@ -118,7 +118,15 @@ class Module:
 
     def __init__(self, handle: Handle, module: engine_modules.Module) -> None:
         self._handle = handle
-        self._module = module
+        self._known = module
+
+    @property
+    def _module(self) -> engine_modules.Module:
+        """Return what is known of it now: files may have arrived, and it been looked at anew."""
+        if self._handle.is_open:
+            found = self._handle.system.modules.of(self._known.info)
+            self._known = found if found is not None else self._known
+        return self._known
 
     @property
     def name(self) -> str:

@@ -18,7 +18,7 @@ class OpenRequest(msgspec.Struct, frozen=True):
     """What to open at the start. Paths of ``symbol_path`` and the like are in WinDbg's grammar;
     ``None`` means: from the environment. *sysroots* are root file systems. *arch* is the processor
     of minidumps, over what they say. *symbol_wait* is for how many seconds in all commands may wait
-    for servers, 0 at a prompt; with *offline* no server is asked."""
+    for servers, ``None`` at a prompt; with *offline* no server is asked."""
 
     dumps: Sequence[str] = ()
     symbol_path: str | None = None
@@ -29,7 +29,7 @@ class OpenRequest(msgspec.Struct, frozen=True):
     first_screen: bool = True
     arch: str | None = None
     sysroots: Sequence[str] = ()
-    symbol_wait: float = 0.0
+    symbol_wait: float | None = None
     offline: bool = False
 
 

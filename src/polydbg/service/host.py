@@ -126,17 +126,24 @@ class EngineHost:
         self._session.close()
 
     def _on_arrival(self) -> None:
-        """Between requests: give the modules what came, and tell the listener."""
+        """Between requests: give the modules what came, and tell the listener. A request that waits
+        does so itself, and may have been interrupted already."""
+        if not self._requests.empty():
+            return
         self._cancel.reset()
         try:
             self._take_arrivals()
-        except Cancelled:
-            return
+            news, self._news = self._news, []
+            if self._listener is None:
+                self._news = news
+            elif news:
+                self._listener(news)
         except DebuggerError as error:
             self._news.append(_failure(error))
-        if self._news and self._listener is not None:
-            news, self._news = self._news, []
-            self._listener(news)
+        except Exception as error:
+            # A fault of ours, or of the listener's: the thread that answers requests goes on.
+            _log_fault()
+            self._news.append(_internal_failure(error))
 
     def _run(self, request: _Request) -> None:
         """Run one request; whatever happens, its last event is a :class:`FinishedEvent`."""

@@ -13,9 +13,7 @@ from polydbg.commands.refused import ABSENT, REFUSED
 from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, REGISTRY
 
 NAMES = [name for names, _, _ in ABSENT for name in names.split()]
-WANTED = (
-    "dv dt dx !heap .dump .shell !for_each_frame .process"
-)
+WANTED = "dv dt dx !heap .dump .shell !for_each_frame .process"
 
 
 @pytest.mark.parametrize("name", sorted({*NAMES, *WANTED.split()}))

@@ -55,7 +55,7 @@ def open_dump(tmp_path: Path) -> Open:
         dump.write_bytes(builder.build())
         session = Session()
         notices: list[str] = []
-        session.files.notify = lambda identifier, message: notices.append(message)
+        session.files.notices.notify = lambda identifier, message: notices.append(message)
         session.settings.symbol_path = SymbolPath.parse(symbols)
         session.open_dump(str(dump))
         return Case(session, notices)

@@ -61,7 +61,7 @@ def test_deleted_and_containers_paths(tmp_path: Path, mapped: str, inside: str) 
     place.write_bytes(program(BUILD_ID))
     session = Session()
     notices: list[str] = []
-    session.files.notify = lambda identifier, message: notices.append(identifier)
+    session.files.notices.notify = lambda identifier, message: notices.append(identifier)
     session.settings.sysroots = (str(tmp_path / "root"),)
     system = session.open_dump(str(tmp_path / "x.core"))
     (module,) = system.modules.modules

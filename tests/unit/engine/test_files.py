@@ -73,7 +73,7 @@ def open_dump(tmp_path: Path, pdb_id: DebugId) -> Open:
         dump.write_bytes(builder.build())
         session = Session()
         notices: list[str] = []
-        session.files.notify = lambda identifier, message: notices.append(message)
+        session.files.notices.notify = lambda identifier, message: notices.append(message)
         session.settings.symbol_path = SymbolPath.parse(symbols)
         session.settings.image_path = SymbolPath.parse(images)
         system = session.open_dump(str(dump))
@@ -196,8 +196,8 @@ def test_missing_everything(open_dump: Open) -> None:
     session = opened[0]
     session.files.unwind_data_missing(module)
     assert opened[2] == []  # one line for a missing image
-    assert session.files.take_missing() == "practice"
-    assert session.files.take_missing() == ""
+    assert session.files.notices.take_missing() == "practice"
+    assert session.files.notices.take_missing() == ""
 
 
 def test_the_folder_of_the_dump_is_the_last_place(open_dump: Open, tmp_path: Path) -> None:
@@ -319,11 +319,11 @@ def test_files_of_other_systems_are_not_taken_for_pdbs(tmp_path: Path) -> None:
     (tmp_path / "x.dmp").write_bytes(builder.build())
     session = Session()
     notices: list[str] = []
-    session.files.notify = lambda identifier, message: notices.append(message)
+    session.files.notices.notify = lambda identifier, message: notices.append(message)
     module = session.open_dump(str(tmp_path / "x.dmp")).modules.modules[0]
     session.current.modules.symbols(module)
     assert notices == ["app: neither DWARF nor symbol tables were found"]
-    assert session.files.take_missing() == "app"
+    assert session.files.notices.take_missing() == "app"
     assert outcomes(module) == [Outcome.MISSING]
     assert module.symbol_trail is not None
     advice = module.symbol_trail.advice()

@@ -71,7 +71,7 @@ def open_dump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
         dump.write_bytes(builder.build())
         session = Session()
         notices: list[str] = []
-        session.files.notify = lambda identifier, message: notices.append(message)
+        session.files.notices.notify = lambda identifier, message: notices.append(message)
         session.settings.symbol_path = SymbolPath.parse(str(symbols))
         session.settings.image_path = SymbolPath.parse(str(images))
         session.open_dump(str(dump))

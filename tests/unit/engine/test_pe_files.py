@@ -67,7 +67,7 @@ class Opened:
         path.write_bytes(builder.build())
         self.session = Session()
         self.said: list[str] = []
-        self.session.files.notify = lambda identifier, text: self.said.append(identifier)
+        self.session.files.notices.notify = lambda identifier, text: self.said.append(identifier)
         self.session.settings.image_path = SymbolPath.parse(str(self.folder))
         self.module = self.session.open_dump(str(path)).modules.modules[0]
 
@@ -103,7 +103,7 @@ def test_dwarf_in_the_image(tmp_path: Path) -> None:
     assert module.flag == " "
     assert opened.said == []
     assert opened.found() == [("app.exe", Outcome.FOUND)]
-    assert opened.session.files.take_missing() == ""
+    assert opened.session.files.notices.take_missing() == ""
     names = [opened.name_at(rva) for rva in (0x1016, 0x1104)]
     assert names == ["ns::run", "by_assembler"]
     rows = [item for item in opened.run("k") if isinstance(item, FrameRow)]
@@ -130,7 +130,7 @@ def test_coff_symbols(tmp_path: Path) -> None:
     assert module.status == "coff symbols"
     assert opened.said == []
     assert opened.found() == [("app.exe", Outcome.STRIPPED)]
-    assert opened.session.files.take_missing() == "app"
+    assert opened.session.files.notices.take_missing() == "app"
     assert opened.name_at(0x1104) == "by_assembler"
     why = next(item for item in opened.run("!sym why app") if isinstance(item, SymbolSearch))
     assert "COFF symbols, which are names alone" in why.text()

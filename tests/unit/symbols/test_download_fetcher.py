@@ -235,3 +235,42 @@ def test_on_done_hears_of_every_job() -> None:
     done(first), done(second)
     assert heard == ["a.pdb", "b.pdb"], "before whoever waits goes on"
     fetcher.close()
+
+
+def test_at_the_end_what_came_is_put_away() -> None:
+    begun, put_away = threading.Event(), threading.Event()
+
+    class Keeping(FakeReceiver):
+        def ask(self, server: Server, job: Job, *, anew: bool = False) -> Path | None:
+            begun.set()
+            try:
+                while True:
+                    job.cancel.check()
+                    time.sleep(0.01)
+            finally:
+                time.sleep(0.05)
+                put_away.set()
+
+    fetcher = Fetcher(Keeping(lambda server, name: None))
+    job = fetcher.submit(request("a.pdb"))
+    assert begun.wait(10)
+    fetcher.close()
+    assert put_away.is_set()
+    assert job.was_stopped
+
+
+def test_a_worker_that_does_not_hear_does_not_hold_up_the_end() -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def hang(server: Server, name: str) -> Path | None:
+        begun.set()
+        released.wait(30)
+        return None
+
+    fetcher = Fetcher(FakeReceiver(hang))
+    job = fetcher.submit(request("a.pdb"))
+    assert begun.wait(10)
+    fetcher.close()
+    assert not job.finished.is_set()
+    released.set()
+    done(job)

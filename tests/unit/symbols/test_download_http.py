@@ -364,7 +364,7 @@ def test_certificates_are_checked(
 ) -> None:
     with Unruly({NAME: DATA}, certified("other.example")) as server:
         error = fetch.problem(server.url + NAME)
-        assert error.problem is Problem.TLS
+        assert error.problem is Problem.CERTIFICATE_NAME
         assert "certificate not accepted" in error.message
         monkeypatch.delenv("SSL_CERT_FILE")
         fetch.client = HttpClient(QUICK)
@@ -374,12 +374,12 @@ def test_certificates_are_checked(
 def test_tls_that_fails(fetch: Fetch, server: Unruly) -> None:
     with unruly.hanging_up_port() as port:
         error = fetch.problem(f"https://127.0.0.1:{port}/a")
-        assert error.problem is Problem.TLS
+        assert error.problem is Problem.NO_TLS
     plain = server.url.replace("http:", "https:")
-    assert fetch.problem(f"{plain}/a").problem is Problem.TLS
+    assert fetch.problem(f"{plain}/a").problem is Problem.NO_TLS
     with unruly.deaf_port() as port:
         error = fetch.problem(f"https://127.0.0.1:{port}/a")
-        assert error.problem is Problem.TLS
+        assert error.problem is Problem.NO_TLS
         assert "no answer" in error.message
 
 

@@ -30,7 +30,15 @@ class FakeClient:
         self.files = files
         self.mark = mark
 
-    def download(self, url: str, landing: Landing, *, cancel: CancelToken, observe: Observe) -> str:
+    def download(
+        self,
+        url: str,
+        landing: Landing,
+        *,
+        cancel: CancelToken,
+        observe: Observe,
+        origin: str = "",
+    ) -> str:
         if url not in self.files:
             raise TransferError(Problem.NOT_FOUND, "it is not there")
         landing.write(self.files[url])

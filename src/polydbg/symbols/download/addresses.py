@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit, urlunsplit
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s*;\"'<>]*", re.IGNORECASE)
-_USER = re.compile(r"(//)[^/?#@]*@")
+# These read what servers send, so that none may look at a piece of text more than a few times. In a
+# password stands whatever was typed, an @ too; no backslash, which is of the folder after a `;`.
+_URL = re.compile(r"[a-z][a-z0-9+.-]{0,30}://(?:[^/?#\s\\]*@)?[^\s*;\"'<>]*", re.IGNORECASE)
+_USER = re.compile(r"(//)[^/?#]*@")
 # Names of query parts whose values are passwords or work like them: SAS of Azure, signatures of S3
 # and Google's storage, tokens of everybody else.
-_SECRET = re.compile(
-    r"([?&;][^=&;#]*(?:pass|pwd|token|sig|secret|key|cred|auth|code|session)[^=&;#]*=)[^&;#]*",
-    re.IGNORECASE,
-)
+_PART = re.compile(r"[?&;#]([^=&;#?]*)=")
+_PART_END = re.compile(r"[&;#]|\Z")
+_SECRET = re.compile(r"pass|pwd|token|sig|secret|key|cred|auth|code|session", re.IGNORECASE)
 _HIDDEN = "***"
 _MAX_SHOWN = 500
 
@@ -24,8 +25,20 @@ def redacted(url: str) -> str:
 
 
 def _without_secrets(url: str) -> str:
-    shown = _SECRET.sub(rf"\g<1>{_HIDDEN}", _USER.sub(rf"\g<1>{_HIDDEN}@", url))
+    shown = _without_values(_USER.sub(rf"\g<1>{_HIDDEN}@", url))
     return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
+
+
+def _without_values(url: str) -> str:
+    pieces: list[str] = []
+    position = 0
+    while part := _PART.search(url, position):
+        pieces.append(url[position : part.end()])
+        position = part.end()
+        if _SECRET.search(part[1]) and (end := _PART_END.search(url, position)):
+            pieces.append(_HIDDEN)
+            position = end.start()
+    return "".join((*pieces, url[position:]))
 
 
 def joined(base: str, *parts: str) -> str:

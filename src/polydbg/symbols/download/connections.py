@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import urllib3
@@ -38,9 +39,8 @@ class Transfer:
     """What the connection of a thread has to know of the request that it is for.
 
     *public_only* refuses private addresses. *made* counts the connections made for it,
-    *went_private* tells of the last whether its address is private. *answer_by* is when the headers
-    of an answer must be there, on the clock of :func:`time.monotonic`; *was_late* tells that they
-    were not.
+    *went_private* tells of the last that was used whether its address is private. *was_late* tells
+    that what must come :meth:`within` a time did not.
     """
 
     def __init__(self, cancel: CancelToken, connect: float) -> None:
@@ -49,15 +49,30 @@ class Transfer:
         self.public_only = False
         self.went_private = False
         self.made = 0
-        self.answer_by = float("inf")
         self.was_late = False
+        self._deadline = float("inf")
         self.handle: socket.socket | None = None
 
     @property
     def is_over(self) -> bool:
         """Tell whether its connection is to be cut."""
-        self.was_late |= time.monotonic() > self.answer_by
+        self.was_late |= time.monotonic() > self._deadline
         return self.was_late or self.cancel.is_cancelled
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Within this, the connection is cut after *seconds*."""
+        self._deadline = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._deadline = float("inf")
+
+    def use(self, handle: socket.socket, host: str, *, is_private: bool, is_proxy: bool) -> None:
+        """Take a connection, by its second *handle*. :raises TransferError: it must not be."""
+        if self.public_only and is_private and not is_proxy:
+            raise _leads_inside(host)
+        self.handle, self.went_private = handle, is_private
 
     def cut(self) -> None:
         """Break the connection; whoever waits for it gets an error."""
@@ -126,10 +141,7 @@ def _connected(host: str, port: int, *, is_proxy: bool) -> socket.socket:
         fault = f"was not found within {transfer.connect:g} s" if late else "is not known"
         raise TransferError(problem, f"the name {sanitise_line(words)} {fault}") from error
     if transfer.public_only and not is_proxy and any(is_private(str(each[4][0])) for each in found):
-        raise TransferError(
-            Problem.BAD_REDIRECT,
-            f"a public server leads to {sanitise_line(bare)}, which has a private address",
-        )
+        raise _leads_inside(bare)
     for family, kind, protocol, _, address in found[:8]:
         transfer.cancel.check()
         left = deadline - time.monotonic()
@@ -152,6 +164,11 @@ def _connected(host: str, port: int, *, is_proxy: bool) -> socket.socket:
     problem = Problem.PROXY if is_proxy else Problem.UNREACHABLE
     role = "the proxy " if is_proxy else ""
     raise TransferError(problem, f"{role}{sanitise_line(f'{bare}:{port}')}: {failure}")
+
+
+def _leads_inside(host: str) -> TransferError:
+    text = f"a public server leads to {sanitise_line(host)}, which has a private address"
+    return TransferError(Problem.BAD_REDIRECT, text)
 
 
 def _resolved(host: str, port: int, transfer: Transfer, deadline: float) -> list[_Address]:
@@ -212,17 +229,21 @@ class _Handle:
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
+        self._is_private = self._is_proxy = False
 
-    def of(self, sock: socket.socket) -> socket.socket:
-        """Take a handle of a new socket, and return that."""
+    def of(self, host: str, port: int, *, is_proxy: bool) -> socket.socket:
+        """Return a new connection, and keep a handle of it. :raises TransferError: see there."""
         self.close()
-        self._socket = sock.dup()
-        self.lend()
+        sock = _connected(host, port, is_proxy=is_proxy)
+        self._socket, self._is_proxy = sock.dup(), is_proxy
+        self._is_private = current().went_private
+        self.lend(host)
         return sock
 
-    def lend(self) -> None:
-        """Give it to the transfer of this thread."""
-        current().handle = self._socket
+    def lend(self, host: str) -> None:
+        """Give it to the transfer of this thread. :raises TransferError: it may not have it."""
+        if self._socket is not None:
+            current().use(self._socket, host, is_private=self._is_private, is_proxy=self._is_proxy)
 
     def close(self) -> None:
         if self._socket is not None:
@@ -239,10 +260,10 @@ class PlainConnection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         is_proxy = self.proxy is not None
-        return self._handle.of(_connected(self._dns_host, self.port or 80, is_proxy=is_proxy))
+        return self._handle.of(self._dns_host, self.port or 80, is_proxy=is_proxy)
 
     def request(self, *args: Any, **options: Any) -> None:
-        self._handle.lend()
+        self._handle.lend(self.host)
         super().request(*args, **options)
 
     def close(self) -> None:
@@ -259,10 +280,10 @@ class TlsConnection(HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         is_proxy = self.proxy is not None
-        return self._handle.of(_connected(self._dns_host, self.port or 443, is_proxy=is_proxy))
+        return self._handle.of(self._dns_host, self.port or 443, is_proxy=is_proxy)
 
     def request(self, *args: Any, **options: Any) -> None:
-        self._handle.lend()
+        self._handle.lend(self.host)
         super().request(*args, **options)
 
     def close(self) -> None:
@@ -276,7 +297,8 @@ class TlsConnection(HTTPSConnection):
         except TransferError:
             raise
         except (ssl.SSLError, HTTPError) as error:
-            raise TransferError(Problem.TLS, f"{self.host}: {_tls_words(error)}") from error
+            problem, words = _tls_problem(error)
+            raise TransferError(problem, f"{self.host}: {words}") from error
         except OSError as error:
             current().cancel.check()
             if self.proxy is not None and "unnel" in str(error):
@@ -287,11 +309,16 @@ class TlsConnection(HTTPSConnection):
             words = "the connection was dropped while TLS began"
             if isinstance(error, TimeoutError):
                 words = "no answer while TLS began"
-            raise TransferError(Problem.TLS, f"{self.host}: {words}") from error
+            raise TransferError(Problem.NO_TLS, f"{self.host}: {words}") from error
 
 
-def _tls_words(error: Exception) -> str:
-    """Return what is wrong with a certificate, in OpenSSL's words without its numbers."""
+_OF_NAMES, _OF_DATES = frozenset((62, 64)), frozenset((9, 10))
+"""OpenSSL's numbers: X509_V_ERR_HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH, CERT_NOT_YET_VALID and
+CERT_HAS_EXPIRED."""
+
+
+def _tls_problem(error: Exception) -> tuple[Problem, str]:
+    """Return what is wrong with a certificate, or with TLS, in OpenSSL's words without numbers."""
     cause: BaseException = error
     while cause.__cause__ is not None or cause.__context__ is not None:
         inner = cause.__cause__ or cause.__context__
@@ -299,10 +326,16 @@ def _tls_words(error: Exception) -> str:
         cause = inner
     for each in (error, cause):
         if isinstance(each, ssl.SSLCertVerificationError):
-            return sanitise_line(f"certificate not accepted: {each.verify_message}")[:200]
+            said = sanitise_line(str(each.verify_message)).rstrip(".")[:200]
+            code, problem = each.verify_code, Problem.TLS
+            if code in _OF_NAMES:
+                problem = Problem.CERTIFICATE_NAME
+            elif code in _OF_DATES:
+                problem = Problem.CERTIFICATE_DATE
+            return problem, f"certificate not accepted: {said}"
     if isinstance(cause, ssl.SSLError) and cause.reason:
-        return f"TLS failed: {cause.reason.replace('_', ' ').lower()}"
-    return "TLS failed: " + sanitise_line(str(error))[:200]
+        return Problem.NO_TLS, f"TLS failed: {cause.reason.replace('_', ' ').lower()}"
+    return Problem.NO_TLS, "TLS failed: " + sanitise_line(str(error))[:200]
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):

@@ -25,6 +25,7 @@ from polydbg.symbols.store.hostpath import default_cache
 from polydbg.symbols.store.remote import FetchRequest, Server
 
 _MAX_REST = 3600.0  # longest that a server's Retry-After is heeded, in seconds
+_LAST_MOMENT = 0.3  # seconds that the end of a session waits for workers, in all
 
 
 class FileReceiver(Protocol):
@@ -78,6 +79,11 @@ class Fetcher:
         with self._changed:
             return request.identity in self._jobs
 
+    def holds(self, job: Job) -> bool:
+        """Tell whether *job* is still the one for its file, and not forgotten."""
+        with self._changed:
+            return self._jobs.get(job.request.identity) is job
+
     def running(self) -> list[Job]:
         """Return the jobs that have not ended, those that run first."""
         with self._changed:
@@ -109,11 +115,16 @@ class Fetcher:
         return len(stopped)
 
     def close(self) -> None:
-        """Stop everything; what came so far stays for the next time."""
+        """Stop everything; what came so far stays for the next time: workers that hear of it have a
+        moment to put it away."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self.stop()
+        end = time.monotonic() + _LAST_MOMENT
+        for job in self.running():
+            if job.state is JobState.RUNNING:
+                job.finished.wait(max(0.0, end - time.monotonic()))
 
     # On the workers' threads
 

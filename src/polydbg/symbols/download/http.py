@@ -35,13 +35,16 @@ if TYPE_CHECKING:
     from polydbg.symbols.download.connections import Transfer, Watch
 
 _CHUNK = 1 << 16
+_REST = 1.0  # seconds for the rest of an answer that is no file
 _SNIFF = 1024  # first bytes that tell a web page
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _HTML = re.compile(
-    rb"\s*(?:<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(?:!doctype\s+html|html)[\s>]", re.I | re.S
+    # Never taken back: a page of comments would be read in each of their combinations.
+    rb"\s*+(?:(?><!--.*?-->|<\?xml[^>]*>)\s*+)*+<(?:!doctype\s+html|html)[\s>]",
+    re.I | re.S,
 )
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.I)
-_CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", re.I)
+_CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19})", re.I)
 _PARTIAL, _BAD_RANGE = 206, 416
 
 Observe = Callable[[int, int], None]
@@ -69,10 +72,19 @@ class HttpClient:
         self._watch: Watch | None = None
         self._is_private: dict[str, bool] = {}
 
-    def download(self, url: str, landing: Landing, *, cancel: CancelToken, observe: Observe) -> str:
+    def download(
+        self,
+        url: str,
+        landing: Landing,
+        *,
+        cancel: CancelToken,
+        observe: Observe,
+        origin: str = "",
+    ) -> str:
         """Put what is at *url* into *landing*, behind what it has of it; return the address that it
         came from in the end, without secrets. *observe* hears of bytes done and in all (0: not
-        known).
+        known). *origin* is the address of a text, read before, that led to *url*: as with a
+        redirect, it leads from a public server to no private one.
 
         :raises TransferError: it did not come.
         :raises Cancelled: *cancel* was set.
@@ -80,7 +92,7 @@ class HttpClient:
         with self._transfer(cancel) as transfer:
             for left in range(self._limits.resumptions, -1, -1):
                 try:
-                    return self._receive(url, landing, transfer, observe)
+                    return self._receive(url, landing, transfer, observe, origin)
                 except _Cut as error:
                     cancel.check()
                     if not left:
@@ -125,19 +137,21 @@ class HttpClient:
         finally:
             watch.end(transfer)
 
-    def _receive(self, url: str, landing: Landing, transfer: Transfer, observe: Observe) -> str:
+    def _receive(
+        self, url: str, landing: Landing, transfer: Transfer, observe: Observe, origin: str
+    ) -> str:
         """Fetch the rest of a file. :raises _Cut: not all of it came."""
         validator = landing.resume(url)
         headers = {}
         if validator:
             headers = {"Range": f"bytes={landing.offset}-", "If-Range": validator}
-        with self._followed(url, headers, transfer) as (response, place):
+        with self._followed(url, headers, transfer, origin) as (response, place):
             if response.status == _BAD_RANGE and validator:
                 landing.restart()
                 raise _Cut("the part that was there does not fit")
             _refuse_status(response, place)
-            total = self._prepare(response, landing, place)
-            landing.expect(url, _validator_of(response), max(0, total - landing.offset))
+            total = self._prepare(response, landing, validator, place)
+            landing.expect(url, _validator_of(response), total)
             head = b"" if landing.offset < _SNIFF else None
             for chunk in self._chunks(response, transfer, place):
                 if head is not None:
@@ -152,15 +166,16 @@ class HttpClient:
                 raise _Cut(f"{landing.offset} of {total} bytes came")
         return place
 
-    def _prepare(self, response: BaseHTTPResponse, landing: Landing, place: str) -> int:
-        """Make *landing* fit what *response* brings, and return the size of the whole file."""
-        total = 0
+    def _prepare(
+        self, response: BaseHTTPResponse, landing: Landing, validator: str, place: str
+    ) -> int:
+        """Make *landing* fit what *response* brings, and return the size of the whole file.
+        *validator* is the mark of the content whose rest was asked for."""
         if response.status == _PARTIAL:
-            found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-            if found is None or int(found[1]) != landing.offset:
+            total = _total_of_part(response, landing, validator)
+            if not total:
                 landing.restart()
                 raise _Cut("another part came than was asked for")
-            total = int(found[3]) if found[3] != "*" else 0
         else:
             landing.restart()
             length = response.headers.get("Content-Length", "")
@@ -178,15 +193,21 @@ class HttpClient:
 
         begin, count = time.monotonic(), 0
         try:
-            # What is there by now, so that a slow server is noticed before a chunk is full.
-            while chunk := response.read1(_CHUNK, decode_content=True):
-                transfer.cancel.check()
+            while True:
+                # What is there by now, so that a slow server is noticed before a chunk is full.
+                # Lines between chunks, which are no bytes of the file, have no more time.
+                with transfer.within(self._limits.slow):
+                    chunk = response.read1(_CHUNK, decode_content=True)
+                transfer.cancel.check()  # a connection that was cut may look like the end
+                if transfer.was_late:
+                    raise self._stalled(place)
+                if not chunk:
+                    return
                 count += len(chunk)
                 now = time.monotonic()
                 if now - begin > self._limits.slow:
                     if count < self._limits.slow_bytes:
-                        text = f"{place}: less than {self._limits.slow_bytes} bytes came in "
-                        raise TransferError(Problem.STALLED, f"{text}{self._limits.slow:g} s")
+                        raise self._stalled(place)
                     begin, count = now, 0
                 yield chunk
         except ReadTimeoutError as error:
@@ -194,17 +215,28 @@ class HttpClient:
             raise TransferError(Problem.STALLED, text) from error
         except (HTTPError, OSError) as error:
             transfer.cancel.check()
+            if transfer.was_late:
+                raise self._stalled(place) from error
             raise _Cut("the connection was lost") from error
+
+    def _stalled(self, place: str) -> TransferError:
+        text = f"{place}: less than {self._limits.slow_bytes} bytes came in {self._limits.slow:g} s"
+        return TransferError(Problem.STALLED, text)
 
     # -- requests ----------------------------------------------------------------------------
 
     @contextmanager
     def _followed(
-        self, url: str, headers: Mapping[str, str], transfer: Transfer
+        self, url: str, headers: Mapping[str, str], transfer: Transfer, origin: str = ""
     ) -> Iterator[tuple[BaseHTTPResponse, str]]:
-        """Yield the answer at the end of all redirects, and its address without secrets."""
+        """Yield the answer at the end of all redirects, and its address without secrets. *origin*
+        is an address that led to *url* in a text, which counts as a redirect."""
         step, seen = _step(url), {url}
         transfer.public_only = False
+        if origin:
+            before = _step(origin)
+            step = _redirected(before, url)
+            self._leave(before, step, transfer)
         while True:
             place = redacted(step.url)
             response = self._request(step, headers, transfer)
@@ -214,24 +246,26 @@ class HttpClient:
                     yield response, place
                     return
             finally:
-                _finish(response)
+                _finish(response, transfer)
             following = _redirected(step, target)
             if following.url in seen or len(seen) > self._limits.redirects:
                 why = "in a circle" if following.url in seen else "on and on"
                 raise TransferError(Problem.BAD_REDIRECT, f"{place} leads {why}")
             seen.add(following.url)
-            if not self._is_private.get(host_of(step.url), True):
-                transfer.public_only = True
-                if self._is_private.get(
-                    host_of(following.url),
-                    _proxy_for(following.url) and _names_private(following.url),
-                ):
-                    raise TransferError(
-                        Problem.BAD_REDIRECT,
-                        f"{place}, a public server, leads to the private address of "
-                        f"{host_of(following.url)}",
-                    )
+            self._leave(step, following, transfer)
             step = following
+
+    def _leave(self, step: _Step, following: _Step, transfer: Transfer) -> None:
+        """Go on from *step*. :raises TransferError: it is public, and *following* private."""
+        if self._is_private.get(host_of(step.url), True):
+            return
+        transfer.public_only = True  # the connection knows its address
+        if _proxy_for(following.url) and _names_private(following.url):
+            raise TransferError(
+                Problem.BAD_REDIRECT,
+                f"{redacted(step.url)}, a public server, leads to the private address of "
+                f"{host_of(following.url)}",
+            )
 
     def _request(
         self, step: _Step, headers: Mapping[str, str], transfer: Transfer
@@ -248,36 +282,32 @@ class HttpClient:
             transfer.cancel.check()
             known = transfer.made
             # A header that drips in would renew the time of each read.
-            transfer.answer_by = time.monotonic() + self._limits.connect + self._limits.stall
             try:
-                response = manager.urlopen(
-                    "GET",
-                    step.url,
-                    headers=sent,
-                    redirect=False,
-                    preload_content=False,
-                    timeout=timeout,
-                    retries=False,
-                )
+                with transfer.within(self._limits.connect + self._limits.stall):
+                    response = manager.urlopen(
+                        "GET",
+                        step.url,
+                        headers=sent,
+                        redirect=False,
+                        preload_content=False,
+                        timeout=timeout,
+                        retries=False,
+                    )
             except (ReadTimeoutError, ProtocolError) as error:
                 if transfer.was_late or isinstance(error, ReadTimeoutError):
                     raise self._no_answer(host) from error
                 # A connection that was kept open may have been closed a moment ago.
                 if not is_last and transfer.made == known:
                     continue
-                text = f"{host} closed the connection without an answer"
-                raise TransferError(Problem.CUT_SHORT, text) from error
+                raise _no_http(error, host) from error
             except HTTPError as error:
                 raise _refusal(error, host) from error
-            finally:
-                transfer.answer_by = float("inf")
             if transfer.was_late:  # headers that were cut look like a short answer
                 response.close()
                 raise self._no_answer(host)
-            if transfer.made > known:
-                self._is_private[host] = transfer.went_private
-            if _proxy_for(step.url):  # which resolves the name: only the address itself tells
-                self._is_private[host] = _names_private(step.url)
+            # A proxy resolves the name: only the address itself tells.
+            by_name = bool(_proxy_for(step.url))
+            self._is_private[host] = _names_private(step.url) if by_name else transfer.went_private
             return response
         raise AssertionError("the last round returns or raises")
 
@@ -345,8 +375,9 @@ def _names_private(url: str) -> bool:
     host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    is_address = ":" in host or host.replace(".", "").isdecimal()
-    return is_address and is_private(host)
+    # Resolvers take 0x7f.1 and 2130706433 for addresses, which is_private cannot read: private.
+    is_address = ":" in host or re.fullmatch(r"\d+|0x[0-9a-f]*", host.rpartition(".")[2])
+    return bool(is_address) and is_private(host)
 
 
 def _step(url: str) -> _Step:
@@ -356,7 +387,9 @@ def _step(url: str) -> _Step:
         port = split.port
     except ValueError:
         split, port = urlsplit(""), None
-    if split.scheme.lower() not in ("http", "https") or not split.hostname:
+    # Of a name with %31 in it others would make another name than was looked at here.
+    is_plain = split.netloc.startswith("[") or "%" not in (split.hostname or "")
+    if split.scheme.lower() not in ("http", "https") or not split.hostname or not is_plain:
         raise TransferError(Problem.BAD_ADDRESS, f"{redacted(url)[:200]} is no address of HTTP")
     name = f"[{split.hostname}]" if ":" in split.hostname else split.hostname
     netloc = name if port is None else f"{name}:{port}"
@@ -381,14 +414,16 @@ def _redirected(step: _Step, target: str) -> _Step:
     return _Step(following.url, step.user if same else "")
 
 
-def _finish(response: BaseHTTPResponse) -> None:
+def _finish(response: BaseHTTPResponse, transfer: Transfer) -> None:
     """Read the short rest of an answer, so that its connection serves the next request; one with a
-    long rest is closed."""
+    long rest, or one that does not come, is closed."""
     from urllib3.exceptions import HTTPError
 
     with contextlib.suppress(HTTPError, OSError):
         if response.status not in (200, _PARTIAL):
-            response.read1(_CHUNK, decode_content=False)
+            with transfer.within(_REST):
+                response.read1(_CHUNK, decode_content=False)
+    transfer.was_late = False
     response.close()
 
 
@@ -417,9 +452,30 @@ def _from_netrc(host: str) -> str:
     return f"{found[0]}:{found[2]}" if found else ""
 
 
-def _refusal(error: Exception, host: str) -> TransferError:
-    from urllib3.exceptions import ConnectTimeoutError, LocationParseError, ProxyError, SSLError
+def _no_http(error: Exception, host: str) -> TransferError:
+    """Return what to say of a connection that broke, or brought what is no answer of HTTP."""
+    from http.client import HTTPException, RemoteDisconnected
 
+    cause = error.args[-1] if error.args else None
+    if isinstance(cause, HTTPException) and not isinstance(cause, RemoteDisconnected):
+        text = f"what {host} answered is not HTTP as it should be"
+        return TransferError(Problem.UNEXPECTED_STATUS, text)
+    text = f"{host} closed the connection without an answer"
+    return TransferError(Problem.CUT_SHORT, text)
+
+
+def _refusal(error: Exception, host: str) -> TransferError:
+    from urllib3.exceptions import (
+        ConnectTimeoutError,
+        InvalidHeader,
+        LocationParseError,
+        ProxyError,
+        SSLError,
+    )
+
+    if isinstance(error, InvalidHeader):
+        text = f"what {host} answered is not HTTP as it should be"
+        return TransferError(Problem.UNEXPECTED_STATUS, text)
     if isinstance(error, ProxyError):
         return TransferError(Problem.PROXY, f"the proxy on the way to {host} refused or failed")
     if isinstance(error, SSLError):
@@ -473,6 +529,19 @@ def _refuse_page(head: bytes, place: str) -> None:
     words = " ".join(title[1].decode("utf-8", "replace").split()) if title else ""
     shown = f" ({sanitise_line(words)[:100]})" if words else ""
     raise TransferError(Problem.WEB_PAGE, f"{place} is a web page{shown}")
+
+
+def _total_of_part(response: BaseHTTPResponse, landing: Landing, validator: str) -> int:
+    """Return the size of the whole file of which *response* has the rest that *landing* lacks; 0
+    where it has another part, or one of other content."""
+    headers = response.headers
+    found = _CONTENT_RANGE.match(headers.get("Content-Range", ""))
+    if found is None or int(found[1]) != landing.offset or headers.get("Content-Encoding"):
+        return 0
+    if _validator_of(response) not in ("", validator) and validator:
+        return 0
+    total = int(found[3])
+    return total if landing.total in (0, total) else 0
 
 
 def _validator_of(response: BaseHTTPResponse) -> str:

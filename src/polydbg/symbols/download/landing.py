@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import time
 from pathlib import Path
@@ -28,21 +29,27 @@ _STALE = 7 * 24 * 3600.0  # seconds after which nobody goes on with a transfer
 _MAX_NOTE = 4096
 _RESERVE = 64 << 20  # bytes of a disk that are left free
 _MIN_FREE = 1 << 20
+_TRIES = 8
 _FULL = frozenset(
     code for code in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) if code is not None
 )
 
 
 class Beginning(msgspec.Struct, frozen=True):
-    """What a part is the beginning of: a hash of the address, and the server's own mark of this
-    very content (a strong ETag, else the time of its last change)."""
+    """What a part is the beginning of: a hash of the address, the server's own mark of this very
+    content (a strong ETag, else the time of its last change), its size (0: not known)."""
 
     address: str
     validator: str
+    total: int = 0
 
 
 class Landing:
-    """A part of a file at *destination* in the store *root*; use :meth:`begin`."""
+    """A part of a file at *destination* in the store *root*; use :meth:`begin`.
+
+    *was_resumed* tells that some of it came before the transfer that ends it, *total* is the size
+    of the file of which it is the beginning (0: not known).
+    """
 
     def __init__(self, destination: Path, root: Path, part: Path, file: BinaryIO) -> None:
         self._destination = destination
@@ -50,25 +57,29 @@ class Landing:
         self._file = file
         self._note = part.with_name(f"{part.name}.json")
         self.path = part
+        self.total = 0
+        self.was_resumed = False
 
     @classmethod
     def begin(cls, destination: Path, root: Path) -> Landing:
-        """Open the part of the file at *destination*, another one where a process has it open.
+        """Open the part of the file at *destination*, another one where that cannot be had: a
+        process has it open, or it is no file.
 
         :raises TransferError: the folder cannot be written.
         """
         part = destination.with_name(f"~{destination.name}{_PART}")
-        try:
-            make_folder(root, destination.parent)
+        for left in range(_TRIES, -1, -1):
             try:
-                file = _open_alone(part)
-            except BlockingIOError:
-                name = f"~{os.getpid():x}-{os.urandom(6).hex()}.tmp"
-                part = destination.with_name(name)
-                file = _open_alone(part)
-        except OSError as error:
-            raise cls.problem_of(error, root) from error
-        return cls(destination, root, part, file)
+                make_folder(root, destination.parent)
+                with contextlib.suppress(OSError):
+                    return cls(destination, root, part, _open_alone(part))
+                own = destination.with_name(f"~{os.getpid():x}-{os.urandom(6).hex()}.tmp")
+                return cls(destination, root, own, _open_alone(own))
+            except OSError as error:
+                # Whoever had nothing to put there may have removed the folder meanwhile.
+                if not left or error.errno != errno.ENOENT:
+                    raise cls.problem_of(error, root) from error
+        raise AssertionError("the last round returns or raises")
 
     @staticmethod
     def problem_of(error: OSError, root: Path) -> TransferError:
@@ -86,20 +97,25 @@ class Landing:
     def resume(self, address: str) -> str:
         """Return the validator of what the part is the beginning of, ``""`` when it is none of
         *address*: then it is empty now."""
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            if self._note.stat().st_size <= _MAX_NOTE:
+        with contextlib.suppress(OSError, msgspec.DecodeError, RecursionError):
+            info = self._note.lstat()
+            if stat.S_ISREG(info.st_mode) and info.st_size <= _MAX_NOTE:
                 note = msgspec.json.decode(self._note.read_bytes(), type=Beginning)
-                if note.address == _hash(address) and note.validator:
-                    self._file.seek(0, os.SEEK_END)
-                    return note.validator if self.offset else ""
+                self._file.seek(0, os.SEEK_END)
+                fits = not note.total or self.offset <= note.total
+                if note.address == _hash(address) and note.validator and self.offset and fits:
+                    self.total, self.was_resumed = note.total, True
+                    return note.validator
         self.restart()
         return ""
 
-    def expect(self, address: str, validator: str, rest: int) -> None:
-        """Note what the part is the beginning of, and check that *rest* more bytes have room.
+    def expect(self, address: str, validator: str, total: int) -> None:
+        """Note what the part is the beginning of, and check that the rest of *total* bytes has
+        room.
 
         :raises TransferError: the disk has no room for it.
         """
+        rest = total - self.offset
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(self.path.parent).free
             if rest > _MIN_FREE and rest + _RESERVE > free:
@@ -109,9 +125,15 @@ class Landing:
                     f"the file wants {size_text(rest)}",
                 )
         if validator:
-            note = msgspec.json.encode(Beginning(_hash(address), validator))
-            with contextlib.suppress(OSError):  # then the next transfer begins anew
-                self._note.write_bytes(note)
+            note = msgspec.json.encode(Beginning(_hash(address), validator, total))
+            fresh = self._note.with_name(f"~{os.getpid():x}-{os.urandom(6).hex()}.json")
+            try:
+                with open(fresh, "xb") as file:
+                    file.write(note)
+                os.replace(fresh, self._note)  # never through a link that lies there
+            except OSError:  # then the next transfer begins anew
+                with contextlib.suppress(OSError):
+                    fresh.unlink()
 
     def write(self, data: bytes) -> None:
         """Append *data*. :raises TransferError: the disk is full or fails."""
@@ -122,6 +144,7 @@ class Landing:
 
     def restart(self) -> None:
         """Forget what came so far."""
+        self.total, self.was_resumed = 0, False
         try:
             self._file.seek(0)
             self._file.truncate()
@@ -157,15 +180,17 @@ class Landing:
         """Leave what came for the next transfer; nothing and what nobody could go on with goes."""
         with contextlib.suppress(OSError):
             has_part = self.offset > 0 if not self._file.closed else True
-            self._file.close()
             # Under a name of its own, beside another process's part, nobody would find it again.
             is_alone = not self.path.name.endswith(_PART)
             if is_alone or not has_part or not self._note.exists():
                 self.discard()
+            self._file.close()
 
     def discard(self) -> None:
         """Remove what came, and the folders that were made for it."""
-        for action in (self._file.close, self._remove_files):
+        # While it is locked nobody else takes it for his own; Windows wants it closed first.
+        actions = [self._remove_files, self._file.close]
+        for action in reversed(actions) if sys.platform == "win32" else actions:
             with contextlib.suppress(OSError):
                 action()
         folder = self.path.parent
@@ -194,18 +219,24 @@ def _hash(address: str) -> str:
 
 
 def _open_alone(path: Path) -> BinaryIO:
-    """Open a file to write behind what it has. :raises BlockingIOError: a process has it open."""
+    """Open a file to write behind what it has.
+
+    :raises OSError: a process has it open, it is a link or no file, or the folder is not writable.
+    """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    file = os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=1 << 18)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file")
+    file = os.fdopen(handle, "r+b", buffering=1 << 18)
     try:
         lock(file)
         # Whoever had it before may have put it in its place meanwhile.
-        is_same = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except OSError as error:
+        if not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            raise BlockingIOError(errno.EAGAIN, "it was renamed")
+        file.seek(0, os.SEEK_END)
+    except OSError:
         file.close()
-        raise BlockingIOError(*error.args) from error
-    if not is_same:
-        file.close()
-        raise BlockingIOError(errno.EAGAIN, "it was renamed")
-    file.seek(0, os.SEEK_END)
+        raise
     return file

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, FormatError
+from polydbg.formats.archives.archive import CompressionError
 from polydbg.symbols.download.addresses import host_of, redacted
 from polydbg.symbols.download.jobs import Attempt, Job
 from polydbg.symbols.download.landing import Landing
@@ -32,7 +33,13 @@ class Client(Protocol):
     """What moves bytes: see :class:`polydbg.symbols.download.http.HttpClient`."""
 
     def download(
-        self, url: str, landing: Landing, *, cancel: CancelToken, observe: Observe
+        self,
+        url: str,
+        landing: Landing,
+        *,
+        cancel: CancelToken,
+        observe: Observe,
+        origin: str = "",
     ) -> str: ...
 
     def text(self, url: str, *, cancel: CancelToken, limit: int = ...) -> bytes: ...
@@ -131,7 +138,8 @@ class Receiver:
             raise TransferError(
                 Problem.BAD_REDIRECT, f"{redacted(url)} leads to a path, which is not followed"
             )
-        return Candidate(text, Form.PACKED if text.split("?")[0].endswith("_") else Form.PLAIN)
+        form = Form.PACKED if text.split("?")[0].endswith("_") else Form.PLAIN
+        return Candidate(text, form, url)
 
     # Into the stores
 
@@ -165,26 +173,22 @@ class Receiver:
         request = job.request
         is_packed = candidate.form is Form.PACKED
         name = packed_name(request.file_name) if is_packed else request.file_name
-        landing = Landing.begin(store.target(request.name, request.key, name), store.root)
-        try:
-            place = self._client.download(
-                candidate.url, landing, cancel=job.cancel, observe=job.observe
-            )
-            landing.close()
-            if is_packed:
-                found = self._expand(store, landing.path, job, place)
-            else:
-                self._verify(landing.path, job, place)
-                found = landing.commit()
-        except TransferError as error:
-            if error.problem in _WORTHLESS:
+        while True:
+            landing = Landing.begin(store.target(request.name, request.key, name), store.root)
+            try:
+                found = self._fill(landing, store, candidate, job)
+                break
+            except TransferError as error:
+                if error.problem not in _WORTHLESS:
+                    landing.keep()
+                    raise
                 landing.discard()
-            else:
+                # The beginning may have been that of another file; now there is none.
+                if not (landing.was_resumed and error.problem in _OF_CONTENT):
+                    raise
+            except BaseException:
                 landing.keep()
-            raise
-        except BaseException:
-            landing.keep()
-            raise
+                raise
         try:
             for root in farther:
                 source = landing.path if is_packed else found
@@ -193,6 +197,21 @@ class Receiver:
             if is_packed:
                 landing.discard()
         return found
+
+    def _fill(self, landing: Landing, store: LocalStore, candidate: Candidate, job: Job) -> Path:
+        """Fetch the file, verify it and put it in its place. :raises TransferError:"""
+        place = self._client.download(
+            candidate.url,
+            landing,
+            cancel=job.cancel,
+            observe=job.observe,
+            origin=candidate.origin,
+        )
+        landing.close()
+        if candidate.form is Form.PACKED:
+            return self._expand(store, landing.path, job, place)
+        self._verify(landing.path, job, place)
+        return landing.commit()
 
     def _verify(self, file: Path, job: Job, place: str) -> None:
         """:raises TransferError: the file is another one, or damaged."""
@@ -218,6 +237,8 @@ class Receiver:
         names = request.name, request.key, request.file_name
         try:
             found = expand_into(store, packed, *names, accept, job.cancel)
+        except CompressionError as error:
+            raise TransferError(Problem.UNSUPPORTED, f"{place}: {error.message}") from error
         except FormatError as error:
             raise TransferError(Problem.DAMAGED, f"{place}: {error.message}") from error
         except OSError as error:
@@ -237,9 +258,17 @@ class Receiver:
 
 
 _WORTHLESS = frozenset(
-    (Problem.WRONG_ID, Problem.DAMAGED, Problem.WEB_PAGE, Problem.NOT_FOUND, Problem.TOO_LARGE)
+    (
+        Problem.WRONG_ID,
+        Problem.DAMAGED,
+        Problem.UNSUPPORTED,
+        Problem.WEB_PAGE,
+        Problem.NOT_FOUND,
+        Problem.TOO_LARGE,
+    )
 )
 """After these nothing of what came is of use to a later transfer."""
+_OF_CONTENT = frozenset((Problem.WRONG_ID, Problem.DAMAGED, Problem.UNSUPPORTED, Problem.WEB_PAGE))
 
 
 def _refusal(check: IdCheck, job: Job, place: str) -> TransferError:

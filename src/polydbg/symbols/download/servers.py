@@ -35,10 +35,11 @@ class Form(enum.Enum):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An address at which a file may be."""
+    """An address at which a file may be; *origin* is that of the text that led there."""
 
     url: str
     form: Form = Form.PLAIN
+    origin: str = ""
 
 
 def can_have(server: Server, request: FetchRequest) -> bool:

@@ -19,6 +19,7 @@ from polydbg.symbols.store.hostpath import DirectoryCache, file_problem, is_safe
 from polydbg.symbols.store.layout import LocalStore, follow_pointer, tier_folder
 from polydbg.symbols.store.sources import components
 from polydbg.symbols.store.trail import Trail
+from polydbg.symbols.store.transfer import is_inside
 
 MAX_NAMES = 200_000
 """Most folders of a store that are looked through for a build id."""
@@ -111,7 +112,7 @@ class StoreFiles:
                 continue
             folder = self._sources[prefix]
             found = folder.joinpath(*wanted[len(start) :])
-            if _is_inside(found, os.path.realpath(folder)) and file_problem(found) is None:
+            if is_inside(found, os.path.realpath(folder)) and file_problem(found) is None:
                 return found
         return None
 
@@ -133,12 +134,7 @@ class StoreFiles:
     def _inside(self, path: Path) -> Path | None:
         """Return *path* if it is a regular file that lies in the folder, links followed."""
         is_file = file_problem(path) is None
-        return path if is_file and _is_inside(path, self._real) else None
-
-
-def _is_inside(path: Path, folder: str) -> bool:
-    real = os.path.realpath(path)
-    return real.startswith(folder.rstrip(os.sep) + os.sep)
+        return path if is_file and is_inside(path, self._real) else None
 
 
 def _folders(root: Path) -> list[os.DirEntry[str]]:

@@ -41,6 +41,7 @@ from polydbg.symbols.store.remote import (
 from polydbg.symbols.store.trail import FileKind, Outcome, Trail, Wanted
 from polydbg.symbols.store.transfer import copy_into, expand_into
 
+_CORRECT_PATH = "Correct the search path: .sympath and .exepath check each of its elements."
 _EXTENSIONS = ("dll", "exe", "sys")
 
 
@@ -192,7 +193,8 @@ class _Search:
             return found
         if element.kind is ElementKind.FOREIGN:
             detail = "only symsrv.dll is known as a server program"
-            self._trail.add(element.text, Outcome.NOT_ASKED, detail)
+            step = "Name its store by folder or address instead: .sympath+ DIR, .sympath+ srv*URL."
+            self._trail.add(element.text, Outcome.NOT_ASKED, detail, step=step)
         return None
 
     # Directories
@@ -206,8 +208,12 @@ class _Search:
             return self._given_file(root, element)
         problem = directory_problem(root)
         if problem is not None:
-            outcome = Outcome.UNREADABLE if problem else Outcome.MISSING
-            self._trail.add(element.text, outcome, problem or "no such directory")
+            if problem:
+                self._trail.add(element.text, Outcome.UNREADABLE, problem)
+            else:
+                self._trail.add(
+                    element.text, Outcome.MISSING, "no such directory", step=_CORRECT_PATH
+                )
             return None
         for folders in self._folders():
             found = self._directories.descend(str(root), *folders, self._file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,11 +72,13 @@ _RANK = {
             Outcome.STRIPPED,
             Outcome.FAILED,
             Outcome.NOT_ASKED,
+            Outcome.NOT_ON_SERVER,
         )
     )
 }
 
 
+_LONGEST_CODE_ID = 16  # of a PE image: a timestamp of eight digits, then the size
 _GIVE_IMAGE = "Give the image: .exepath+ DIR, then .reload; or -i DIR on the command line."
 
 
@@ -126,7 +129,13 @@ class TrailEntry(msgspec.Struct, frozen=True):
         text = f"{self.place} - {self.outcome.value}"
         if self.found_id:
             text += f" (has {self.found_id})"
-        return f"{text}: {self.detail}" if self.detail else text
+        return f"{text}: {self.brief}" if self.detail else text
+
+    @property
+    def brief(self) -> str:
+        """Return the detail without the place, which servers' begin with."""
+        rest = self.detail.removeprefix(self.place)
+        return self.detail if rest == self.detail else rest.lstrip(": ")
 
 
 class Trail:
@@ -177,19 +186,28 @@ class Trail:
 
     def advice(self) -> list[str]:
         """Return what to do about the last search, in whole sentences, the most promising first;
-        nothing after a hit."""
+        after a hit only what the file lacks. Of searches before it counts what has a step of its
+        own."""
         wanted = self.wanted
-        if wanted is None or self.has(Outcome.FOUND):
+        if wanted is None:
             return []
-        for entry in self.entries[self._begin :]:
+        last = self.entries[self._begin :]
+        if self.has(Outcome.FOUND):
+            lacks = [e for e in last if e.outcome is Outcome.STRIPPED and e.step]
+            return [sanitise_line(_advice_of_entry(entry, wanted)) for entry in lacks]
+        entries = [entry for entry in self.entries[: self._begin] if _is_advised(entry)] + last
+        for entry in entries:
             if entry.outcome is Outcome.PENDING:
                 return [sanitise_line(f"It is being fetched: {entry.place}. {entry.step}")]
         advice: list[str] = []
         recorded = {str(extra) for extra in wanted.extra_paths}
-        entries = [e for e in self.entries[self._begin :] if e.outcome in _RANK]
-        for entry in sorted(entries, key=lambda entry: _RANK[entry.outcome]):
+        entries = [entry for entry in entries if entry.outcome in _RANK or entry.step]
+        has_failed = any(entry.outcome is Outcome.FAILED for entry in entries)
+        for entry in sorted(entries, key=lambda entry: _RANK.get(entry.outcome, len(_RANK))):
             if entry.outcome is Outcome.NOT_ASKED and entry.place in recorded:
                 continue  # where the linker wrote it on its own machine: nothing to do about that
+            if entry.outcome is Outcome.NOT_ON_SERVER and has_failed:
+                continue  # the one that failed may have it
             line = _advice_of_entry(entry, wanted)
             if line not in advice:
                 advice.append(line)
@@ -208,7 +226,7 @@ class Trail:
         return [sanitise_line(line) for line in advice]
 
     def _where_to_put(self, wanted: Wanted) -> str:
-        command = ".exepath" if wanted.kind is FileKind.IMAGE else ".sympath"
+        command = _path_command(wanted)
         folder = base_name(wanted.name)
         name = wanted.kind.file_name(folder)
         made = ""
@@ -225,34 +243,37 @@ class Trail:
         )
 
 
+def _is_advised(entry: TrailEntry) -> bool:
+    """Tell whether an entry says what to do whatever is wanted by now."""
+    return bool(entry.step) or entry.outcome is Outcome.NOT_ON_SERVER
+
+
 def _advice_of_entry(entry: TrailEntry, wanted: Wanted) -> str:
+    if entry.outcome is Outcome.NOT_ON_SERVER:
+        return (
+            f"No server that was asked has the {wanted.kind.words} of this build "
+            f"({wanted.id_words}). That is remembered for a day; .reload /f asks again."
+        )
     if entry.step:
-        detail = f" ({entry.detail})" if entry.detail else ""
-        return f"{entry.place} {entry.outcome.value}{detail}. {entry.step}"
+        # What failed at a server names the host itself.
+        what = entry.detail if entry.outcome is Outcome.FAILED else str(entry)
+        return f"{what.removesuffix('.')}. {entry.step}"
     if entry.outcome is Outcome.WRONG_ID:
         return _advice_of_id(entry, wanted)
-    if entry.outcome is Outcome.UNKNOWN_ID and wanted.key is not None:
-        return (
-            f"{entry.place} has the right name but does not say of which build it is (wanted is "
-            f"{wanted.id_words}). .reload /i accepts the file as it is."
-        )
     if entry.outcome is Outcome.UNKNOWN_ID:
-        has = f" (it has {entry.found_id})" if entry.found_id else ""
-        return (
-            f"{entry.place} has the right name{has}, but the id of this build is not known: "
-            "no record in the dump and no image file give it. "
-            f"{_GIVE_IMAGE} .reload /i accepts the file as it is."
-        )
+        return _advice_of_unknown_id(entry, wanted)
     if entry.outcome is Outcome.OTHER_FORMAT:
         return f"{entry.place}: {entry.detail}."
     if entry.outcome is Outcome.DAMAGED:
         return f"{entry.place} is damaged ({entry.detail}): replace it."
     if entry.outcome is Outcome.UNREADABLE:
-        return f"{entry.place} cannot be read ({entry.detail}): check its permissions."
+        denied = "denied" in entry.detail.lower()
+        step = "check its permissions" if denied else "replace it, or take it out of the path"
+        return f"{entry.place} cannot be read ({entry.detail}): {step}."
     if entry.outcome is Outcome.UNSUPPORTED:
-        return f"{entry.place}: {entry.detail}. Expand it by hand (cabextract, expand.exe)."
+        return f"{entry.place}: {entry.detail}. {_how_to_expand(entry.place)}"
     if entry.outcome is Outcome.NOT_ASKED:
-        return _advice_of_unasked(entry)
+        return _advice_of_unasked(entry, wanted)
     if entry.outcome is Outcome.NO_RECORD:
         return (
             "The image has no CodeView record, so it names no symbol file: "
@@ -260,13 +281,50 @@ def _advice_of_entry(entry: TrailEntry, wanted: Wanted) -> str:
         )
     if entry.outcome is Outcome.STRIPPED:
         return f"{entry.place}: symbols were stripped{': ' if entry.detail else ''}{entry.detail}."
-    return f"The name {entry.place!r} is unsafe ({entry.detail}) and was not looked up."
+    if entry.outcome is Outcome.UNSAFE_NAME:
+        return f"The name {entry.place!r} is unsafe ({entry.detail}) and was not looked up."
+    return f"{entry}."
 
 
-def _advice_of_unasked(entry: TrailEntry) -> str:
+def _how_to_expand(packed: str) -> str:
+    folder = re.split(r"[\\/](?=[^\\/]*$)", packed)[0]
+    if is_windows_style(packed):
+        return f'Expand it by hand, then .reload: expand -r "{packed}" "{folder}".'
+    return f'Expand it by hand, then .reload: cabextract -d "{folder}" "{packed}".'
+
+
+def _advice_of_unknown_id(entry: TrailEntry, wanted: Wanted) -> str:
+    accept = f"{_accepting(wanted)} accepts the file as it is."
+    if wanted.key is not None:
+        return (
+            f"{entry.place} has the right name but does not say of which build it is (wanted is "
+            f"{wanted.id_words}). {accept}"
+        )
+    has = f" (it has {entry.found_id})" if entry.found_id else ""
+    return (
+        f"{entry.place} has the right name{has}, but the id of this build is not known: "
+        f"no record in the dump and no image file give it. {_GIVE_IMAGE} {accept}"
+    )
+
+
+def _advice_of_unasked(entry: TrailEntry, wanted: Wanted) -> str:
     if is_windows_style(entry.place):
-        return f"{entry.place} cannot be reached from this host: give its directory as seen here."
+        command = _path_command(wanted)
+        return (
+            f"{entry.place} cannot be reached from this host: give its directory as seen here, "
+            f"{command}+ DIR."
+        )
     return f"{entry.place}: {entry.detail}."
+
+
+def _path_command(wanted: Wanted) -> str:
+    return ".exepath" if wanted.kind is FileKind.IMAGE else ".sympath"
+
+
+def _accepting(wanted: Wanted) -> str:
+    """Return the command that accepts files of another build for the module."""
+    name = base_name(wanted.image_name or wanted.name)
+    return f'.reload /i "{name}"' if re.search(r"[\s;=,]", name) else f".reload /i {name}"
 
 
 def _digits(text: str) -> str:
@@ -274,28 +332,44 @@ def _digits(text: str) -> str:
 
 
 def _advice_of_id(entry: TrailEntry, wanted: Wanted) -> str:
-    """Tell a wrong age or size (the file is of this build, rewritten) from another build."""
+    """Tell a wrong age (the file is of this build, rewritten) from another build."""
     if wanted.key is None:
         return (
             f"{entry.place} is another file: {entry.detail}. "
-            ".reload /i accepts it all the same (addresses will then be wrong)."
+            f"{_accepting(wanted)} accepts it all the same (addresses will then be wrong)."
         )
     found, key = _digits(entry.found_id), _digits(wanted.key)
-    shared = 8 if wanted.kind is FileKind.IMAGE else 32
-    has = entry.found_id or "another id"
-    if len(key) > shared and len(found) > shared and found[:shared] == key[:shared]:
-        if wanted.kind is not FileKind.IMAGE:
-            return (
-                f"{entry.place} has the right GUID but age {found[shared:]} instead of "
-                f"{key[shared:]} (hex): it was rewritten after linking. Find the copy that was "
-                "archived with the image, or accept it with .reload /i."
-            )
+    if wanted.kind is FileKind.IMAGE and len(key) <= _LONGEST_CODE_ID:
+        return _advice_of_code_id(entry, wanted, found, key)
+    if len(key) > 32 and len(found) > 32 and found[:32] == key[:32]:
         return (
-            f"{entry.place} has the right timestamp but size 0x{found[shared:].lower()} instead "
-            f"of 0x{key[shared:].lower()}: it is another variant of the image."
+            f"{entry.place} has the right GUID but age {found[32:]} instead of "
+            f"{key[32:]} (hex): it was rewritten after linking. Find the copy that was "
+            f"archived with the image, or accept it with {_accepting(wanted)}."
         )
+    has = entry.found_id or "another id"
     return (
         f"{entry.place} is of another build: its id is {has}, "
         f"wanted is {wanted.id_words}. Find the {wanted.kind.words} of this build, or accept "
-        "it with .reload /i (addresses will then be wrong)."
+        f"it with {_accepting(wanted)} (addresses will then be wrong)."
+    )
+
+
+def _advice_of_code_id(entry: TrailEntry, wanted: Wanted, found: str, key: str) -> str:
+    """Tell in which way a PE image differs; one of another build is never accepted."""
+    take = "Take it from the machine that the dump is of, or from where the build was archived."
+    if len(found) > _LONGEST_CODE_ID:
+        return (
+            f"{entry.place} has the right timestamp and size, but the debug id {entry.found_id}: "
+            f"it is of another build. {take}"
+        )
+    if found[:8] == key[:8]:
+        return (
+            f"{entry.place} has the right timestamp but size 0x{found[8:].lower()} instead "
+            f"of 0x{key[8:].lower()}: it is another variant of the image (packed or patched after "
+            f"linking). {take}"
+        )
+    return (
+        f"{entry.place} is of another build: it has timestamp {found[:8]}, size {found[8:]}, "
+        f"wanted is {wanted.id_words}. {take}"
     )

@@ -4,6 +4,7 @@ store ever sees half a file and concurrent writers cannot spoil each other's wor
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,12 +98,22 @@ def _write(
 
 
 def make_folder(root: Path, folder: Path) -> None:
-    """Create the key folder; a root that did not exist also gets the marker of a store."""
+    """Create the key folder; a root that did not exist also gets the marker of a store.
+
+    :raises OSError: it cannot be made, or links in the store lead out of it.
+    """
     new = not root.exists()
+    if not is_inside(folder / "file", os.path.realpath(root)):
+        raise OSError(errno.ELOOP, "a link in it leads to another place")
     folder.mkdir(parents=True, exist_ok=True)
     if new:
         with contextlib.suppress(OSError):
             (root / "pingme.txt").touch()
+
+
+def is_inside(path: Path, root: str) -> bool:
+    """Tell whether *path*, links followed, lies below the real path *root*."""
+    return os.path.realpath(path).startswith(root.rstrip(os.sep) + os.sep)
 
 
 def rename(temporary: Path, destination: Path) -> None:
