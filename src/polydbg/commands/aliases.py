@@ -10,12 +10,14 @@ from polydbg.base.errors import CommandError, MemoryReadError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
+from polydbg.commands.host_files import host_text
 from polydbg.commands.output import CommandEnd, Heading, Item, ShownItem, Text, joined
 from polydbg.commands.registry import command
+from polydbg.engine.aliases import MAX_TEXT
 from polydbg.engine.target_strings import counted_string, terminated_string
 
 _SWITCH = re.compile(r"[ \t]*/(ma|mu|msa|msu|x|e|c|f)(?=[ \t])")
-_MAX_FILE = 1 << 20
+_MAX_FILE = MAX_TEXT
 
 
 class AliasRow(ShownItem, frozen=True):
@@ -86,7 +88,7 @@ def _switched(ctx: CommandContext, cursor: Cursor, switch: str) -> str:
         case "e":
             return os.environ.get(cursor.word(), "")
         case "f":
-            return _file_text(cursor.rest())
+            return host_text(cursor.rest(), _MAX_FILE)
         case "c":
             items = ctx.run(cursor.rest_of_line())
             return joined(item for item in items if not isinstance(item, CommandEnd))
@@ -97,18 +99,6 @@ def _switched(ctx: CommandContext, cursor: Cursor, switch: str) -> str:
     except MemoryReadError as error:
         raise CommandError(
             f"Unable to read the string at {address:#x}", identifier="memory.absent"
-        ) from error
-
-
-def _file_text(name: str) -> str:
-    """:raises CommandError: the file cannot be read."""
-    try:
-        with open(name, encoding="utf-8", errors="replace") as file:
-            return file.read(_MAX_FILE)
-    except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or str(error)
-        raise CommandError(
-            f"cannot read file {name}: {words}", identifier="file.unreadable"
         ) from error
 
 

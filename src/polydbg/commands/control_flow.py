@@ -9,6 +9,7 @@ from polydbg.base.errors import CommandError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.flow import BreakLoop, ContinueLoop, LeaveCatch, ProgramFailed
+from polydbg.commands.host_files import host_text
 from polydbg.commands.output import CommandEnd, Item, Text, joined
 from polydbg.commands.registry import command
 
@@ -239,7 +240,7 @@ def foreach(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise cursor.error("Syntax error", hint=".foreach (name { commands }) { commands }")
     if source:
         text = inside.string_or_word()
-        words = (_file_text(text) if source == "f" else text).split()
+        words = (host_text(text, _MAX_FILE) if source == "f" else text).split()
     else:
         words = _output(ctx, _block(inside)).split()
     block = _block(cursor)
@@ -254,18 +255,6 @@ def foreach(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 def _output(ctx: CommandContext, commands: str) -> str:
     """Return what commands print."""
     return joined(item for item in ctx.block(commands) if not isinstance(item, CommandEnd))
-
-
-def _file_text(name: str) -> str:
-    """:raises CommandError: the file cannot be read."""
-    try:
-        with open(name, encoding="utf-8", errors="replace") as file:
-            return file.read(_MAX_FILE)
-    except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or str(error)
-        raise CommandError(
-            f"cannot read file {name}: {words}", identifier="file.unreadable"
-        ) from error
 
 
 @command(

@@ -111,7 +111,7 @@ class Interpreter:
     def _run(self, line: str, *, in_block: bool = False) -> Iterator[Item]:
         if len(line) > MAX_LINE:
             yield Failure(identifier="command.too-long", message=f"line over {MAX_LINE} characters")
-            return
+            raise ProgramFailed
         cursor = Cursor(line)
         while True:
             while cursor.peek() and cursor.peek() in " \t;":

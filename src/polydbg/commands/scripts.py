@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from polydbg.base.errors import CommandError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
+from polydbg.commands.host_files import host_text
 from polydbg.commands.output import Item, Text
 from polydbg.commands.registry import command
 
@@ -19,19 +20,7 @@ def _read(name: str) -> list[str]:
     """Return the lines of a file of commands. :raises CommandError: it cannot be read."""
     if not name:
         raise CommandError("Filename expected", identifier="script.no-name", hint="$$>< FILE")
-    try:
-        with open(name, encoding="utf-8-sig", errors="replace") as file:
-            text = file.read(_MAX_FILE + 1)
-    except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or str(error)
-        raise CommandError(
-            f"Command file execution failed, cannot open {name}: {words}",
-            identifier="script.unreadable",
-            hint="name a file that is on this computer",
-        ) from error
-    if len(text) > _MAX_FILE:
-        raise CommandError(f"{name} is larger than any script", identifier="script.too-large")
-    return text.splitlines()
+    return host_text(name, _MAX_FILE).splitlines()
 
 
 def _line_by_line(ctx: CommandContext, name: str) -> Iterator[Item]:

@@ -220,7 +220,7 @@ def test_files_of_commands(printed: Print, tmp_path: Path) -> None:
     assert printed(f"$><{plain}") == "a\nb\n"
     assert printed(f"$<{plain}") == "0:000> .echo a\na\n0:000> .echo b\nb\n"
     assert printed(f"$$<{plain}; .echo c").endswith("b\nc\n")
-    assert "cannot open" in printed("$$></no/such/file")
+    assert "cannot read file" in printed("$$></no/such/file")
     itself = tmp_path / "itself.txt"
     itself.write_text(f"$$><{itself}")
     assert "nested too deeply" in printed(f"$$><{itself}")
