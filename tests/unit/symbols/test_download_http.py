@@ -453,3 +453,19 @@ def test_through_a_proxy_of_others(
             error = fetch.problem(url + NAME)
             assert error.problem in (Problem.PROXY, Problem.NEEDS_LOGIN)
             assert "hunter2" not in error.message
+
+
+def test_the_watch_ends_and_begins_again(
+    server: Unruly, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_watched() -> bool:
+        return any(each.name == "fetch-watch" for each in threading.enumerate())
+
+    monkeypatch.setattr(connections, "_LINGER", 0.05)
+    for _ in range(2):
+        assert fetch(server.url + NAME) == DATA
+        for _ in range(200):
+            if not is_watched():
+                break
+            time.sleep(0.05)
+        assert not is_watched()
