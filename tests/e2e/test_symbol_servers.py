@@ -229,6 +229,23 @@ def test_a_host_that_is_not_there_is_asked_once(run: Run, dump: Path) -> None:
     assert "Error" in run("!sym path")
 
 
+def test_the_fault_of_a_host_is_said_once(run: Run, dump: Path, server: Unruly) -> None:
+    unavailable = unruly.status(500)
+
+    def fail_late(handler: unruly.Handler) -> None:
+        time.sleep(0.3)  # until all are asked
+        unavailable(handler)
+
+    server.behaviours["/"] = fail_late
+    run.open(dump, f"srv*{server.url}")
+    said = run(".reload /f")
+    assert said.count("has a fault (HTTP 500)") == 1, said
+    assert run(".reload /f").count("has a fault (HTTP 500)") == 1, "asked again, said again"
+    assert run("!sym status").count(server.url.removeprefix("http://")) == len(
+        [line for line in run("!sym status").split("\n") if line.startswith("failed")]
+    )
+
+
 def test_what_a_module_lacks_is_said_once(run: Run, dump: Path) -> None:
     path = f"srv*http://127.0.0.1:{unruly.closed_port()}"
     opened = run.open(dump, path, symbol_wait=20.0)

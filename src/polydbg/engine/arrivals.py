@@ -10,7 +10,7 @@ import msgspec
 
 from polydbg.base.errors import Cancelled
 from polydbg.base.text import sanitise_line, size_text
-from polydbg.engine.downloads import Finished
+from polydbg.engine.downloads import Downloads, Finished
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.session import Session, System
 from polydbg.symbols.store import FileKind
@@ -38,10 +38,11 @@ def take_arrivals(session: Session) -> list[Arrival]:
     where the first did not have the file, is asked without a command in between. Where the user
     asked to stop, the rest of the modules are looked for when they are needed.
     """
-    finished = session.files.downloads.take_finished()
+    downloads = session.files.downloads
+    finished = downloads.take_finished()
     if not finished:
         return []
-    said = [arrival for each in finished for arrival in _said_of(each)]
+    said = [arrival for each in finished for arrival in _said_of(each, downloads)]
     with contextlib.suppress(Cancelled):  # nothing of what came is lost by it
         _renew_owners(session, finished)
     if any(each.job.request.wanted.kind is FileKind.SOURCE for each in finished):
@@ -105,7 +106,7 @@ def _look_again(system: System, module: Module, *, was_asked: bool) -> None:
         system.modules.image(module)
 
 
-def _said_of(finished: Finished) -> Iterator[Arrival]:
+def _said_of(finished: Finished, downloads: Downloads) -> Iterator[Arrival]:
     job = finished.job
     names = ", ".join(dict.fromkeys(info.name for info in finished.owners))
     if job.path is not None:
@@ -116,9 +117,8 @@ def _said_of(finished: Finished) -> Iterator[Arrival]:
         yield Arrival(ARRIVED, sanitise_line(text[0].upper() + text[1:]))
         return
     for attempt in job.attempts:
-        if not _is_news(attempt):
+        if attempt.problem is None or not _is_news(attempt, downloads):
             continue
-        assert attempt.problem is not None
         step = f" {attempt.problem.step}" if attempt.problem.step else ""
         detail = attempt.detail if attempt.detail.endswith(".") else f"{attempt.detail}."
         text = f"*** WARNING: {_shown_name(job)}: {detail}{step}"
@@ -128,13 +128,13 @@ def _said_of(finished: Finished) -> Iterator[Arrival]:
 _WHAT = {FileKind.IMAGE: "image", FileKind.SOURCE: "source"}
 
 
-def _is_news(attempt: Attempt) -> bool:
+def _is_news(attempt: Attempt, downloads: Downloads) -> bool:
     """Tell whether a failure is worth a line: that a file is not there, the search says; that a
-    host is left alone was said when it failed."""
+    host is left alone was said when it failed, of the first of the files that were asked of it."""
     from polydbg.symbols.download.problems import Problem
 
-    quiet = (None, Problem.NOT_FOUND, Problem.RESTING, Problem.STOPPED)
-    return attempt.problem not in quiet
+    quiet = (Problem.NOT_FOUND, Problem.RESTING, Problem.STOPPED)
+    return attempt.problem not in quiet and downloads.is_news(attempt)
 
 
 def _shown_name(job: Job) -> str:
