@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +70,8 @@ class Downloads:
         self._finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._owners: dict[Job, list[ModuleInfo]] = {}
         self._owner: ModuleInfo | None = None
-        self._begun: list[Job] = []
+        self._waiting: Counter[int] = Counter()  # for how many jobs, by the module's identity
+        self._begun: dict[Job, None] = {}
         self._told: set[tuple[str, Problem]] = set()  # which host has which fault
         self._waits = True
         self._begins = True
@@ -137,8 +139,7 @@ class Downloads:
             self._forget_owner(job)
             _tell_attempts(job, trail)
             return job.path
-        if job not in self._begun:
-            self._begun.append(job)
+        self._begun[job] = None
         trail.add(_place(job), Outcome.PENDING, _progress_words(job), step=_PENDING_STEP)
         return None
 
@@ -168,12 +169,15 @@ class Downloads:
             owners = self._owners.setdefault(job, [])
             if not any(each is self._owner for each in owners):
                 owners.append(self._owner)
+                self._waiting[id(self._owner)] += 1
         return job
 
     def _forget_owner(self, job: Job) -> None:
         """Note that the search at hand has what came of *job*: its module need not look again."""
-        if (owners := self._owners.get(job)) is not None:
+        owners = self._owners.get(job, [])
+        if any(each is self._owner for each in owners):
             owners[:] = [each for each in owners if each is not self._owner]
+            self._waiting[id(self._owner)] -= 1
 
     def _servers_of_environment(self, wanted: Wanted) -> Sequence[Server]:
         """Return the servers of ``DEBUGINFOD_URLS``, which have ELF files."""
@@ -292,7 +296,7 @@ class Downloads:
 
     def is_pending(self, info: ModuleInfo) -> bool:
         """Tell whether a file of a module is being fetched, or came and waits to be taken."""
-        return any(each is info for owners in self._owners.values() for each in owners)
+        return self._waiting[id(info)] > 0
 
     def has_finished(self) -> bool:
         """Tell whether :meth:`take_finished` would return something."""
@@ -307,12 +311,13 @@ class Downloads:
             except queue.Empty:
                 return found
             owners = tuple(self._owners.pop(job, ()))
+            self._waiting.subtract(map(id, owners))
             was_stopped = job.was_stopped and self.fetcher.holds(job)
             found.append(Finished(job, owners, was_stopped))
 
     def take_begun(self) -> list[Job]:
         """Return what searches since the last call did not wait for and has not come yet."""
-        begun, self._begun = self._begun, []
+        begun, self._begun = self._begun, {}
         return [job for job in begun if not job.finished.is_set()]
 
     def is_news(self, attempt: Attempt) -> bool:

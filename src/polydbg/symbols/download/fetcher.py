@@ -48,6 +48,7 @@ class Fetcher:
         self._limits = limits or Limits()
         self._on_done = on_done
         self._jobs: dict[object, Job] = {}
+        self._unfinished: dict[int, Job] = {}
         self._queue: list[tuple[int, int, Job]] = []
         self._order = itertools.count()
         self._changed = threading.Condition()
@@ -63,6 +64,7 @@ class Fetcher:
             job = self._jobs.get(request.identity)
             if job is None or (job.path is not None and not job.path.exists()):
                 job = self._jobs[request.identity] = Job(request)
+                self._unfinished[id(job)] = job
             elif not (urgent and job.state is JobState.QUEUED):
                 return job
             heapq.heappush(self._queue, (0 if urgent else 1, next(self._order), job))
@@ -87,7 +89,9 @@ class Fetcher:
     def running(self) -> list[Job]:
         """Return the jobs that have not ended, those that run first."""
         with self._changed:
-            jobs = [job for job in self._jobs.values() if not job.finished.is_set()]
+            for job in [each for each in self._unfinished.values() if each.finished.is_set()]:
+                del self._unfinished[id(job)]
+            jobs = list(self._unfinished.values())
         return sorted(jobs, key=lambda job: job.state is not JobState.RUNNING)
 
     def jobs(self) -> list[Job]:
@@ -103,6 +107,9 @@ class Fetcher:
                 key: job
                 for key, job in self._jobs.items()
                 if job.state is not JobState.FAILED and not job.was_stopped
+            }
+            self._unfinished = {
+                key: job for key, job in self._unfinished.items() if not job.was_stopped
             }
             self._resting.clear()
             self._anew = True
