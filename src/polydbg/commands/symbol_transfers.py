@@ -9,6 +9,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Item, Text
 from polydbg.engine.downloads import job_words
 from polydbg.symbols.download.jobs import Attempt, Job, JobState
+from polydbg.symbols.store import Server
 
 
 class Transfer(Item, frozen=True):
@@ -92,7 +93,7 @@ class ServerRow(Item, frozen=True):
 def check_path(ctx: CommandContext) -> Iterator[Item]:
     """Yield the checks of the symbol path's elements, then how each server answers."""
     from polydbg.commands.symbol_path import path_item
-    from polydbg.symbols.download.addresses import redacted
+    from polydbg.symbols.download.addresses import host_of, redacted
     from polydbg.symbols.download.probe import check_servers
 
     downloads = ctx.session.files.downloads
@@ -103,7 +104,11 @@ def check_path(ctx: CommandContext) -> Iterator[Item]:
     elif ctx.session.settings.offline:
         yield Text(value="offline: no server is asked (!sym online)")
         return
-    for check in check_servers(servers, downloads.client, ctx.cancel):
+
+    def tell(server: Server) -> None:
+        ctx.progress(f"asking {sanitise_line(host_of(server.url))}", 0, 0)
+
+    for check in check_servers(servers, downloads.client, ctx.cancel, tell):
         yield ServerRow(
             server=sanitise_line(redacted(check.server.url)),
             kind=check.server.kind.value,
