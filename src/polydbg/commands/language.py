@@ -219,7 +219,7 @@ class Interpreter:
                 caret=error.caret - start,
                 prompt_width=len(self._session.prompt) + start,
             )
-        return Failure(identifier=error.identifier, message=error.message, hint=error.hint)
+        return Failure.of(error)
 
 
 _STACK = "k shows the stack, ~*k that of every thread"

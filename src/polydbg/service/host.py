@@ -140,7 +140,7 @@ class EngineHost:
             elif news:
                 self._listener(news)
         except DebuggerError as error:
-            self._news.append(_failure(error))
+            self._news.append(Failure.of(error))
         except Exception as error:
             # A fault of ours, or of the listener's: the thread that answers requests goes on.
             _log_fault()
@@ -160,7 +160,7 @@ class EngineHost:
             interrupted = True
         except DebuggerError as error:
             failures += 1
-            self._batch.append(_failure(error))
+            self._batch.append(Failure.of(error))
         except Exception as error:
             # A fault of ours: the session goes on, the log has the traceback.
             _log_fault()
@@ -266,10 +266,6 @@ def _path(text: str | None, use_environment: bool, what: str) -> SymbolPath:
     if not use_environment:
         return SymbolPath.parse("")
     return SymbolPath.from_environment(images=what == "images")
-
-
-def _failure(error: DebuggerError) -> Failure:
-    return Failure(identifier=error.identifier, message=error.message, hint=error.hint)
 
 
 def _internal_failure(error: Exception) -> Failure:

@@ -61,7 +61,7 @@ def events_of(items: Iterator[Item], is_interrupted: Callable[[], bool]) -> Iter
 
 def _failure(error: DebuggerError | OSError) -> Failure:
     if isinstance(error, DebuggerError):
-        return Failure(identifier=error.identifier, message=error.message, hint=error.hint)
+        return Failure.of(error)
     place = f"{error.filename}: " if error.filename else ""
     words = sanitise_line(f"{place}{error.strerror or error}")
     return Failure(identifier="file.unusable", message=words)

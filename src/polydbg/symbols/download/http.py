@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ import msgspec
 from polydbg.base.cancel import CancelToken
 from polydbg.base.text import sanitise_line
 from polydbg.symbols.download.addresses import host_of, is_private, redacted
-from polydbg.symbols.download.landing import Landing
+from polydbg.symbols.download.landing import Landing, Observe
 from polydbg.symbols.download.limits import Limits
 from polydbg.symbols.download.problems import Problem, TransferError
 
@@ -46,8 +46,6 @@ _HTML = re.compile(
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.I)
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19})", re.I)
 _PARTIAL, _BAD_RANGE = 206, 416
-
-Observe = Callable[[int, int], None]
 
 
 class _Cut(Exception):  # noqa: N818 - it never leaves this module

@@ -14,6 +14,7 @@ import shutil
 import stat
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +34,9 @@ _TRIES = 8
 _FULL = frozenset(
     code for code in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) if code is not None
 )
+
+Observe = Callable[[int, int], None]
+"""Hears of the bytes done and of those in all, 0 where that is not known."""
 
 
 class Beginning(msgspec.Struct, frozen=True):

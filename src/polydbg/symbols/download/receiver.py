@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -11,22 +10,18 @@ from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.formats.archives.archive import CompressionError
 from polydbg.symbols.download.addresses import host_of, redacted
 from polydbg.symbols.download.jobs import Attempt, Job
-from polydbg.symbols.download.landing import Landing
+from polydbg.symbols.download.landing import Landing, Observe
 from polydbg.symbols.download.limits import Limits
 from polydbg.symbols.download.misses import Misses
 from polydbg.symbols.download.problems import Problem, TransferError
 from polydbg.symbols.download.servers import Candidate, Form, candidates, tiers_mark
 from polydbg.symbols.store.hostpath import DirectoryCache, default_cache
-from polydbg.symbols.store.layout import LocalStore, packed_name
+from polydbg.symbols.store.layout import MAX_POINTER_BYTES, LocalStore, packed_name, read_pointer
 from polydbg.symbols.store.path import is_url
 from polydbg.symbols.store.remote import IdCheck, Server, ServerKind
 from polydbg.symbols.store.transfer import copy_into, expand_into
 
-_POINTER_LIMIT = 4096
 _TIERS = "tiers"
-
-
-Observe = Callable[[int, int], None]
 
 
 class Client(Protocol):
@@ -116,7 +111,7 @@ class Receiver:
         if self._misses.has(server.url, _TIERS):
             return False
         try:
-            self._client.text(tiers_mark(server), cancel=cancel, limit=_POINTER_LIMIT)
+            self._client.text(tiers_mark(server), cancel=cancel, limit=MAX_POINTER_BYTES)
         except TransferError as error:
             if error.problem.blames_host or error.problem is Problem.CUT_SHORT:
                 raise
@@ -128,12 +123,11 @@ class Receiver:
     def _pointed_to(self, url: str, cancel: CancelToken) -> Candidate:
         """Return where a ``file.ptr`` leads: to another address only, for a path would be one of
         the server's machine."""
-        data = self._client.text(url, cancel=cancel, limit=_POINTER_LIMIT)
-        text = data.decode("utf-8-sig", "replace").strip().strip("\0").strip()
-        if text[:4].upper() == "MSG:":
-            raise TransferError(Problem.NOT_FOUND, " ".join(text[4:].split())[:200])
-        if text[:5].upper() == "PATH:":
-            text = text[5:].strip()
+        data = self._client.text(url, cancel=cancel, limit=MAX_POINTER_BYTES)
+        found = read_pointer(data)
+        text = found.target
+        if found.message:
+            raise TransferError(Problem.NOT_FOUND, found.message[:200])
         if not is_url(text):
             raise TransferError(
                 Problem.BAD_REDIRECT, f"{redacted(url)} leads to a path, which is not followed"

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
+
 from polydbg.symbols.store.hostpath import (
     DirectoryCache,
     directory_problem,
@@ -126,6 +128,23 @@ def follow_pointer(pointer: Path, trail: Trail) -> Path | None:
     return None
 
 
+class Pointer(msgspec.Struct, frozen=True):
+    """What a ``file.ptr`` says: *target* is a path or an address, or ``""``; *message* why the
+    store has no file."""
+
+    target: str
+    message: str = ""
+
+
+def read_pointer(data: bytes) -> Pointer:
+    """Return what the text of a ``file.ptr`` says."""
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    text = data.decode(encoding, "replace").strip().strip("\0").strip()
+    if text[:4].upper() == "MSG:":
+        return Pointer("", " ".join(text[4:].split()))
+    return Pointer(text[5:].strip() if text[:5].upper() == "PATH:" else text)
+
+
 def _pointer_target(pointer: Path, trail: Trail) -> Path | None:
     problem = file_problem(pointer)
     if problem is not None:
@@ -138,13 +157,11 @@ def _pointer_target(pointer: Path, trail: Trail) -> Path | None:
     except OSError as error:
         trail.add(pointer, Outcome.UNREADABLE, error.strerror or str(error))
         return None
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    text = data.decode(encoding, "replace").strip().strip("\0").strip()
-    if text[:4].upper() == "MSG:":
-        trail.add(pointer, Outcome.MISSING, " ".join(text[4:].split()))
+    found = read_pointer(data)
+    text = found.target
+    if found.message:
+        trail.add(pointer, Outcome.MISSING, found.message)
         return None
-    if text[:5].upper() == "PATH:":
-        text = text[5:].strip()
     if not text or len(data) > MAX_POINTER_BYTES or any(char < " " for char in text):
         trail.add(pointer, Outcome.DAMAGED, "file.ptr holds no path")
         return None

@@ -8,6 +8,7 @@ and what its files are, their contents say.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -95,7 +96,7 @@ class PackWriter:
         traceback: TracebackType | None,
     ) -> None:
         """Remove what was begun, unless :meth:`finish` put it in its place."""
-        if self._zip.fp is not None:
+        with contextlib.suppress(OSError, ValueError):  # of what goes anyway: the disk may be full
             self._zip.close()
         self._temporary.unlink(missing_ok=True)
 
