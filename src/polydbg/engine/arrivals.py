@@ -74,7 +74,7 @@ def fetch_stack(session: Session, system: System, take: Callable[[], object]) ->
 
 def _renew_owners(session: Session, finished: Sequence[Finished]) -> None:
     files = session.files
-    owners = {id(info) for each in finished for info in each.owners}
+    owners = {id(info): info for each in finished for info in each.owners}.values()
     failed = {id(info) for each in finished if not _is_told(each.job) for info in each.owners}
     was_stopped = any(each.was_stopped for each in finished)
     with contextlib.ExitStack() as stack:
@@ -84,8 +84,8 @@ def _renew_owners(session: Session, finished: Sequence[Finished]) -> None:
         renewed = [
             (system, system.modules.renew(module), module.state is not SymbolState.DEFERRED)
             for system in session.systems
-            for module in list(system.modules.modules)
-            if id(module.info) in owners
+            for info in owners
+            if (module := system.modules.of(info)) is not None
         ]
         for system, module, was_asked in renewed:
             is_quiet = id(module.info) not in failed

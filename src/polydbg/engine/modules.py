@@ -203,7 +203,9 @@ class ModuleMap(msgspec.Struct, eq=False):
             module.symbols.close()
         fresh = Module(module.info)
         self.frame_names.clear()
-        self.modules[self.modules.index(module)] = fresh
+        index = self._index_of(module.info)
+        assert index is not None
+        self.modules[index] = fresh
         if not fresh.info.size:
             self._measure(fresh)
             self._reach = list(itertools.accumulate((m.end for m in self.modules), max))
@@ -228,6 +230,19 @@ class ModuleMap(msgspec.Struct, eq=False):
     def extent(self) -> tuple[int, int]:
         """Return the lowest base and the highest end, (0, 0) without modules."""
         return (self._starts[0], self._reach[-1]) if self._starts else (0, 0)
+
+    def of(self, info: ModuleInfo) -> Module | None:
+        """Return the module that *info* is of, ``None`` where that is another dump's."""
+        index = self._index_of(info)
+        return None if index is None else self.modules[index]
+
+    def _index_of(self, info: ModuleInfo) -> int | None:
+        index = bisect.bisect_left(self._starts, info.base)
+        while index < len(self._starts) and self._starts[index] == info.base:
+            if self.modules[index].info is info:
+                return index
+            index += 1
+        return None
 
     def at(self, address: int) -> Module | None:
         """Return the module whose range holds *address*; of overlapping ones the later base."""
