@@ -18,7 +18,6 @@ from polydbg.engine.downloads import Downloads
 from polydbg.engine.gathering import (
     NO_SERVERS,
     Gatherer,
-    is_build_id,
     reason_of,
     wanted_file,
 )
@@ -26,7 +25,7 @@ from polydbg.engine.wanted_files import BREAKPAD, DEBUGINFO, EXECUTABLE, IMAGE, 
 from polydbg.service.api import Event
 from polydbg.service.symbol_packs import ask_anew, events_of, settings_of
 from polydbg.symbols.store import ServerKind, Trail
-from polydbg.symbols.store.contents import elf_key
+from polydbg.symbols.store.contents import elf_key, is_build_id
 from polydbg.symbols.store.hostpath import base_name, is_safe_key, unsafe_reason
 
 _OF_BUILD = re.compile(r"(debuginfo|executable|section|source):([0-9A-Fa-f]+)(/.*)?", re.DOTALL)

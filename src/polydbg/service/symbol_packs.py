@@ -287,12 +287,19 @@ def _missing_row(file: LackingFile) -> FetchedFile:
 
 class PackAdd:
     """One run of ``sym add``: adds *sources* (packs, folders, files) to the store *folder*, without
-    one to the default cache. After the run :attr:`lacking` counts what did not get in."""
+    one to the default cache; *note* hears of each file. After the run :attr:`lacking` counts what
+    did not get in."""
 
     def __init__(
-        self, sources: Iterable[str], folder: str | None, cancel: CancelToken, progress: Progress
+        self,
+        sources: Iterable[str],
+        folder: str | None,
+        cancel: CancelToken,
+        progress: Progress,
+        note: Callable[[Taken], None] = lambda taken: None,
     ) -> None:
         self._sources = sources
+        self._note = note
         self._store = LocalStore(Path(folder) if folder else default_cache(), DirectoryCache())
         self._adder = StoreAdder(
             self._store,
@@ -315,6 +322,7 @@ class PackAdd:
             for taken in self._add(Path(source)):
                 outcome = REFUSED if taken.outcome == OTHER else taken.outcome
                 counts[outcome] += 1
+                self._note(taken)
                 yield AddedFile(
                     source=sanitise_line(taken.source),
                     outcome=taken.outcome,

@@ -46,8 +46,12 @@ def written(folder: Path) -> Path:
 def test_nothing_is_left_of_a_pack_for_which_the_disk_has_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    close = zipfile.ZipFile.close
+
     def full(self: zipfile.ZipFile) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        if self.fp is not None:
+            close(self)
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(zipfile.ZipFile, "close", full)
     with pytest.raises(OSError, match="No space"):
