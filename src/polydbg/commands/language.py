@@ -86,6 +86,7 @@ class Interpreter:
             self._cancel.check()
             if self._nesting == 1:  # the command that runs this one may hold modules
                 yield from self.take_arrivals()
+                self._session.files.downloads.begin_command()
             start = cursor.position
             try:
                 found = self._find(cursor)

@@ -75,9 +75,9 @@ class Downloads:
         self._told: set[tuple[str, Problem]] = set()  # which host has which fault
         self._waits = True
         self._begins = True
+        self._rank = 0
         self.is_batch = False
         self.budget = 0.0
-        self.urgent = True
         self.cancel = CancelToken()
         self.progress: Callable[[str, int, int], None] = lambda text, done, total: None
         self.on_done: Callable[[], None] = lambda: None
@@ -88,6 +88,10 @@ class Downloads:
         self.budget, self.is_batch = seconds or 0.0, seconds is not None
 
     # -- asking ------------------------------------------------------------------------------
+
+    def begin_command(self) -> None:
+        """Have what is asked for from now on fetched before what was asked for so far."""
+        self._rank += 1
 
     @contextmanager
     def for_module(self, info: ModuleInfo) -> Iterator[None]:
@@ -164,7 +168,7 @@ class Downloads:
         return self.ask(request, trail)
 
     def _submit(self, request: FetchRequest) -> Job:
-        job = self.fetcher.submit(request, urgent=self.urgent)
+        job = self.fetcher.submit(request, rank=self._rank)
         if self._owner is not None and not job.finished.is_set():
             owners = self._owners.setdefault(job, [])
             if not any(each is self._owner for each in owners):
