@@ -264,6 +264,21 @@ def test_the_first_screen_says_that_the_image_is_on_its_way(
     assert "Give the image" not in opened
 
 
+def test_a_debug_file_has_a_name_for_people(
+    run: Run, tmp_path: Path, server: Unruly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEBUGINFOD_CACHE_PATH", str(tmp_path / "debuginfod"))
+    core = tmp_path / "core.7"
+    core.write_bytes((DEMO / "container" / "core.7").read_bytes())
+    server.behaviours["/"] = unruly.silent(10)
+    opened = run.open(core, f"DebugInfoD*{server.url}")
+    missing = next(line for line in opened.split("\n") if line.startswith("Missing:"))
+    assert "A server is being asked" in missing
+    status = run("!sym status")
+    assert "debug file of build id 670a60d5384f7a96f1f274cc36b34ec045c9f655" in status
+    assert "_.debug" not in status
+
+
 def test_misses_are_remembered(dump: Path, server: Unruly) -> None:
     server.files.clear()
     for round_ in range(2):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from polydbg.base.text import sanitise_line, size_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Item, Text
-from polydbg.engine.downloads import job_words
+from polydbg.engine.downloads import job_words, shown_name
 from polydbg.symbols.download.jobs import Attempt, Job, JobState
 from polydbg.symbols.store import Server
 
@@ -37,7 +37,7 @@ class Transfer(Item, frozen=True):
         elif job.state is JobState.FAILED:
             detail = "; ".join(dict.fromkeys(_failure(each) for each in job.attempts))
         return cls(
-            file=sanitise_line(job.file_name),
+            file=sanitise_line(shown_name(job)),
             host=sanitise_line(job.host),
             state=job.state.value,
             done=job.done,

@@ -10,7 +10,7 @@ import msgspec
 
 from polydbg.base.errors import Cancelled
 from polydbg.base.text import sanitise_line, size_text
-from polydbg.engine.downloads import Downloads, Finished
+from polydbg.engine.downloads import Downloads, Finished, shown_name
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.session import Session, System
 from polydbg.symbols.store import FileKind
@@ -113,7 +113,7 @@ def _said_of(finished: Finished, downloads: Downloads) -> Iterator[Arrival]:
         what = _WHAT.get(job.request.wanted.kind, "symbols")
         of = f" of {names}" if names else ""
         size = f" ({size_text(job.total or job.done)})" if job.total or job.done else ""
-        text = f"{what}{of} arrived: {_shown_name(job)}{size} from {job.host}"
+        text = f"{what}{of} arrived: {shown_name(job)}{size} from {job.host}"
         yield Arrival(ARRIVED, sanitise_line(text[0].upper() + text[1:]))
         return
     for attempt in job.attempts:
@@ -121,7 +121,7 @@ def _said_of(finished: Finished, downloads: Downloads) -> Iterator[Arrival]:
             continue
         step = f" {attempt.problem.step}" if attempt.problem.step else ""
         detail = attempt.detail if attempt.detail.endswith(".") else f"{attempt.detail}."
-        text = f"*** WARNING: {_shown_name(job)}: {detail}{step}"
+        text = f"*** WARNING: {shown_name(job)}: {detail}{step}"
         yield Arrival(f"download.{attempt.problem.value}", sanitise_line(text))
 
 
@@ -135,11 +135,3 @@ def _is_news(attempt: Attempt, downloads: Downloads) -> bool:
 
     quiet = (Problem.NOT_FOUND, Problem.RESTING, Problem.STOPPED)
     return attempt.problem not in quiet and downloads.is_news(attempt)
-
-
-def _shown_name(job: Job) -> str:
-    """Return the name of a file; of one that stores call ``_.debug`` its path's key."""
-    name = job.request.wanted.name
-    if not job.file_name.startswith("_."):
-        return job.file_name
-    return f"{job.request.wanted.id_words or name}"

@@ -380,12 +380,19 @@ def urls_of_environment() -> tuple[str, ...]:
 def job_words(job: Job) -> str:
     """Return ``app.pdb from HOST: 3.2 of 40.1 MB, 5.1 MB/s``."""
     words = _progress_words(job)
-    return f"{job.file_name} from {job.host or _place(job)}{': ' if words else ''}{words}"
+    return f"{shown_name(job)} from {job.host or _place(job)}{': ' if words else ''}{words}"
+
+
+def shown_name(job: Job) -> str:
+    """Return the name of a file for people; stores call every debug file ``_.debug``."""
+    if not job.file_name.startswith("_."):
+        return job.file_name
+    return f"debug file of {job.request.wanted.id_words}"
 
 
 def files_words(jobs: Sequence[Job]) -> str:
     """Return ``a.pdb, b.pdb and 3 more from HOST``."""
-    names = list(dict.fromkeys(job.file_name for job in jobs))
+    names = list(dict.fromkeys(shown_name(job) for job in jobs))
     shown = ", ".join(names[:_SHOWN_FILES])
     more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
     hosts = list(dict.fromkeys(_host(job) for job in jobs))
