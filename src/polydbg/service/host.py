@@ -34,6 +34,7 @@ _OF_FILES = ("sysroot.", "image.mismatched")  # what is said of files while a du
 _BATCH_ITEMS = 64
 _BATCH_SECONDS = 0.02
 _QUEUE_EVENTS = 64
+_COMPLETION_SECONDS = 0.3
 
 
 EventQueue = queue.Queue[Event]
@@ -91,11 +92,16 @@ class EngineHost:
         self._cancel.cancel()
 
     def complete(self, line: str, position: int) -> Sequence[Completion]:
-        """Return completions. Reads the session while no request runs (the caller waits)."""
+        """Return completions. Reads the session while no request runs (the caller waits); while
+        files that came are read for long there are none."""
         from polydbg.service.completion import completions
 
-        with self._session_lock:
+        if not self._session_lock.acquire(timeout=_COMPLETION_SECONDS):
+            return ()
+        try:
             return completions(self._session, line, position)
+        finally:
+            self._session_lock.release()
 
     def listen(self, listener: Listener | None) -> None:
         """Hand what is said between requests to *listener*, on the engine's thread."""
