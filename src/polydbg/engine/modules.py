@@ -232,7 +232,8 @@ class ModuleMap(msgspec.Struct, eq=False):
         return (self._starts[0], self._reach[-1]) if self._starts else (0, 0)
 
     def of(self, info: ModuleInfo) -> Module | None:
-        """Return the module that *info* is of, ``None`` where that is another dump's."""
+        """Return the module that *info* is of, the new one after it was renewed; ``None`` where
+        that is another dump's."""
         index = self._index_of(info)
         return None if index is None else self.modules[index]
 
@@ -268,10 +269,6 @@ class ModuleMap(msgspec.Struct, eq=False):
                 if module.info.file_name.lower() == name.lower():
                     return module
         return found
-
-    def of(self, info: ModuleInfo) -> Module | None:
-        """Return the module that *info* is about: another one after it was renewed."""
-        return next((module for module in self.modules if module.info is info), None)
 
     def symbols(self, module: Module) -> SymbolSource | None:
         """Return the module's symbols, loading them if that was deferred."""
