@@ -75,6 +75,7 @@ class Landing:
         for left in range(_TRIES, -1, -1):
             try:
                 make_folder(root, destination.parent)
+                remove_stale(destination.parent)
                 with contextlib.suppress(OSError):
                     return cls(destination, root, part, _open_alone(part))
                 own = destination.with_name(f"~{os.getpid():x}-{os.urandom(6).hex()}.tmp")
@@ -214,8 +215,9 @@ def remove_stale(folder: Path) -> None:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             is_part = entry.name.startswith("~") and entry.name.endswith((_PART, ".tmp", ".json"))
-            if is_part and time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE:
-                os.unlink(entry.path)
+            with contextlib.suppress(OSError):  # a folder of such a name, or another was faster
+                if is_part and time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE:
+                    os.unlink(entry.path)
 
 
 def _hash(address: str) -> str:

@@ -47,6 +47,8 @@ class StoreFiles:
         if len(parts) not in (3, 4) or not is_safe_key(parts[-2]):
             return None
         name, key, file_name = parts[-3:]
+        if file_name.lower() == "file.ptr":  # a path of this machine, nobody else's business
+            return None
         if len(parts) == 4 and parts[0].lower() != tier_folder(name):
             return None
         for tiers in self._store.tiers(name):

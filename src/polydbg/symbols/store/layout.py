@@ -19,16 +19,25 @@ from polydbg.symbols.store.hostpath import (
     directory_problem,
     file_problem,
     host_path,
+    unsafe_reason,
 )
 from polydbg.symbols.store.trail import FileKind, Outcome, Trail
 
 MAX_POINTER_BYTES = 4096
 MAX_POINTER_HOPS = 4
+_OWN_NAMES = frozenset(("index2.txt", "pingme.txt", "000admin"))
 
 
 def packed_name(name: str) -> str:
     """Return the name of the compressed form: ``a.pdb`` is stored as ``a.pd_``."""
     return name[:-1] + "_"
+
+
+def name_problem(name: str) -> str:
+    """Return why *name* cannot be the folder of a file in a store, or ``""``."""
+    if name.lower() in _OWN_NAMES:
+        return "a name that symbol stores have for themselves"
+    return unsafe_reason(name)
 
 
 def tier_folder(name: str) -> str:
@@ -83,7 +92,8 @@ class LocalStore:
 
     def tiers(self, name: str) -> list[tuple[str, ...]]:
         """Return the folders between the root and NAME, the store's own way first."""
-        if self._directories.find(str(self.root), "index2.txt") is None:
+        mark = self._directories.find(str(self.root), "index2.txt")
+        if mark is None or not os.path.isfile(mark):
             return [()]
         return [(tier_folder(name),), ()]
 

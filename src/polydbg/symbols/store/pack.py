@@ -24,6 +24,7 @@ from polydbg.base.errors import FormatError
 from polydbg.formats.archives.archive import Budget, Member
 from polydbg.formats.archives.zip_archive import ZipArchive
 from polydbg.symbols.store.hostpath import is_safe_key, unsafe_reason
+from polydbg.symbols.store.layout import name_problem
 
 INDEX_NAME = "polydbg-pack.json"
 FORMAT, VERSION = "polydbg-pack", 1
@@ -205,9 +206,8 @@ class Pack:
 
     def refusal(self, file: PackedFile) -> str:
         """Return why *file* cannot be taken out, before anything is expanded; ``""``."""
-        for name in (file.name, file.file_name):
-            if problem := unsafe_reason(name):
-                return f"unsafe name: {problem}"
+        if problem := name_problem(file.name) or unsafe_reason(file.file_name):
+            return f"unsafe name: {problem}"
         if not is_safe_key(file.key):
             return "its key is no store key"
         if file.kind not in KINDS:
