@@ -242,9 +242,11 @@ class ElfFiles:
             link = None
         file_name = module.info.file_name.removesuffix(DELETED)
         name = link.name if link is not None else f"{file_name}.debug"
-        words = f"build id {build_id}" if build_id else ""
+        wanted = Wanted(FileKind.PDB, name)
+        if build_id:
+            wanted = msgspec.structs.replace(debug_wanted(build_id), name=name)
         elements = [each.text for each in self._settings.symbol_path.elements]
-        trail.begin(Wanted(FileKind.PDB, name, build_id, words), elements)
+        trail.begin(wanted, elements)
         if image is not None and image.path and _has_dwarf(image, trail):
             trail.add(image.path, Outcome.FOUND, "DWARF in the image", image.build_id or "")
             return None
