@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -500,3 +501,33 @@ def test_a_pointer_is_followed_and_never_shown(tmp_path: Path) -> None:
     files = StoreFiles(tmp_path)
     assert files.of_store(["a.pdb", "KEY", "a.pdb"]) == tmp_path / "real"
     assert files.of_store(["a.pdb", "KEY", "File.ptr"]) is None
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / H"])
+def test_connections_on_which_nobody_asks_are_closed(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    pytest.importorskip("starlette")
+    uvicorn = pytest.importorskip("uvicorn")
+    from polydbg.symbols.serving import connection
+
+    monkeypatch.setattr(connection, "REQUEST_TIME", 0.3)
+
+    async def hello(scope: object, receive: object, send: Callable[..., Awaitable[None]]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    async def talk() -> bytes:
+        config = uvicorn.Config(hello, lifespan="off", http=connection.PatientConnection)
+        running = uvicorn.Server(config)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            task = asyncio.create_task(running.serve(sockets=[listener]))
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(sent)
+            received = await asyncio.wait_for(reader.read(), 15)
+            writer.close()
+            running.should_exit = True
+            await task
+        return bytes(received)
+
+    assert (b"hello" in asyncio.run(talk())) == (b"Host" in sent)
