@@ -402,6 +402,17 @@ def test_through_a_proxy(
         assert len(proxy.requests) == 2
 
 
+def test_a_proxy_is_not_blamed_for_the_server(
+    fetch: Fetch, certified: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy() as proxy, Unruly({NAME: DATA}, certified("127.0.0.1")) as secure:
+        monkeypatch.setenv("https_proxy", f"http://{proxy.address}")
+        secure.behaviours[NAME] = lambda handler: handler.reset()
+        assert fetch.problem(secure.url + NAME).problem is Problem.CUT_SHORT
+        secure.behaviours[NAME] = unruly.silent()
+        assert fetch.problem(secure.url + NAME).problem is Problem.STALLED
+
+
 def test_proxies_that_refuse(
     server: Unruly, fetch: Fetch, certified: Certified, monkeypatch: pytest.MonkeyPatch
 ) -> None:

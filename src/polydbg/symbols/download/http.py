@@ -270,7 +270,7 @@ class HttpClient:
     ) -> BaseHTTPResponse:
         """Return an answer whose body is still to be read. :raises TransferError:"""
         from urllib3 import Timeout
-        from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+        from urllib3.exceptions import HTTPError, ProtocolError, ProxyError, ReadTimeoutError
 
         host = host_of(step.url)
         manager = self._manager_for(step.url)
@@ -291,8 +291,12 @@ class HttpClient:
                         timeout=timeout,
                         retries=False,
                     )
-            except (ReadTimeoutError, ProtocolError) as error:
-                if transfer.was_late or isinstance(error, ReadTimeoutError):
+            except (ReadTimeoutError, ProtocolError, ProxyError) as error:
+                # Refusals of the proxy came from our own connections: urllib3 blames it for the
+                # loss of any connection that went through it.
+                cause = error.original_error if isinstance(error, ProxyError) else error
+                is_timeout = isinstance(cause, (ReadTimeoutError, TimeoutError))
+                if transfer.was_late or is_timeout:
                     raise self._no_answer(host) from error
                 # A connection that was kept open may have been closed a moment ago.
                 if not is_last and transfer.made == known:
@@ -467,15 +471,12 @@ def _refusal(error: Exception, host: str) -> TransferError:
         ConnectTimeoutError,
         InvalidHeader,
         LocationParseError,
-        ProxyError,
         SSLError,
     )
 
     if isinstance(error, InvalidHeader):
         text = f"what {host} answered is not HTTP as it should be"
         return TransferError(Problem.UNEXPECTED_STATUS, text)
-    if isinstance(error, ProxyError):
-        return TransferError(Problem.PROXY, f"the proxy on the way to {host} refused or failed")
     if isinstance(error, SSLError):
         return TransferError(Problem.TLS, f"{host}: TLS failed")
     if isinstance(error, ConnectTimeoutError):
