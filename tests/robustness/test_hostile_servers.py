@@ -20,6 +20,7 @@ from polydbg.service.api import OpenRequest
 from polydbg.service.local import LocalClient
 from polydbg.symbols.download import connections, http
 from polydbg.symbols.download.addresses import redacted
+from polydbg.symbols.download.fetcher import Fetcher
 from polydbg.symbols.download.http import HttpClient
 from polydbg.symbols.download.jobs import Job
 from polydbg.symbols.download.landing import Landing
@@ -488,6 +489,34 @@ def test_a_store_keeps_its_own_names(tmp_path: Path, name: str) -> None:
     assert name_problem(name)
     (tmp_path / "index2.txt").mkdir()
     assert LocalStore(tmp_path, DirectoryCache()).tiers("a.pdb") == [()]
+
+
+@pytest.mark.parametrize("kind", [ServerKind.STORE, ServerKind.ADDRESS, ServerKind.DEBUGINFOD])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1",
+        "http://a]b/",
+        "http://h:x/",
+        "http://",
+        "http://\u2100.example/",
+        "http://%31/",
+    ],
+)
+def test_an_address_that_cannot_be_read_costs_no_worker(url: str, kind: ServerKind) -> None:
+    """Source links of a PDB and paths typed by hand may be anything."""
+    wanted = Wanted(FileKind.SOURCE, "a.c", "KEY", build_id=b"12345678")
+    asked = FetchRequest(
+        wanted, "a.c", "KEY", "a.c", (Server(url, kind),), lambda path: IdCheck(True)
+    )
+    fetcher = Fetcher(Receiver(HttpClient(QUICK), QUICK), QUICK)
+    for _ in range(QUICK.parallel + 1):
+        job = fetcher.submit(asked)
+        assert job.finished.wait(20)
+        problems = [attempt.problem for attempt in job.attempts]
+        assert problems in ([Problem.BAD_ADDRESS], [Problem.NO_SUCH_HOST], [Problem.RESTING])
+        fetcher.forget_failures()
+    fetcher.close()
 
 
 # -- our own server ------------------------------------------------------------------------------
