@@ -128,6 +128,10 @@ def nothing(scene: Scene) -> None:
     pass
 
 
+def of_windows(scene: Scene) -> None:
+    scene.practice(folder="C:\\Windows\\System32")
+
+
 def no_path(scene: Scene) -> None:
     scene.symbols = scene.images = ""
 
@@ -228,6 +232,7 @@ SYMBOLS: list[tuple[Situation, str, str]] = [
     (unknown_packing, "compressed with method 5, which is not", "(cabextract -d|expand -r) "),
     (truncated_cabinet, "cabinet ends too early", "replace it"),
     (nothing, "practice.pdb - file not found", r"STORE/practice\.pdb/4C8FE8\w+/practice\.pdb"),
+    (of_windows, "practice.pdb - file not found", r"\.symfix\+ lets Microsoft"),
     (no_path, "No search path is set", r"\.sympath DIR, where DIR holds practice\.pdb"),
     (path_is_gone, "no such directory", r"Correct the search path: \.sympath"),
     (path_of_windows, "cannot be reached from this host", r"\.sympath\+ DIR"),
@@ -244,6 +249,7 @@ SYMBOLS: list[tuple[Situation, str, str]] = [
 IMAGES: list[tuple[Situation, str, str]] = [
     (other_stamp, r"timestamp 6B0527E0.*wanted is timestamp 6B0527E1", "Take it from the machine"),
     (other_size, "size 0x10000 instead of 0x11000", "Take it from the machine"),
+    (of_windows, "practice.exe - file not found", r"\.symfix\+ lets Microsoft"),
     (no_image, r"in the \.exe \(or \.dll\), not in the \.pdb", r"\.exepath\+ DIR"),
     (truncated_image, "PE headers are cut short", "replace it"),
     (path_is_gone, "no such directory", r"Correct the search path: .* \.exepath"),
