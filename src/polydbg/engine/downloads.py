@@ -7,7 +7,6 @@ draws on until it is used up. Only the engine's thread calls this; workers hand 
 
 from __future__ import annotations
 
-import os
 import queue
 import time
 from collections import Counter
@@ -369,12 +368,6 @@ class Downloads:
 
 
 _PENDING_STEP = "It is used as soon as it arrives (!sym status shows how far it is)."
-
-
-def urls_of_environment() -> tuple[str, ...]:
-    """Return the servers that ``DEBUGINFOD_URLS`` names, separated by blanks."""
-    words = os.environ.get("DEBUGINFOD_URLS", "").split()
-    return tuple(word for word in words if word.lower().startswith(("http://", "https://")))
 
 
 def job_words(job: Job) -> str:

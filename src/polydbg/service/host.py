@@ -16,7 +16,6 @@ from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd, Failure, Item
 from polydbg.engine.arrivals import fetch_stack
-from polydbg.engine.downloads import urls_of_environment
 from polydbg.engine.session import Session, expand_dump_arguments
 from polydbg.engine.sysroots import checked_roots
 from polydbg.service.api import (
@@ -28,7 +27,6 @@ from polydbg.service.api import (
     ProgressEvent,
 )
 from polydbg.service.render import text_of
-from polydbg.symbols.store.path import SymbolPath
 
 _OF_FILES = ("sysroot.", "image.mismatched")  # what is said of files while a dump opens
 _BATCH_ITEMS = 64
@@ -243,13 +241,15 @@ class EngineHost:
 
     def _open(self, request: OpenRequest) -> Iterator[Item]:
         settings = self._session.settings
-        settings.symbol_path = _path(request.symbol_path, request.use_environment, "symbols")
-        settings.image_path = _path(request.image_path, request.use_environment, "images")
+        settings.search(
+            request.symbol_path,
+            request.image_path,
+            offline=request.offline,
+            use_environment=request.use_environment,
+        )
         settings.source_path = request.source_path or ""
         settings.sysroots = checked_roots(request.sysroots)
         settings.lines = request.lines
-        settings.offline = request.offline
-        settings.debuginfod_urls = urls_of_environment() if request.use_environment else ()
         self._session.files.downloads.wait_at_most(request.symbol_wait)
         context = CommandContext(self._session, self._cancel, self._interpreter.run, self._progress)
         for path in expand_dump_arguments(request.dumps):
@@ -263,15 +263,6 @@ class EngineHost:
                 yield CommandEnd(command="open", ok=True)
         # What was missing on opening stands in the first screen.
         self._interpreter.discard_notices()
-
-
-def _path(text: str | None, use_environment: bool, what: str) -> SymbolPath:
-    """Return the path given, else the environment's."""
-    if text is not None:
-        return SymbolPath.parse(text)
-    if not use_environment:
-        return SymbolPath.parse("")
-    return SymbolPath.from_environment(images=what == "images")
 
 
 def _internal_failure(error: Exception) -> Failure:

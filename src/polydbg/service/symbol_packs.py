@@ -17,7 +17,7 @@ from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.output import Failure, Item
 from polydbg.commands.pack_rows import AddedFile, AddSummary, FetchedFile, PackSummary
-from polydbg.engine.downloads import Downloads, urls_of_environment
+from polydbg.engine.downloads import Downloads
 from polydbg.engine.gathering import (
     Gathered,
     Gatherer,
@@ -29,7 +29,6 @@ from polydbg.engine.settings import Settings
 from polydbg.engine.wanted_files import BREAKPAD, DEBUGINFO, IMAGE, PDB, WantedFile
 from polydbg.service.api import Event, FinishedEvent, ItemsEvent
 from polydbg.service.id_lists import IdList, ModuleFiles, read_id_lists
-from polydbg.symbols.store import SymbolPath
 from polydbg.symbols.store.adding import ADDED, OTHER, REFUSED, THERE, StoreAdder, Taken
 from polydbg.symbols.store.hostpath import DirectoryCache, default_cache
 from polydbg.symbols.store.layout import LocalStore
@@ -78,20 +77,6 @@ class PackRequest(msgspec.Struct, frozen=True):
     offline: bool = False
 
 
-def settings_of(symbol_path: str | None, image_path: str | None, *, offline: bool) -> Settings:
-    """Return the settings of a search without a session."""
-    settings = Settings()
-    settings.symbol_path = _path(symbol_path, images=False)
-    settings.image_path = _path(image_path, images=True)
-    settings.debuginfod_urls = urls_of_environment()
-    settings.offline = offline
-    return settings
-
-
-def _path(text: str | None, *, images: bool) -> SymbolPath:
-    return SymbolPath.from_environment(images=images) if text is None else SymbolPath.parse(text)
-
-
 class PackFetch:
     """One run of ``sym fetch``. *cancel* stops it from any thread, *progress* gets a line and the
     bytes done and to come. After the run :attr:`lacking` counts what was not to be had."""
@@ -100,8 +85,8 @@ class PackFetch:
         self._request = request
         self._cancel = cancel
         self._progress = progress
-        paths = request.symbol_path, request.image_path
-        settings = settings_of(*paths, offline=request.offline)
+        settings = Settings()
+        settings.search(request.symbol_path, request.image_path, offline=request.offline)
         self._downloads = Downloads(settings)
         self._downloads.cancel = cancel
         # Sizes are in the words: of several files that run no share is known.
