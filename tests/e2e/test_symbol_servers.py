@@ -157,14 +157,17 @@ def test_ctrl_c_ends_the_waiting(run: Run, dump: Path, server: Unruly) -> None:
     run(".reload /f")
     assert run.was_interrupted
     assert time.monotonic() - begin < 4
+    shown = ""
     for _ in range(100):
-        status = run("!sym status")
+        shown += (status := run("!sym status"))
         if "stopped" in status and "running" not in status:
             break
         time.sleep(0.05)
     else:
         raise AssertionError("the transfers were not stopped")
     assert "practice+0x" in run("k 2"), "the session goes on"
+    said = "\n".join([shown, *run.heard])
+    assert "transfers were stopped; .reload /f goes on" in said
     assert ".reload /f begins again" in run("!sym why practice")
     time.sleep(0.3)
     assert not run.client.activity(), "nothing else is asked instead"
@@ -381,7 +384,7 @@ def test_sym_path_on_the_command_line(server: Unruly, capsys: pytest.CaptureFixt
     from polydbg.cli.main import main
 
     gone = f"http://127.0.0.1:{unruly.closed_port()}"
-    assert main(["sym", "path", "-y", f"srv*{server.url};srv*{gone}"]) == 0
+    assert main(["sym", "path", "-y", f"srv*{server.url};srv*{gone}"]) == 1
     shown = capsys.readouterr().out
     assert re.search(rf"^OK .*{server.url}$", shown, re.MULTILINE)
     assert re.search(rf"^Error .*{gone}\n    .*connection refused\n    Check", shown, re.MULTILINE)

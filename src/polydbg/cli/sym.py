@@ -134,7 +134,7 @@ def _serve(arguments: Arguments, open_session: OpenSession) -> int:
     from polydbg.service.symbol_server import ServeRequest, SymbolServer
 
     port = arguments.get("port") or "8080"
-    if len(arguments.words) != 1 or not port.isdecimal():
+    if len(arguments.words) != 1 or not (port.isdecimal() and int(port) < 65_536):
         raise UsageError(
             "usage: polydbg sym serve [--port N] [--bind ADDRESS] [--sources PREFIX=DIR] [--quiet] "
             "DIR"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from polydbg.base.errors import CommandError
 from polydbg.base.text import sanitise_line, size_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Item, Text
@@ -108,7 +109,9 @@ def check_path(ctx: CommandContext) -> Iterator[Item]:
     def tell(server: Server) -> None:
         ctx.progress(f"asking {sanitise_line(host_of(server.url))}", 0, 0)
 
+    failed = 0
     for check in check_servers(servers, downloads.client, ctx.cancel, tell):
+        failed += check.problem is not None
         yield ServerRow(
             server=sanitise_line(redacted(check.server.url)),
             kind=check.server.kind.value,
@@ -116,6 +119,10 @@ def check_path(ctx: CommandContext) -> Iterator[Item]:
             milliseconds=check.milliseconds,
             detail=sanitise_line(check.detail),
             step=check.problem.step if check.problem else "",
+        )
+    if failed:
+        raise CommandError(
+            f"{failed} of {len(servers)} servers cannot be used", identifier="symbols.bad-server"
         )
 
 

@@ -43,6 +43,9 @@ def take_arrivals(session: Session) -> list[Arrival]:
     if not finished:
         return []
     said = [arrival for each in finished for arrival in _said_of(each, downloads)]
+    if any(each.job.was_stopped for each in finished) and not downloads.running():
+        words = "transfers were stopped; .reload /f goes on with them"
+        said.append(Arrival("symbols.stopped", words))
     with contextlib.suppress(Cancelled):  # nothing of what came is lost by it
         _renew_owners(session, finished)
     if any(each.job.request.wanted.kind is FileKind.SOURCE for each in finished):

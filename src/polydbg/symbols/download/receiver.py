@@ -58,7 +58,9 @@ class Receiver:
         miss = (server.url, request.name, request.key, request.file_name)
         first = next(candidates(server, request, tiered=self._tiered.get(server.url, False)))
         place, host = redacted(first.url), host_of(server.url)
-        if self._misses.has(*miss) and not anew:
+        # What one address of a source lacks today may be there tomorrow: only stores are believed.
+        is_remembered = server.kind is not ServerKind.ADDRESS
+        if is_remembered and self._misses.has(*miss) and not anew:
             detail = "not there when it was asked last, less than a day ago"
             job.attempts.append(Attempt(place, host, Problem.NOT_FOUND, detail))
             return None
@@ -71,7 +73,8 @@ class Receiver:
             self._misses.remove(*miss)
             job.attempts.append(Attempt(place, host, None, str(found)))
             return found
-        self._misses.add(*miss)
+        if is_remembered:
+            self._misses.add(*miss)
         job.attempts.append(Attempt(place, host, Problem.NOT_FOUND, "the server does not have it"))
         return None
 
@@ -173,7 +176,7 @@ class Receiver:
                 found = self._fill(landing, store, candidate, job)
                 break
             except TransferError as error:
-                if error.problem not in _WORTHLESS:
+                if error.problem not in _WORTHLESS:  # what began elsewhere stays too
                     landing.keep()
                     raise
                 landing.discard()
@@ -257,7 +260,6 @@ _WORTHLESS = frozenset(
         Problem.DAMAGED,
         Problem.UNSUPPORTED,
         Problem.WEB_PAGE,
-        Problem.NOT_FOUND,
         Problem.TOO_LARGE,
     )
 )
