@@ -63,7 +63,13 @@ class Scene:
     # -- dumps -------------------------------------------------------------------------------
 
     def practice(
-        self, *, age: int | None = None, stamp: int = STAMP, size: int = SIZE, guid: str = ""
+        self,
+        *,
+        age: int | None = None,
+        stamp: int = STAMP,
+        size: int = SIZE,
+        guid: str = "",
+        folder: str = "C:\\build",
     ) -> None:
         """Make a dump of the practice program; a negative *age*: it has no record of the PDB."""
         wanted = DEBUG_ID.age if age is None else age
@@ -72,7 +78,7 @@ class Scene:
         builder.module(
             BASE,
             size,
-            "C:\\build\\practice.exe",
+            f"{folder}\\practice.exe",
             timestamp=stamp,
             checksum=CHECKSUM,
             codeview=record if wanted >= 0 else b"",

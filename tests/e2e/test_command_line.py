@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from tests.servers import unruly
 
 from polydbg.testing.minidump_builder import MinidumpBuilder
 
@@ -117,6 +118,30 @@ def test_interrupted_batch_is_exit_130() -> None:
     assert process.wait(timeout=60) == 130
     assert time.monotonic() - started < 20
     process.stdout.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="terminals and signals of POSIX")
+def test_ctrl_c_ends_a_verb_and_leaves_no_prompt() -> None:
+    terminal, stdin = os.openpty()
+    with unruly.Unruly() as server:
+        server.behaviours["/"] = unruly.silent(10)
+        process = subprocess.Popen(
+            [sys.executable, "-c", START, "sym", "path", "-y", f"srv*{server.url}"],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"no_proxy": "*"},
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("Deferred"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    os.close(stdin)
+    assert process.returncode == 130
+    assert rest == "Interrupted.\n"
 
 
 def test_a_processor_named_for_a_dump_that_does_not_say_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.scene import DEBUG_ID, EXE, PDB, SIZE, STAMP, Scene, elf, size_of
+from tests.e2e.scene import BUILD_ID, DEBUG_ID, EXE, PDB, SIZE, STAMP, Scene, elf, size_of
 
 from polydbg.cli.main import main
 from polydbg.testing.cabinet_builder import cabinet
@@ -128,6 +128,10 @@ def nothing(scene: Scene) -> None:
     pass
 
 
+def of_windows(scene: Scene) -> None:
+    scene.practice(folder="C:\\Windows\\System32")
+
+
 def no_path(scene: Scene) -> None:
     scene.symbols = scene.images = ""
 
@@ -187,6 +191,22 @@ def damaged_debug_file(scene: Scene) -> None:
     scene.put("server.debug", b"Dear diary")
 
 
+def page_of_debuginfod(scene: Scene) -> None:
+    """What debuginfod's own client keeps where a server sends a login page."""
+    of_debuginfod(scene, b"<!DOCTYPE html>\n<html><title>Sign in</title></html>")
+
+
+def other_build_of_debuginfod(scene: Scene) -> None:
+    of_debuginfod(scene, elf(bytes(20)))
+
+
+def of_debuginfod(scene: Scene, data: bytes) -> None:
+    scene.core()
+    scene.monkeypatch.setenv("DEBUGINFOD_CACHE_PATH", str(scene.folder))
+    for kind in ("debuginfo", "executable"):
+        scene.put(f"{BUILD_ID.hex()}/{kind}", data)
+
+
 def no_elf(scene: Scene) -> None:
     scene.core()
     scene.put("server", b"Dear diary")
@@ -212,6 +232,7 @@ SYMBOLS: list[tuple[Situation, str, str]] = [
     (unknown_packing, "compressed with method 5, which is not", "(cabextract -d|expand -r) "),
     (truncated_cabinet, "cabinet ends too early", "replace it"),
     (nothing, "practice.pdb - file not found", r"STORE/practice\.pdb/4C8FE8\w+/practice\.pdb"),
+    (of_windows, "practice.pdb - file not found", r"\.symfix\+ lets Microsoft"),
     (no_path, "No search path is set", r"\.sympath DIR, where DIR holds practice\.pdb"),
     (path_is_gone, "no such directory", r"Correct the search path: \.sympath"),
     (path_of_windows, "cannot be reached from this host", r"\.sympath\+ DIR"),
@@ -221,11 +242,14 @@ SYMBOLS: list[tuple[Situation, str, str]] = [
     (debug_of_another_build, r"mismatched id \(has 0{40}\)", "made with this build"),
     (debug_without_dwarf, "it has no DWARF", "objcopy --only-keep-debug"),
     (wrong_checksum, "its checksum is [0-9a-f]{8}, that in .gnu_debuglink", "made with this build"),
+    (page_of_debuginfod, "debuginfo - damaged: not an ELF file", "Delete it: debuginfod"),
+    (other_build_of_debuginfod, r"mismatched id \(has 0{40}\)", "Delete it: debuginfod"),
     (damaged_debug_file, "not an ELF file", "Replace it by a whole copy"),
 ]
 IMAGES: list[tuple[Situation, str, str]] = [
     (other_stamp, r"timestamp 6B0527E0.*wanted is timestamp 6B0527E1", "Take it from the machine"),
     (other_size, "size 0x10000 instead of 0x11000", "Take it from the machine"),
+    (of_windows, "practice.exe - file not found", r"\.symfix\+ lets Microsoft"),
     (no_image, r"in the \.exe \(or \.dll\), not in the \.pdb", r"\.exepath\+ DIR"),
     (truncated_image, "PE headers are cut short", "replace it"),
     (path_is_gone, "no such directory", r"Correct the search path: .* \.exepath"),
@@ -233,6 +257,8 @@ IMAGES: list[tuple[Situation, str, str]] = [
     (elf_without_id, "does not say of which build it is", r"\.reload /i server"),
     (elf_of_another_build, "another build: its id is 0{40}", r"\.reload /i server"),
     (core_without_id, "The id of server is not known", "docker save IMAGE"),
+    (page_of_debuginfod, "executable - damaged: not an ELF file", "Delete it: debuginfod"),
+    (other_build_of_debuginfod, r"mismatched id \(has 0{40}\)", "Delete it: debuginfod"),
     (no_elf, "not an ELF file", "replace it"),
 ]
 

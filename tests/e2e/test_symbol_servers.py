@@ -157,14 +157,17 @@ def test_ctrl_c_ends_the_waiting(run: Run, dump: Path, server: Unruly) -> None:
     run(".reload /f")
     assert run.was_interrupted
     assert time.monotonic() - begin < 4
+    shown = ""
     for _ in range(100):
-        status = run("!sym status")
+        shown += (status := run("!sym status"))
         if "stopped" in status and "running" not in status:
             break
         time.sleep(0.05)
     else:
         raise AssertionError("the transfers were not stopped")
     assert "practice+0x" in run("k 2"), "the session goes on"
+    said = "\n".join([shown, *run.heard])
+    assert "transfers were stopped; .reload /f goes on" in said
     assert ".reload /f begins again" in run("!sym why practice")
     time.sleep(0.3)
     assert not run.client.activity(), "nothing else is asked instead"
@@ -229,6 +232,23 @@ def test_a_host_that_is_not_there_is_asked_once(run: Run, dump: Path) -> None:
     assert "Error" in run("!sym path")
 
 
+def test_the_fault_of_a_host_is_said_once(run: Run, dump: Path, server: Unruly) -> None:
+    unavailable = unruly.status(500)
+
+    def fail_late(handler: unruly.Handler) -> None:
+        time.sleep(0.3)  # until all are asked
+        unavailable(handler)
+
+    server.behaviours["/"] = fail_late
+    run.open(dump, f"srv*{server.url}")
+    said = run(".reload /f")
+    assert said.count("has a fault (HTTP 500)") == 1, said
+    assert run(".reload /f").count("has a fault (HTTP 500)") == 1, "asked again, said again"
+    assert run("!sym status").count(server.url.removeprefix("http://")) == len(
+        [line for line in run("!sym status").split("\n") if line.startswith("failed")]
+    )
+
+
 def test_what_a_module_lacks_is_said_once(run: Run, dump: Path) -> None:
     path = f"srv*http://127.0.0.1:{unruly.closed_port()}"
     opened = run.open(dump, path, symbol_wait=20.0)
@@ -245,6 +265,21 @@ def test_the_first_screen_says_that_the_image_is_on_its_way(
     opened = run.open(dump, f"srv*{server.url}")
     assert "Missing: symbols of practice. It is being fetched: practice.pdb. Its id is" in opened
     assert "Give the image" not in opened
+
+
+def test_a_debug_file_has_a_name_for_people(
+    run: Run, tmp_path: Path, server: Unruly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEBUGINFOD_CACHE_PATH", str(tmp_path / "debuginfod"))
+    core = tmp_path / "core.7"
+    core.write_bytes((DEMO / "container" / "core.7").read_bytes())
+    server.behaviours["/"] = unruly.silent(10)
+    opened = run.open(core, f"DebugInfoD*{server.url}")
+    missing = next(line for line in opened.split("\n") if line.startswith("Missing:"))
+    assert "A server is being asked" in missing
+    status = run("!sym status")
+    assert "debug file of build id 670a60d5384f7a96f1f274cc36b34ec045c9f655" in status
+    assert "_.debug" not in status
 
 
 def test_misses_are_remembered(dump: Path, server: Unruly) -> None:
@@ -349,7 +384,7 @@ def test_sym_path_on_the_command_line(server: Unruly, capsys: pytest.CaptureFixt
     from polydbg.cli.main import main
 
     gone = f"http://127.0.0.1:{unruly.closed_port()}"
-    assert main(["sym", "path", "-y", f"srv*{server.url};srv*{gone}"]) == 0
+    assert main(["sym", "path", "-y", f"srv*{server.url};srv*{gone}"]) == 1
     shown = capsys.readouterr().out
     assert re.search(rf"^OK .*{server.url}$", shown, re.MULTILINE)
     assert re.search(rf"^Error .*{gone}\n    .*connection refused\n    Check", shown, re.MULTILINE)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +16,22 @@ from tests.servers.unruly import Unruly
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import Cancelled
+from polydbg.service.api import OpenRequest
+from polydbg.service.local import LocalClient
 from polydbg.symbols.download import connections, http
 from polydbg.symbols.download.addresses import redacted
+from polydbg.symbols.download.fetcher import Fetcher
 from polydbg.symbols.download.http import HttpClient
 from polydbg.symbols.download.jobs import Job
 from polydbg.symbols.download.landing import Landing
 from polydbg.symbols.download.limits import Limits
 from polydbg.symbols.download.problems import Problem, TransferError
 from polydbg.symbols.download.receiver import Receiver
+from polydbg.symbols.serving.store_files import StoreFiles
 from polydbg.symbols.store import FetchRequest, FileKind, IdCheck, Server, ServerKind, Wanted
+from polydbg.symbols.store.hostpath import DirectoryCache
+from polydbg.symbols.store.layout import LocalStore, name_problem
+from polydbg.testing.minidump_builder import MinidumpBuilder, amd64_context, rsds
 
 QUICK = Limits(connect=0.5, stall=0.6, slow=0.6)
 NAME = "/a.pdb"
@@ -425,3 +434,129 @@ def test_folders_that_somebody_else_removes_meanwhile(
     begun = Landing.begin(tmp_path / "s" / "a" / "K" / "a", tmp_path / "s")
     begun.discard()
     assert left == [0]
+
+
+def test_what_killed_processes_left_goes_in_time(tmp_path: Path) -> None:
+    folder = tmp_path / "s" / "a.pdb" / "KEY"
+    (folder / "~folder.part").mkdir(parents=True)
+    for name in ("~1-2.tmp", "~1-2.tmp.json", "a.pdb"):
+        (folder / name).write_bytes(b"x")
+    for each in folder.iterdir():
+        os.utime(each, (0, 0))
+    Landing.begin(folder / "a.pdb", tmp_path / "s").discard()
+    assert sorted(each.name for each in folder.iterdir()) == ["a.pdb", "~folder.part"]
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+GUID = "0123456789ABCDEF0123456789ABCDEF"
+NAMES = [
+    "..", "../../evil.pdb", "..\\..\\evil.pdb", "C:\\..\\evil.pdb", "con.pdb", "nul", "a.pdb.",
+    "a:b.pdb", "a?x=y#z.pdb", "%2e%2e%2fevil.pdb", "\u00e4 \U0001f600.pdb", "\u202egpj.pdb",
+    "a\r\nHost: evil.pdb", "index2.txt", "000Admin", "pingme.txt", "~a.pdb.part", "x" * 254,
+    "x" * 5000, "-y", "$(touch evil).pdb", "\\\\127.0.0.1\\share\\evil.pdb", "http://127.0.0.1/x",
+]  # fmt: skip
+
+
+def test_names_of_a_dump_stay_in_the_cache_and_in_one_component(
+    server: Unruly, tmp_path: Path
+) -> None:
+    """Whatever modules are called: nothing is written elsewhere, no path is asked for as it is."""
+    builder = MinidumpBuilder().system().thread(1, amd64_context(rip=0x140000000, rsp=0x1000))
+    for number, name in enumerate(NAMES):
+        base, record = 0x140000000 + number * 0x10000, rsds(GUID, number + 1, name)
+        builder.module(base, 0x10000, f"C:\\{name}", timestamp=0x60000000, codeview=record)
+    dump = tmp_path / "hostile.dmp"
+    dump.write_bytes(builder.build())
+    before = names(tmp_path)
+    client = LocalClient()
+    request = OpenRequest([str(dump)], f"srv*{tmp_path / 'store'}*{server.url}", "", "", False)
+    assert list(client.open(request))
+    assert list(client.execute(".reload /f"))
+    client.close()
+    left = {each.split("/")[0] for each in names(tmp_path) if each not in before}
+    assert left <= {"store", "cache"}
+    assert names(tmp_path / "store") in ([], ["pingme.txt"])
+    assert len(server.paths) > len(NAMES)
+    for path in server.paths:
+        assert re.fullmatch(r"(/[A-Za-z0-9._~%-]+)+", path), path
+        assert len(path.split("/")) <= 5
+        assert not re.search(r"/\.+(/|$)|%2f|%5c|%00|%0d|%0a", path, re.IGNORECASE), path
+
+
+@pytest.mark.parametrize("name", ["index2.txt", "PINGME.TXT", "000Admin"])
+def test_a_store_keeps_its_own_names(tmp_path: Path, name: str) -> None:
+    assert name_problem(name)
+    (tmp_path / "index2.txt").mkdir()
+    assert LocalStore(tmp_path, DirectoryCache()).tiers("a.pdb") == [()]
+
+
+@pytest.mark.parametrize("kind", [ServerKind.STORE, ServerKind.ADDRESS, ServerKind.DEBUGINFOD])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1",
+        "http://a]b/",
+        "http://h:x/",
+        "http://",
+        "http://\u2100.example/",
+        "http://%31/",
+    ],
+)
+def test_an_address_that_cannot_be_read_costs_no_worker(url: str, kind: ServerKind) -> None:
+    """Source links of a PDB and paths typed by hand may be anything."""
+    wanted = Wanted(FileKind.SOURCE, "a.c", "KEY", build_id=b"12345678")
+    asked = FetchRequest(
+        wanted, "a.c", "KEY", "a.c", (Server(url, kind),), lambda path: IdCheck(True)
+    )
+    fetcher = Fetcher(Receiver(HttpClient(QUICK), QUICK), QUICK)
+    for _ in range(QUICK.parallel + 1):
+        job = fetcher.submit(asked)
+        assert job.finished.wait(20)
+        problems = [attempt.problem for attempt in job.attempts]
+        assert problems in ([Problem.BAD_ADDRESS], [Problem.NO_SUCH_HOST], [Problem.RESTING])
+        fetcher.forget_failures()
+    fetcher.close()
+
+
+# -- our own server ------------------------------------------------------------------------------
+
+
+def test_a_pointer_is_followed_and_never_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "a.pdb" / "KEY"
+    folder.mkdir(parents=True)
+    (tmp_path / "real").write_bytes(DATA)
+    (folder / "file.ptr").write_text(str(tmp_path / "real"))
+    files = StoreFiles(tmp_path)
+    assert files.of_store(["a.pdb", "KEY", "a.pdb"]) == tmp_path / "real"
+    assert files.of_store(["a.pdb", "KEY", "File.ptr"]) is None
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / H"])
+def test_connections_on_which_nobody_asks_are_closed(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    pytest.importorskip("starlette")
+    uvicorn = pytest.importorskip("uvicorn")
+    from polydbg.symbols.serving import connection
+
+    monkeypatch.setattr(connection, "REQUEST_TIME", 0.3)
+
+    async def hello(scope: object, receive: object, send: Callable[..., Awaitable[None]]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    async def talk() -> bytes:
+        config = uvicorn.Config(hello, lifespan="off", http=connection.PatientConnection)
+        running = uvicorn.Server(config)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            task = asyncio.create_task(running.serve(sockets=[listener]))
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(sent)
+            received = await asyncio.wait_for(reader.read(), 15)
+            writer.close()
+            running.should_exit = True
+            await task
+        return bytes(received)
+
+    assert (b"hello" in asyncio.run(talk())) == (b"Host" in sent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from polydbg.cli.options import (
@@ -92,7 +92,7 @@ def _demo(arguments: Arguments) -> int:
 def _sym(arguments: Arguments) -> int:
     from polydbg.cli import sym
 
-    return sym.run(arguments, lambda given: _open(given, first_screen=False))
+    return sym.run(arguments, lambda given: _open(given, first_screen=False, alone=True))
 
 
 def _check(arguments: Arguments) -> int:
@@ -146,7 +146,8 @@ def _open(arguments: Arguments, *, first_screen: bool = True, alone: bool = Fals
         for key, verb in (("logo", ".logopen"), ("loga", ".logappend")):
             if path := arguments.get(key):
                 printer.run(client, client.execute(f'{verb} "{path}"'), verb)
-        status, ended = _batch(client, printer, arguments, interactive or alone)
+        lines = _lines(arguments, reads_input=not (interactive or alone))
+        status, ended = _batch(client, printer, arguments, lines, ends=alone or not interactive)
         if interactive and not (ended or alone):
             _prompt(client, printer)
         return status
@@ -194,27 +195,33 @@ def _prompt(client: DebugClient, printer: Printer) -> None:
 
 
 def _batch(
-    client: DebugClient, printer: Printer, arguments: Arguments, interactive: bool
+    client: DebugClient,
+    printer: Printer,
+    arguments: Arguments,
+    lines: Iterable[str],
+    *,
+    ends: bool,
 ) -> tuple[int, bool]:
-    """Run the commands given; return the exit status and whether the session is over.
+    """Run *lines*; return the exit status and whether the session is over. *ends*: no prompt
+    follows, so that Ctrl+C ends the run.
 
     :raises UsageError: a command file cannot be read.
     """
     status = EXIT_OK
-    for line in _lines(arguments, interactive):
+    for line in lines:
         finished = printer.run(client, client.execute(line), line)
         if finished.failures:
             status = EXIT_FAILED
             if arguments.has("stop_on_error"):
                 return status, True
-        if finished.interrupted and not interactive:
+        if finished.interrupted and ends:
             return EXIT_INTERRUPTED, True
         if finished.session_ended:
             return status, True
     return status, False
 
 
-def _lines(arguments: Arguments, interactive: bool) -> Iterator[str]:
+def _lines(arguments: Arguments, *, reads_input: bool) -> Iterator[str]:
     if commands := arguments.get("c"):
         yield commands
     if path := arguments.get("cf"):
@@ -223,7 +230,7 @@ def _lines(arguments: Arguments, interactive: bool) -> Iterator[str]:
                 yield from _commands_of(file)
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    if not interactive and sys.stdin is not None:
+    if reads_input and sys.stdin is not None:
         yield from _commands_of(sys.stdin)
 
 

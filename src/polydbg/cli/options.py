@@ -140,7 +140,11 @@ VERBS = (
 
 EXIT_CODES = (
     (0, "all went well"),
-    (1, "a command of -c, -cf or piped input failed; check found damage"),
+    (
+        1,
+        "a command of -c, -cf or piped input failed; check found damage; sym fetch, sym add and "
+        "sym store add: a file is missing or was refused",
+    ),
     (2, "the input could not be read"),
     (64, "the command line is wrong"),
     (130, "interrupted"),

@@ -63,8 +63,12 @@ class Printer:
                 pass
 
     def show(self, items: Sequence[Item]) -> None:
-        """Write *items* as text, in place of the line of progress."""
+        """Write *items* in place of the line of progress: at once, as those of no command."""
         self._clear_progress()
+        if self._as_json:
+            self._out.write(render.json_line("", list(items), True) + "\n")
+            self._out.flush()
+            return
         shown = [
             self._render(item) + ("\n" if item.ends_line else "")
             for item in items

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+import queue
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -45,22 +47,33 @@ def _history() -> History:
     return FileHistory(str(file))
 
 
-def _show_above(
-    client: DebugClient, session: PromptSession[str], printer: Printer
-) -> Callable[[Sequence[Item]], None]:
-    """Return what shows items above the prompt while it stands, with what was typed so far left as
-    it is; while a command runs they appear between its lines."""
+class _News:
+    """Shows items above the prompt while it stands, with what was typed so far left as it is; while
+    a command runs they appear between its lines. It is called on another thread."""
 
-    def show(items: Sequence[Item]) -> None:
-        if not client.activity():
-            session.bottom_toolbar = None
-        loop = session.app.loop
-        if session.app.is_running and loop is not None:
-            loop.call_soon_threadsafe(run_in_terminal, lambda: printer.show(items))
+    def __init__(self, client: DebugClient, session: PromptSession[str], printer: Printer) -> None:
+        self._client = client
+        self._session = session
+        self._printer = printer
+        self._waiting: queue.SimpleQueue[Sequence[Item]] = queue.SimpleQueue()
+
+    def __call__(self, items: Sequence[Item]) -> None:
+        self._waiting.put(items)
+        if not self._client.activity():
+            self._session.bottom_toolbar = None
+        loop = self._session.app.loop
+        if self._session.app.is_running and loop is not None:
+            # A prompt that ends meanwhile shows nothing any more: see show().
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(run_in_terminal, self.show)
         else:
-            printer.show(items)
+            self.show()
 
-    return show
+    def show(self) -> None:
+        """Write what was not written yet: also after each prompt."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._printer.show(self._waiting.get_nowait())
 
 
 def run(client: DebugClient, printer: Printer) -> None:
@@ -71,7 +84,8 @@ def run(client: DebugClient, printer: Printer) -> None:
         complete_while_typing=False,
         enable_history_search=True,
     )
-    client.listen(_show_above(client, session, printer))
+    news = _News(client, session, printer)
+    client.listen(news)
     while True:
         try:
             # A toolbar without text would still be a bar, so there is one only with transfers.
@@ -82,6 +96,8 @@ def run(client: DebugClient, printer: Printer) -> None:
             continue
         except EOFError:
             return
+        finally:
+            news.show()
         events = client.repeat() if not line.strip() else client.execute(line)
         if printer.run(client, events, line).session_ended:
             return

@@ -50,6 +50,8 @@ def _list(arguments: Arguments, open_session: OpenSession) -> int:
     for dump in dumps:
         arguments.words = [dump]
         status = max(status, open_session(arguments))
+        if status == _INTERRUPTED:
+            break
     return status
 
 
@@ -132,8 +134,11 @@ def _serve(arguments: Arguments, open_session: OpenSession) -> int:
     from polydbg.service.symbol_server import ServeRequest, SymbolServer
 
     port = arguments.get("port") or "8080"
-    if len(arguments.words) != 1 or not port.isdecimal():
-        raise UsageError("usage: polydbg sym serve [--port N] [--bind ADDRESS] DIR")
+    if len(arguments.words) != 1 or not (port.isdecimal() and int(port) < 65_536):
+        raise UsageError(
+            "usage: polydbg sym serve [--port N] [--bind ADDRESS] [--sources PREFIX=DIR] [--quiet] "
+            "DIR"
+        )
     request = ServeRequest(
         root=arguments.words[0],
         address=arguments.get("bind") or "127.0.0.1",

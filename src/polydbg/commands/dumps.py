@@ -83,7 +83,7 @@ def first_screen(ctx: CommandContext, system: System) -> FirstScreen:
     problem, cause, confidence = _verdict(ctx, system, registers, frame)
     if cause:
         lines.append(f"Verdict ({confidence}): {cause}")
-    missing = _missing(system, frame.frame.pc if frame else None)
+    missing = _missing(ctx, system, frame.frame.pc if frame else None)
     notes = _notes(system)
     shown = [*(f"Note: {note}" for note in notes), *(f"Missing: {each}" for each in missing)]
     lines += shown[: max(0, 11 - len(lines))]
@@ -133,7 +133,7 @@ def _notes(system: System) -> list[str]:
     return [sanitise_line(w.message) for w in warnings[:_MAX_NOTICES]]
 
 
-def _missing(system: System, pc: int | None) -> list[str]:
+def _missing(ctx: CommandContext, system: System, pc: int | None) -> list[str]:
     """Return what would make answers better, each with the next step."""
     module = system.modules.at(pc) if pc is not None else None
     if module is None:
@@ -145,13 +145,18 @@ def _missing(system: System, pc: int | None) -> list[str]:
         if lack is not None:
             package = f", package {lack.package_words}" if lack.package_words else ""
             what = f"{lack.missing} of {module.name} ({lack.id_words}{package})"
-            words = (f"{what}.", lack.found_instead, lack.steps()[0])
+            is_pending = ctx.session.files.downloads.is_pending(module.info)
+            step = _PENDING if is_pending else lack.steps()[0]
+            words = (f"{what}.", lack.found_instead, step)
             text = " ".join(each for each in words if each)
             return [f"{text} !sym why * lists what all modules lack."]
     has_symbols = module.state is SymbolState.LOADED and module.symbols is not None
     if has_symbols and not module.status.startswith("export"):
         return []
     return [_symbols_missing(module)]
+
+
+_PENDING = "A server is being asked; what arrives is used at once (!sym status)."
 
 
 def _symbols_missing(module: Module) -> str:

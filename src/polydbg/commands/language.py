@@ -121,6 +121,7 @@ class Interpreter:
             self._cancel.check()
             if self._nesting == 1:  # the command that runs this one may hold modules
                 yield from self.take_arrivals()
+                self._session.files.downloads.begin_command()
             start = cursor.position
             try:
                 found = self._find(cursor)
@@ -259,7 +260,7 @@ class Interpreter:
                 caret=error.caret - start,
                 prompt_width=len(self._session.prompt) + start,
             )
-        return Failure(identifier=error.identifier, message=error.message, hint=error.hint)
+        return Failure.of(error)
 
 
 _STACK = "k shows the stack, ~*k that of every thread"

@@ -13,6 +13,8 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from polydbg.base.errors import DebuggerError
+
 Hex = Annotated[int, msgspec.Meta(extra={"hex": True})]
 """An address, register or other 64-bit number: a hex string in JSON."""
 
@@ -86,6 +88,10 @@ class Failure(Item, frozen=True):
     command: str = ""
     caret: int | None = None
     prompt_width: int = 0
+
+    @classmethod
+    def of(cls, error: DebuggerError) -> Failure:
+        return cls(identifier=error.identifier, message=error.message, hint=error.hint)
 
     def text(self) -> str:
         lines = [self.message]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from polydbg.base.errors import CommandError
 from polydbg.base.text import sanitise_line, size_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Item, Text
-from polydbg.engine.downloads import job_words
+from polydbg.engine.downloads import job_words, shown_name
 from polydbg.symbols.download.jobs import Attempt, Job, JobState
+from polydbg.symbols.store import Server
 
 
 class Transfer(Item, frozen=True):
@@ -36,7 +38,7 @@ class Transfer(Item, frozen=True):
         elif job.state is JobState.FAILED:
             detail = "; ".join(dict.fromkeys(_failure(each) for each in job.attempts))
         return cls(
-            file=sanitise_line(job.file_name),
+            file=sanitise_line(shown_name(job)),
             host=sanitise_line(job.host),
             state=job.state.value,
             done=job.done,
@@ -92,7 +94,7 @@ class ServerRow(Item, frozen=True):
 def check_path(ctx: CommandContext) -> Iterator[Item]:
     """Yield the checks of the symbol path's elements, then how each server answers."""
     from polydbg.commands.symbol_path import path_item
-    from polydbg.symbols.download.addresses import redacted
+    from polydbg.symbols.download.addresses import host_of, redacted
     from polydbg.symbols.download.probe import check_servers
 
     downloads = ctx.session.files.downloads
@@ -103,7 +105,13 @@ def check_path(ctx: CommandContext) -> Iterator[Item]:
     elif ctx.session.settings.offline:
         yield Text(value="offline: no server is asked (!sym online)")
         return
-    for check in check_servers(servers, downloads.client, ctx.cancel):
+
+    def tell(server: Server) -> None:
+        ctx.progress(f"asking {sanitise_line(host_of(server.url))}", 0, 0)
+
+    failed = 0
+    for check in check_servers(servers, downloads.client, ctx.cancel, tell):
+        failed += check.problem is not None
         yield ServerRow(
             server=sanitise_line(redacted(check.server.url)),
             kind=check.server.kind.value,
@@ -111,6 +119,10 @@ def check_path(ctx: CommandContext) -> Iterator[Item]:
             milliseconds=check.milliseconds,
             detail=sanitise_line(check.detail),
             step=check.problem.step if check.problem else "",
+        )
+    if failed:
+        raise CommandError(
+            f"{failed} of {len(servers)} servers cannot be used", identifier="symbols.bad-server"
         )
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from polydbg.base.errors import Cancelled
 from polydbg.base.text import sanitise_line, size_text
-from polydbg.engine.downloads import Finished
+from polydbg.engine.downloads import Downloads, Finished, shown_name
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.engine.session import Session, System
 from polydbg.symbols.store import FileKind
@@ -38,10 +38,14 @@ def take_arrivals(session: Session) -> list[Arrival]:
     where the first did not have the file, is asked without a command in between. Where the user
     asked to stop, the rest of the modules are looked for when they are needed.
     """
-    finished = session.files.downloads.take_finished()
+    downloads = session.files.downloads
+    finished = downloads.take_finished()
     if not finished:
         return []
-    said = [arrival for each in finished for arrival in _said_of(each)]
+    said = [arrival for each in finished for arrival in _said_of(each, downloads)]
+    if any(each.job.was_stopped for each in finished) and not downloads.running():
+        words = "transfers were stopped; .reload /f goes on with them"
+        said.append(Arrival("symbols.stopped", words))
     with contextlib.suppress(Cancelled):  # nothing of what came is lost by it
         _renew_owners(session, finished)
     if any(each.job.request.wanted.kind is FileKind.SOURCE for each in finished):
@@ -73,7 +77,7 @@ def fetch_stack(session: Session, system: System, take: Callable[[], object]) ->
 
 def _renew_owners(session: Session, finished: Sequence[Finished]) -> None:
     files = session.files
-    owners = {id(info) for each in finished for info in each.owners}
+    owners = {id(info): info for each in finished for info in each.owners}.values()
     failed = {id(info) for each in finished if not _is_told(each.job) for info in each.owners}
     was_stopped = any(each.was_stopped for each in finished)
     with contextlib.ExitStack() as stack:
@@ -83,8 +87,8 @@ def _renew_owners(session: Session, finished: Sequence[Finished]) -> None:
         renewed = [
             (system, system.modules.renew(module), module.state is not SymbolState.DEFERRED)
             for system in session.systems
-            for module in list(system.modules.modules)
-            if id(module.info) in owners
+            for info in owners
+            if (module := system.modules.of(info)) is not None
         ]
         for system, module, was_asked in renewed:
             is_quiet = id(module.info) not in failed
@@ -105,41 +109,32 @@ def _look_again(system: System, module: Module, *, was_asked: bool) -> None:
         system.modules.image(module)
 
 
-def _said_of(finished: Finished) -> Iterator[Arrival]:
+def _said_of(finished: Finished, downloads: Downloads) -> Iterator[Arrival]:
     job = finished.job
     names = ", ".join(dict.fromkeys(info.name for info in finished.owners))
     if job.path is not None:
         what = _WHAT.get(job.request.wanted.kind, "symbols")
         of = f" of {names}" if names else ""
         size = f" ({size_text(job.total or job.done)})" if job.total or job.done else ""
-        text = f"{what}{of} arrived: {_shown_name(job)}{size} from {job.host}"
+        text = f"{what}{of} arrived: {shown_name(job)}{size} from {job.host}"
         yield Arrival(ARRIVED, sanitise_line(text[0].upper() + text[1:]))
         return
     for attempt in job.attempts:
-        if not _is_news(attempt):
+        if attempt.problem is None or not _is_news(attempt, downloads):
             continue
-        assert attempt.problem is not None
         step = f" {attempt.problem.step}" if attempt.problem.step else ""
         detail = attempt.detail if attempt.detail.endswith(".") else f"{attempt.detail}."
-        text = f"*** WARNING: {_shown_name(job)}: {detail}{step}"
+        text = f"*** WARNING: {shown_name(job)}: {detail}{step}"
         yield Arrival(f"download.{attempt.problem.value}", sanitise_line(text))
 
 
 _WHAT = {FileKind.IMAGE: "image", FileKind.SOURCE: "source"}
 
 
-def _is_news(attempt: Attempt) -> bool:
+def _is_news(attempt: Attempt, downloads: Downloads) -> bool:
     """Tell whether a failure is worth a line: that a file is not there, the search says; that a
-    host is left alone was said when it failed."""
+    host is left alone was said when it failed, of the first of the files that were asked of it."""
     from polydbg.symbols.download.problems import Problem
 
-    quiet = (None, Problem.NOT_FOUND, Problem.RESTING, Problem.STOPPED)
-    return attempt.problem not in quiet
-
-
-def _shown_name(job: Job) -> str:
-    """Return the name of a file; of one that stores call ``_.debug`` its path's key."""
-    name = job.request.wanted.name
-    if not job.file_name.startswith("_."):
-        return job.file_name
-    return f"{job.request.wanted.id_words or name}"
+    quiet = (Problem.NOT_FOUND, Problem.RESTING, Problem.STOPPED)
+    return attempt.problem not in quiet and downloads.is_news(attempt)

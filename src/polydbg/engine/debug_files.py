@@ -82,17 +82,26 @@ def debuginfod_file(build_id: str, what: str) -> Path | None:
 
     Source: debuginfod_find_debuginfo(3). An empty file there says that servers have none.
     """
+    place = _debuginfod_cache() / build_id / what
+    try:
+        return place if place.stat().st_size and place.is_file() else None
+    except OSError:
+        return None
+
+
+def is_of_debuginfod(place: str | Path) -> bool:
+    """Tell whether debuginfod's client keeps *place*: it keeps what servers send, unseen."""
+    return Path(place).is_relative_to(_debuginfod_cache())
+
+
+def _debuginfod_cache() -> Path:
     cache = os.environ.get("DEBUGINFOD_CACHE_PATH", "")
     if not cache:
         base = os.environ.get("XDG_CACHE_HOME", "") or os.path.join(
             os.path.expanduser("~"), ".cache"
         )
         cache = os.path.join(base, "debuginfod_client")
-    place = Path(cache) / build_id / what
-    try:
-        return place if place.stat().st_size and place.is_file() else None
-    except OSError:
-        return None
+    return Path(cache)
 
 
 def symbol_directories(settings: Settings) -> Iterator[Path]:

@@ -7,9 +7,9 @@ draws on until it is used up. Only the engine's thread calls this; workers hand 
 
 from __future__ import annotations
 
-import os
 import queue
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,13 +69,14 @@ class Downloads:
         self._finished: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._owners: dict[Job, list[ModuleInfo]] = {}
         self._owner: ModuleInfo | None = None
-        self._begun: list[Job] = []
+        self._waiting: Counter[int] = Counter()  # for how many jobs, by the module's identity
+        self._begun: dict[Job, None] = {}
         self._told: set[tuple[str, Problem]] = set()  # which host has which fault
         self._waits = True
         self._begins = True
+        self._rank = 0
         self.is_batch = False
         self.budget = 0.0
-        self.urgent = True
         self.cancel = CancelToken()
         self.progress: Callable[[str, int, int], None] = lambda text, done, total: None
         self.on_done: Callable[[], None] = lambda: None
@@ -86,6 +87,10 @@ class Downloads:
         self.budget, self.is_batch = seconds or 0.0, seconds is not None
 
     # -- asking ------------------------------------------------------------------------------
+
+    def begin_command(self) -> None:
+        """Have what is asked for from now on fetched before what was asked for so far."""
+        self._rank += 1
 
     @contextmanager
     def for_module(self, info: ModuleInfo) -> Iterator[None]:
@@ -137,8 +142,7 @@ class Downloads:
             self._forget_owner(job)
             _tell_attempts(job, trail)
             return job.path
-        if job not in self._begun:
-            self._begun.append(job)
+        self._begun[job] = None
         trail.add(_place(job), Outcome.PENDING, _progress_words(job), step=_PENDING_STEP)
         return None
 
@@ -163,17 +167,20 @@ class Downloads:
         return self.ask(request, trail)
 
     def _submit(self, request: FetchRequest) -> Job:
-        job = self.fetcher.submit(request, urgent=self.urgent)
+        job = self.fetcher.submit(request, rank=self._rank)
         if self._owner is not None and not job.finished.is_set():
             owners = self._owners.setdefault(job, [])
             if not any(each is self._owner for each in owners):
                 owners.append(self._owner)
+                self._waiting[id(self._owner)] += 1
         return job
 
     def _forget_owner(self, job: Job) -> None:
         """Note that the search at hand has what came of *job*: its module need not look again."""
-        if (owners := self._owners.get(job)) is not None:
+        owners = self._owners.get(job, [])
+        if any(each is self._owner for each in owners):
             owners[:] = [each for each in owners if each is not self._owner]
+            self._waiting[id(self._owner)] -= 1
 
     def _servers_of_environment(self, wanted: Wanted) -> Sequence[Server]:
         """Return the servers of ``DEBUGINFOD_URLS``, which have ELF files."""
@@ -292,7 +299,7 @@ class Downloads:
 
     def is_pending(self, info: ModuleInfo) -> bool:
         """Tell whether a file of a module is being fetched, or came and waits to be taken."""
-        return any(each is info for owners in self._owners.values() for each in owners)
+        return self._waiting[id(info)] > 0
 
     def has_finished(self) -> bool:
         """Tell whether :meth:`take_finished` would return something."""
@@ -307,12 +314,13 @@ class Downloads:
             except queue.Empty:
                 return found
             owners = tuple(self._owners.pop(job, ()))
+            self._waiting.subtract(map(id, owners))
             was_stopped = job.was_stopped and self.fetcher.holds(job)
             found.append(Finished(job, owners, was_stopped))
 
     def take_begun(self) -> list[Job]:
         """Return what searches since the last call did not wait for and has not come yet."""
-        begun, self._begun = self._begun, []
+        begun, self._begun = self._begun, {}
         return [job for job in begun if not job.finished.is_set()]
 
     def is_news(self, attempt: Attempt) -> bool:
@@ -362,21 +370,22 @@ class Downloads:
 _PENDING_STEP = "It is used as soon as it arrives (!sym status shows how far it is)."
 
 
-def urls_of_environment() -> tuple[str, ...]:
-    """Return the servers that ``DEBUGINFOD_URLS`` names, separated by blanks."""
-    words = os.environ.get("DEBUGINFOD_URLS", "").split()
-    return tuple(word for word in words if word.lower().startswith(("http://", "https://")))
-
-
 def job_words(job: Job) -> str:
     """Return ``app.pdb from HOST: 3.2 of 40.1 MB, 5.1 MB/s``."""
     words = _progress_words(job)
-    return f"{job.file_name} from {job.host or _place(job)}{': ' if words else ''}{words}"
+    return f"{shown_name(job)} from {job.host or _place(job)}{': ' if words else ''}{words}"
+
+
+def shown_name(job: Job) -> str:
+    """Return the name of a file for people; stores call every debug file ``_.debug``."""
+    if not job.file_name.startswith("_."):
+        return job.file_name
+    return f"debug file of {job.request.wanted.id_words}"
 
 
 def files_words(jobs: Sequence[Job]) -> str:
     """Return ``a.pdb, b.pdb and 3 more from HOST``."""
-    names = list(dict.fromkeys(job.file_name for job in jobs))
+    names = list(dict.fromkeys(shown_name(job) for job in jobs))
     shown = ", ".join(names[:_SHOWN_FILES])
     more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
     hosts = list(dict.fromkeys(_host(job) for job in jobs))

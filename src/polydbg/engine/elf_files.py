@@ -27,6 +27,7 @@ from polydbg.engine.debug_files import (
     debug_places,
     debuginfod_file,
     image_places,
+    is_of_debuginfod,
     root_debug_paths,
     symbol_directories,
 )
@@ -58,6 +59,9 @@ from polydbg.symbols.store.sysroot import FoundFile
 from polydbg.targets.target import ModuleInfo, Target
 
 _RIGHT_BUILD = "Take the debug file that was made with this build."
+_DELETE = (
+    "Delete it: debuginfod's client keeps whatever a server sends, polydbg asks servers itself."
+)
 _UNSTRIPPED = "Take the debug file that objcopy --only-keep-debug made before strip."
 
 
@@ -238,9 +242,11 @@ class ElfFiles:
             link = None
         file_name = module.info.file_name.removesuffix(DELETED)
         name = link.name if link is not None else f"{file_name}.debug"
-        words = f"build id {build_id}" if build_id else ""
+        wanted = Wanted(FileKind.PDB, name)
+        if build_id:
+            wanted = msgspec.structs.replace(debug_wanted(build_id), name=name)
         elements = [each.text for each in self._settings.symbol_path.elements]
-        trail.begin(Wanted(FileKind.PDB, name, build_id, words), elements)
+        trail.begin(wanted, elements)
         if image is not None and image.path and _has_dwarf(image, trail):
             trail.add(image.path, Outcome.FOUND, "DWARF in the image", image.build_id or "")
             return None
@@ -252,7 +258,8 @@ class ElfFiles:
             if not wrong:
                 _add_right(found, trail)
                 return found
-            trail.add(place, Outcome.WRONG_ID, wrong, found.build_id or "", _RIGHT_BUILD)
+            step = _step_at(place, _RIGHT_BUILD)
+            trail.add(place, Outcome.WRONG_ID, wrong, found.build_id or "", step)
             found.close()
         return None
 
@@ -397,7 +404,7 @@ class _ImageSearch:
             trail.add(shown, Outcome.DAMAGED, check.problem, check.found_id)
         else:
             detail = check.difference or f"wanted build id {self.info.build_id.hex()}"
-            trail.add(shown, Outcome.WRONG_ID, detail, check.found_id)
+            trail.add(shown, Outcome.WRONG_ID, detail, check.found_id, _step_at(shown))
             if self.takes_any:
                 return _Found(image, mismatched=True)
         image.close()
@@ -433,7 +440,13 @@ def _opened(place: Path, trail: Trail) -> Iterator[ElfImage]:
 
 
 def _add_damaged(trail: Trail, place: str | Path, error: DebuggerError) -> None:
-    trail.add(place, Outcome.DAMAGED, error.message, step="Replace it by a whole copy.")
+    step = _step_at(place, "Replace it by a whole copy.")
+    trail.add(place, Outcome.DAMAGED, error.message, step=step)
+
+
+def _step_at(place: str | Path, otherwise: str = "") -> str:
+    """Return what to do about a file that is no good."""
+    return _DELETE if is_of_debuginfod(place) else otherwise
 
 
 def _add_right(found: ElfImage, trail: Trail) -> None:

@@ -21,7 +21,7 @@ from polydbg.engine.breakpad_files import add_second_search, breakpad_wanted, op
 from polydbg.engine.downloads import Downloads
 from polydbg.engine.load_notices import LoadNotices
 from polydbg.engine.modules import Module, ModuleMap, SymbolState
-from polydbg.engine.pe_files import PeFiles
+from polydbg.engine.pe_files import PeFiles, steps_to_microsoft
 from polydbg.engine.pe_identity import PdbRecord, check_image, record_of
 from polydbg.engine.settings import LOAD_ANYTHING, Settings
 from polydbg.engine.source_view import SourceView
@@ -120,6 +120,9 @@ class FileFinder:
             return
         files = PeFiles(self._settings, _dump_folder(dump_path), self.cancel, module, image)
         source, module.mismatched = self._open_any(module, record, files, dump_path, trail)
+        trail.steps = steps_to_microsoft(self._settings, module.info)
+        if module.image_trail is not None:
+            module.image_trail.steps = trail.steps
         if image is None:
             self.notices.no_image(module)
         if source is not None:

@@ -6,7 +6,6 @@ part of a path or an address, and every file says by its content whether it is t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,10 +26,9 @@ from polydbg.symbols.store import (
     ask_servers,
     locate,
 )
-from polydbg.symbols.store.contents import check_content
+from polydbg.symbols.store.contents import check_content, is_build_id
 from polydbg.symbols.store.hostpath import base_name
 
-_BUILD_ID = re.compile(r"(?:[0-9a-f]{2}){4,64}")
 _TOLD = (
     Outcome.UNSAFE_NAME,
     Outcome.FAILED,
@@ -141,11 +139,6 @@ class Gatherer:
 def _verifier(file: WantedFile) -> Verify:
     kind, key = file.kind, file.wanted.key or ""
     return lambda path: check_content(path, kind, key)
-
-
-def is_build_id(text: str) -> bool:
-    """Tell whether *text* is a build id as addresses and paths have it: lower-case hex digits."""
-    return _BUILD_ID.fullmatch(text) is not None
 
 
 def reason_of(trail: Trail) -> str:

@@ -15,6 +15,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
@@ -164,9 +166,10 @@ class MachoFiles:
         wanted = uuid_of(module.info) or (image.uuid if image is not None else None)
         name = module.info.file_name + _DSYM
         elements = [each.text for each in self._settings.symbol_path.elements]
-        key = macho_key(wanted, debug=True) if wanted is not None else None
-        words = f"UUID {uuid_text(wanted)}" if wanted is not None else ""
-        trail.begin(Wanted(FileKind.PDB, name, key, words), elements)
+        sought = Wanted(FileKind.PDB, name)
+        if wanted is not None:
+            sought = msgspec.structs.replace(dsym_wanted(wanted), name=name)
+        trail.begin(sought, elements)
         if unsafe_reason(module.info.file_name) or wanted is None:
             return None
         other: MachoImage | None = None
@@ -185,7 +188,7 @@ class MachoFiles:
                 if other is not None:
                     other.close()
                 return found
-            trail.add(place, Outcome.WRONG_ID, f"wanted {words}", _words_of(found))
+            trail.add(place, Outcome.WRONG_ID, f"wanted {sought.id_text}", _words_of(found))
             if other is None and self._load_anything:
                 other = found
             else:

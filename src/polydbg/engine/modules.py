@@ -203,7 +203,9 @@ class ModuleMap(msgspec.Struct, eq=False):
             module.symbols.close()
         fresh = Module(module.info)
         self.frame_names.clear()
-        self.modules[self.modules.index(module)] = fresh
+        index = self._index_of(module.info)
+        assert index is not None
+        self.modules[index] = fresh
         if not fresh.info.size:
             self._measure(fresh)
             self._reach = list(itertools.accumulate((m.end for m in self.modules), max))
@@ -229,6 +231,20 @@ class ModuleMap(msgspec.Struct, eq=False):
         """Return the lowest base and the highest end, (0, 0) without modules."""
         return (self._starts[0], self._reach[-1]) if self._starts else (0, 0)
 
+    def of(self, info: ModuleInfo) -> Module | None:
+        """Return the module that *info* is of, the new one after it was renewed; ``None`` where
+        that is another dump's."""
+        index = self._index_of(info)
+        return None if index is None else self.modules[index]
+
+    def _index_of(self, info: ModuleInfo) -> int | None:
+        index = bisect.bisect_left(self._starts, info.base)
+        while index < len(self._starts) and self._starts[index] == info.base:
+            if self.modules[index].info is info:
+                return index
+            index += 1
+        return None
+
     def at(self, address: int) -> Module | None:
         """Return the module whose range holds *address*; of overlapping ones the later base."""
         i = bisect.bisect_right(self._starts, address) - 1
@@ -253,10 +269,6 @@ class ModuleMap(msgspec.Struct, eq=False):
                 if module.info.file_name.lower() == name.lower():
                     return module
         return found
-
-    def of(self, info: ModuleInfo) -> Module | None:
-        """Return the module that *info* is about: another one after it was renewed."""
-        return next((module for module in self.modules if module.info is info), None)
 
     def symbols(self, module: Module) -> SymbolSource | None:
         """Return the module's symbols, loading them if that was deferred."""

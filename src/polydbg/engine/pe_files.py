@@ -7,6 +7,7 @@ checksum the one in the image's ``.gnu_debuglink``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,13 @@ from polydbg.images.pe import PeImage
 from polydbg.symbols.exports import ExportSource
 from polydbg.symbols.source import SymbolSource
 from polydbg.symbols.store import Outcome, Trail
+from polydbg.symbols.store.path import MICROSOFT
+from polydbg.targets.target import ModuleInfo
 
 if TYPE_CHECKING:
     from polydbg.formats.elf.debug_links import DebugLink
+
+_OF_WINDOWS = re.compile(r"(?:\\\?\?\\)?(?:[a-z]:\\(?:windows|winnt)|\\systemroot)\\", re.I)
 
 
 class PeFiles:
@@ -150,6 +155,18 @@ class PeFiles:
         else:
             trail.add(place, Outcome.WRONG_ID, f"wanted {wanted}", text)
         return is_right
+
+
+def steps_to_microsoft(settings: Settings, info: ModuleInfo) -> list[str]:
+    """Return how to get a file of Windows itself, where no path names Microsoft's server."""
+    elements = settings.symbol_path.elements + settings.image_path.elements
+    is_asked = any(MICROSOFT in element.stores for element in elements)
+    if is_asked or not _OF_WINDOWS.match(info.image_path):
+        return []
+    return [
+        "It is a file of Windows: .symfix+ lets Microsoft's server be asked for it (-y 'srv*' on "
+        "the command line)."
+    ]
 
 
 def _has_dwarf(image: PeImage) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from polydbg.symbols.store.path import SymbolPath
@@ -63,9 +65,35 @@ class Settings(msgspec.Struct, eq=False):
     assembly_options: set[str] = msgspec.field(default_factory=set)
     source_options: int = 0
 
+    def search(
+        self,
+        symbols: str | None,
+        images: str | None,
+        *,
+        offline: bool = False,
+        use_environment: bool = True,
+    ) -> None:
+        """Set where files are looked for, and whether servers are asked; a path of ``None`` is that
+        of the environment, which also names servers of ELF files."""
+        paths: list[SymbolPath] = []
+        for text, is_image in ((symbols, False), (images, True)):
+            if text is None and use_environment:
+                paths.append(SymbolPath.from_environment(images=is_image))
+            else:
+                paths.append(SymbolPath.parse(text or ""))
+        self.symbol_path, self.image_path = paths
+        self.debuginfod_urls = _urls_of_environment() if use_environment else ()
+        self.offline = offline
+
     @property
     def image_search_path(self) -> SymbolPath:
         """Return the image path, then the symbol path: stores often hold both kinds."""
         images, symbols = self.image_path, self.symbol_path
         elements = tuple(dict.fromkeys(images.elements + symbols.elements))
         return SymbolPath(images.text, elements, symbols.directories)
+
+
+def _urls_of_environment() -> tuple[str, ...]:
+    """Return the servers that ``DEBUGINFOD_URLS`` names, separated by blanks."""
+    words = os.environ.get("DEBUGINFOD_URLS", "").split()
+    return tuple(word for word in words if word.lower().startswith(("http://", "https://")))

@@ -15,7 +15,6 @@ from polydbg.base.text import sanitise_line
 from polydbg.base.warnings import Warning
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd
-from polydbg.engine.downloads import urls_of_environment
 from polydbg.engine.exceptions.naming import describe_event
 from polydbg.engine.session import Session
 from polydbg.engine.sysroots import checked_roots
@@ -23,7 +22,6 @@ from polydbg.expr.evaluator import evaluate
 from polydbg.library.handle import MAX_FRAMES, Handle
 from polydbg.library.records import CommandResult, CrashAnalysis, ExceptionInfo, Frame
 from polydbg.library.views import Memory, Module, Thread
-from polydbg.symbols.store.path import SymbolPath
 from polydbg.targets.target import SystemInfo, UnloadedModuleInfo
 
 SearchPath = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
@@ -54,10 +52,8 @@ def open(
     """
     session = Session()
     settings = session.settings
-    settings.symbol_path = _search_path(symbols, images=False)
-    settings.image_path = _search_path(images, images=True)
+    settings.search(_text(symbols), _text(images), offline=offline)
     settings.source_path = _text(sources) or ""
-    settings.offline, settings.debuginfod_urls = offline, urls_of_environment()
     session.files.downloads.wait_at_most(symbol_wait)
     settings.sysroots = checked_roots([os.fspath(root) for root in sysroots])
     try:
@@ -74,11 +70,6 @@ def _text(path: SearchPath) -> str | None:
     if isinstance(path, os.PathLike):
         return os.fspath(path)
     return ";".join(os.fspath(part) for part in path)
-
-
-def _search_path(path: SearchPath, *, images: bool) -> SymbolPath:
-    text = _text(path)
-    return SymbolPath.from_environment(images=images) if text is None else SymbolPath.parse(text)
 
 
 class DumpSession:

@@ -15,7 +15,6 @@ from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd, Failure, Item
 from polydbg.engine.arrivals import fetch_stack
-from polydbg.engine.downloads import urls_of_environment
 from polydbg.engine.session import Session, expand_dump_arguments
 from polydbg.engine.sysroots import checked_roots
 from polydbg.service.api import (
@@ -27,12 +26,12 @@ from polydbg.service.api import (
     ProgressEvent,
 )
 from polydbg.service.render import text_of
-from polydbg.symbols.store.path import SymbolPath
 
 _OF_FILES = ("sysroot.", "image.mismatched")  # what is said of files while a dump opens
 _BATCH_ITEMS = 64
 _BATCH_SECONDS = 0.02
 _QUEUE_EVENTS = 64
+_COMPLETION_SECONDS = 0.3
 
 
 EventQueue = queue.Queue[Event]
@@ -90,11 +89,16 @@ class EngineHost:
         self._cancel.cancel()
 
     def complete(self, line: str, position: int) -> Sequence[Completion]:
-        """Return completions. Reads the session while no request runs (the caller waits)."""
+        """Return completions. Reads the session while no request runs (the caller waits); while
+        files that came are read for long there are none."""
         from polydbg.service.completion import completions
 
-        with self._session_lock:
+        if not self._session_lock.acquire(timeout=_COMPLETION_SECONDS):
+            return ()
+        try:
             return completions(self._session, line, position)
+        finally:
+            self._session_lock.release()
 
     def listen(self, listener: Listener | None) -> None:
         """Hand what is said between requests to *listener*, on the engine's thread."""
@@ -139,7 +143,7 @@ class EngineHost:
             elif news:
                 self._listener(news)
         except DebuggerError as error:
-            self._news.append(_failure(error))
+            self._news.append(Failure.of(error))
         except Exception as error:
             # A fault of ours, or of the listener's: the thread that answers requests goes on.
             _log_fault()
@@ -159,7 +163,7 @@ class EngineHost:
             interrupted = True
         except DebuggerError as error:
             failures += 1
-            self._batch.append(_failure(error))
+            self._batch.append(Failure.of(error))
         except Exception as error:
             # A fault of ours: the session goes on, the log has the traceback.
             _log_fault()
@@ -236,13 +240,15 @@ class EngineHost:
 
     def _open(self, request: OpenRequest) -> Iterator[Item]:
         settings = self._session.settings
-        settings.symbol_path = _path(request.symbol_path, request.use_environment, "symbols")
-        settings.image_path = _path(request.image_path, request.use_environment, "images")
+        settings.search(
+            request.symbol_path,
+            request.image_path,
+            offline=request.offline,
+            use_environment=request.use_environment,
+        )
         settings.source_path = request.source_path or ""
         settings.sysroots = checked_roots(request.sysroots)
         settings.lines = request.lines
-        settings.offline = request.offline
-        settings.debuginfod_urls = urls_of_environment() if request.use_environment else ()
         self._session.files.downloads.wait_at_most(request.symbol_wait)
         context = self._interpreter.context()
         for path in expand_dump_arguments(request.dumps):
@@ -256,19 +262,6 @@ class EngineHost:
                 yield CommandEnd(command="open", ok=True)
         # What was missing on opening stands in the first screen.
         self._interpreter.discard_notices()
-
-
-def _path(text: str | None, use_environment: bool, what: str) -> SymbolPath:
-    """Return the path given, else the environment's."""
-    if text is not None:
-        return SymbolPath.parse(text)
-    if not use_environment:
-        return SymbolPath.parse("")
-    return SymbolPath.from_environment(images=what == "images")
-
-
-def _failure(error: DebuggerError) -> Failure:
-    return Failure(identifier=error.identifier, message=error.message, hint=error.hint)
 
 
 def _internal_failure(error: Exception) -> Failure:

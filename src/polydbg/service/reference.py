@@ -63,6 +63,8 @@ def json_page() -> str:
         "JavaScript. A field that is not known is `null`. An object inside another one has its own",
         "`type`, too. New fields may be added within a version; a field changes its meaning or",
         "goes only with a new one.",
+        "",
+        'What is said between commands at a prompt (files that arrived) has `"command": ""`.',
     ]
     for kind in sorted(_all_items(Item) - _NOT_IN_JSON, key=type_name):
         doc = inspect.getdoc(kind) or ""

@@ -18,15 +18,15 @@ from polydbg.engine.downloads import Downloads
 from polydbg.engine.gathering import (
     NO_SERVERS,
     Gatherer,
-    is_build_id,
     reason_of,
     wanted_file,
 )
+from polydbg.engine.settings import Settings
 from polydbg.engine.wanted_files import BREAKPAD, DEBUGINFO, EXECUTABLE, IMAGE, PDB, WantedFile
 from polydbg.service.api import Event
-from polydbg.service.symbol_packs import ask_anew, events_of, settings_of
+from polydbg.service.symbol_packs import ask_anew, events_of
 from polydbg.symbols.store import ServerKind, Trail
-from polydbg.symbols.store.contents import elf_key
+from polydbg.symbols.store.contents import elf_key, is_build_id
 from polydbg.symbols.store.hostpath import base_name, is_safe_key, unsafe_reason
 
 _OF_BUILD = re.compile(r"(debuginfo|executable|section|source):([0-9A-Fa-f]+)(/.*)?", re.DOTALL)
@@ -105,7 +105,8 @@ class SingleFetch:
         offline: bool = False,
     ) -> None:
         self._single = single
-        self._settings = settings_of(symbol_path, None, offline=offline)
+        self._settings = Settings()
+        self._settings.search(symbol_path, None, offline=offline)
         self._downloads = Downloads(self._settings)
         self._downloads.cancel = cancel
         # Sizes are in the words: of several files that run no share is known.

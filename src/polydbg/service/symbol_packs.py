@@ -17,7 +17,7 @@ from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.output import Failure, Item
 from polydbg.commands.pack_rows import AddedFile, AddSummary, FetchedFile, PackSummary
-from polydbg.engine.downloads import Downloads, urls_of_environment
+from polydbg.engine.downloads import Downloads
 from polydbg.engine.gathering import (
     Gathered,
     Gatherer,
@@ -29,7 +29,6 @@ from polydbg.engine.settings import Settings
 from polydbg.engine.wanted_files import BREAKPAD, DEBUGINFO, IMAGE, PDB, WantedFile
 from polydbg.service.api import Event, FinishedEvent, ItemsEvent
 from polydbg.service.id_lists import IdList, ModuleFiles, read_id_lists
-from polydbg.symbols.store import SymbolPath
 from polydbg.symbols.store.adding import ADDED, OTHER, REFUSED, THERE, StoreAdder, Taken
 from polydbg.symbols.store.hostpath import DirectoryCache, default_cache
 from polydbg.symbols.store.layout import LocalStore
@@ -61,7 +60,7 @@ def events_of(items: Iterator[Item], is_interrupted: Callable[[], bool]) -> Iter
 
 def _failure(error: DebuggerError | OSError) -> Failure:
     if isinstance(error, DebuggerError):
-        return Failure(identifier=error.identifier, message=error.message, hint=error.hint)
+        return Failure.of(error)
     place = f"{error.filename}: " if error.filename else ""
     words = sanitise_line(f"{place}{error.strerror or error}")
     return Failure(identifier="file.unusable", message=words)
@@ -78,20 +77,6 @@ class PackRequest(msgspec.Struct, frozen=True):
     offline: bool = False
 
 
-def settings_of(symbol_path: str | None, image_path: str | None, *, offline: bool) -> Settings:
-    """Return the settings of a search without a session."""
-    settings = Settings()
-    settings.symbol_path = _path(symbol_path, images=False)
-    settings.image_path = _path(image_path, images=True)
-    settings.debuginfod_urls = urls_of_environment()
-    settings.offline = offline
-    return settings
-
-
-def _path(text: str | None, *, images: bool) -> SymbolPath:
-    return SymbolPath.from_environment(images=images) if text is None else SymbolPath.parse(text)
-
-
 class PackFetch:
     """One run of ``sym fetch``. *cancel* stops it from any thread, *progress* gets a line and the
     bytes done and to come. After the run :attr:`lacking` counts what was not to be had."""
@@ -100,8 +85,8 @@ class PackFetch:
         self._request = request
         self._cancel = cancel
         self._progress = progress
-        paths = request.symbol_path, request.image_path
-        settings = settings_of(*paths, offline=request.offline)
+        settings = Settings()
+        settings.search(request.symbol_path, request.image_path, offline=request.offline)
         self._downloads = Downloads(settings)
         self._downloads.cancel = cancel
         # Sizes are in the words: of several files that run no share is known.
@@ -287,12 +272,19 @@ def _missing_row(file: LackingFile) -> FetchedFile:
 
 class PackAdd:
     """One run of ``sym add``: adds *sources* (packs, folders, files) to the store *folder*, without
-    one to the default cache. After the run :attr:`lacking` counts what did not get in."""
+    one to the default cache; *note* hears of each file. After the run :attr:`lacking` counts what
+    did not get in."""
 
     def __init__(
-        self, sources: Iterable[str], folder: str | None, cancel: CancelToken, progress: Progress
+        self,
+        sources: Iterable[str],
+        folder: str | None,
+        cancel: CancelToken,
+        progress: Progress,
+        note: Callable[[Taken], None] = lambda taken: None,
     ) -> None:
         self._sources = sources
+        self._note = note
         self._store = LocalStore(Path(folder) if folder else default_cache(), DirectoryCache())
         self._adder = StoreAdder(
             self._store,
@@ -315,6 +307,7 @@ class PackAdd:
             for taken in self._add(Path(source)):
                 outcome = REFUSED if taken.outcome == OTHER else taken.outcome
                 counts[outcome] += 1
+                self._note(taken)
                 yield AddedFile(
                     source=sanitise_line(taken.source),
                     outcome=taken.outcome,

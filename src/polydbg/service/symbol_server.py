@@ -64,12 +64,14 @@ class SymbolServer:
         import uvicorn
 
         from polydbg.symbols.serving.application import application
+        from polydbg.symbols.serving.connection import PatientConnection
         from polydbg.symbols.serving.store_files import StoreFiles
 
         app = application(StoreFiles(self._root, self._sources), log)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="off", ws="none",
-            timeout_graceful_shutdown=1, h11_max_incomplete_event_size=64 << 10,
+            timeout_graceful_shutdown=1, http=PatientConnection,
+            h11_max_incomplete_event_size=64 << 10,
         )  # fmt: skip
         try:
             uvicorn.Server(config).run(sockets=[self._socket])

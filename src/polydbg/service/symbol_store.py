@@ -12,11 +12,10 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.output import Item, Text
-from polydbg.commands.pack_rows import AddedFile
 from polydbg.commands.store_rows import RemovedFolder, StoreTransaction
 from polydbg.service.api import Event
 from polydbg.service.symbol_packs import PackAdd, Progress, events_of
-from polydbg.symbols.store.adding import ADDED, THERE
+from polydbg.symbols.store.adding import ADDED, THERE, Taken
 from polydbg.symbols.store.hostpath import directory_problem
 from polydbg.symbols.store.transactions import Books, Entry, has_reference
 from polydbg.symbols.store.transfer import make_folder
@@ -72,15 +71,17 @@ class StoreAdd(_StoreWork):
         make_folder(root, root)
         if request.two_tier and is_new:
             (root / "index2.txt").touch()
-        adding = PackAdd(request.sources, request.folder, self._cancel, self._progress)
         entries: list[Entry] = []
+
+        def note(taken: Taken) -> None:
+            if _is_ours(taken):
+                folder = Path(taken.place).parent.relative_to(root).as_posix()
+                entries.append(Entry(folder, str(Path(taken.source).absolute())))
+
+        adding = PackAdd(request.sources, request.folder, self._cancel, self._progress, note)
         with Books(root, self._cancel) as books:
             try:
-                for item in adding.items():
-                    yield item
-                    if isinstance(item, AddedFile) and _is_ours(item):
-                        folder = Path(item.place).parent.relative_to(root).as_posix()
-                        entries.append(Entry(folder, str(Path(item.source).absolute())))
+                yield from adding.items()
             finally:  # what was added before a stop is in the books too
                 self.lacking = adding.lacking
                 number = ""
@@ -137,7 +138,7 @@ STORE_WORK: dict[str, Callable[[StoreRequest, CancelToken, Progress], _StoreWork
 """What may follow ``sym store``."""
 
 
-def _is_ours(item: AddedFile) -> bool:
+def _is_ours(taken: Taken) -> bool:
     """Tell whether a transaction wants the file: what lay in the store without one is nobody's to
     remove."""
-    return item.outcome == ADDED or (item.outcome == THERE and has_reference(Path(item.place)))
+    return taken.outcome == ADDED or (taken.outcome == THERE and has_reference(Path(taken.place)))

@@ -118,3 +118,10 @@ def test_completion(client: LocalClient) -> None:
     symbols = [c.text for c in client.complete("u practice!pri", 14)]
     assert "practice!price_line" in symbols
     assert "@rax" in [c.text for c in client.complete("r @ra", 5)]
+
+
+def test_completion_waits_for_no_long_reading(client: LocalClient) -> None:
+    assert client.complete(".ech", 4)
+    with client._host._session_lock:  # as while files that arrived are read
+        assert not client.complete(".ech", 4)
+    assert client.complete(".ech", 4)

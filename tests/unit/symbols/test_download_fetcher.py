@@ -116,7 +116,7 @@ def test_retry_after_is_heeded_but_not_for_ever(monkeypatch: object) -> None:
     assert "60 min" in attempt.detail
 
 
-def test_urgent_files_come_first_and_four_at_a_time() -> None:
+def test_the_highest_rank_comes_first_and_four_at_a_time() -> None:
     gate, started = threading.Event(), threading.Semaphore(0)
     running, most = [0], [0]
     lock = threading.Lock()
@@ -133,11 +133,11 @@ def test_urgent_files_come_first_and_four_at_a_time() -> None:
 
     receiver = FakeReceiver(answer)
     fetcher = Fetcher(receiver)
-    jobs = [fetcher.submit(request(f"late{n}.pdb"), urgent=False) for n in range(8)]
+    jobs = [fetcher.submit(request(f"late{n}.pdb")) for n in range(8)]
     for _ in range(4):
         assert started.acquire(timeout=10)
-    jobs.append(fetcher.submit(request("urgent.pdb")))
-    jobs.append(fetcher.submit(request("late7.pdb")))
+    jobs.append(fetcher.submit(request("urgent.pdb"), rank=1))
+    jobs.append(fetcher.submit(request("late7.pdb"), rank=1))
     gate.set()
     for job in jobs:
         done(job)

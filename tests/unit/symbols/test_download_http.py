@@ -402,6 +402,17 @@ def test_through_a_proxy(
         assert len(proxy.requests) == 2
 
 
+def test_a_proxy_is_not_blamed_for_the_server(
+    fetch: Fetch, certified: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy() as proxy, Unruly({NAME: DATA}, certified("127.0.0.1")) as secure:
+        monkeypatch.setenv("https_proxy", f"http://{proxy.address}")
+        secure.behaviours[NAME] = lambda handler: handler.reset()
+        assert fetch.problem(secure.url + NAME).problem is Problem.CUT_SHORT
+        secure.behaviours[NAME] = unruly.silent()
+        assert fetch.problem(secure.url + NAME).problem is Problem.STALLED
+
+
 def test_proxies_that_refuse(
     server: Unruly, fetch: Fetch, certified: Certified, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -453,3 +464,19 @@ def test_through_a_proxy_of_others(
             error = fetch.problem(url + NAME)
             assert error.problem in (Problem.PROXY, Problem.NEEDS_LOGIN)
             assert "hunter2" not in error.message
+
+
+def test_the_watch_ends_and_begins_again(
+    server: Unruly, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_watched() -> bool:
+        return any(each.name == "fetch-watch" for each in threading.enumerate())
+
+    monkeypatch.setattr(connections, "_LINGER", 0.05)
+    for _ in range(2):
+        assert fetch(server.url + NAME) == DATA
+        for _ in range(200):
+            if not is_watched():
+                break
+            time.sleep(0.05)
+        assert not is_watched()

@@ -8,10 +8,10 @@ import pytest
 
 from polydbg.base.cancel import CancelToken
 from polydbg.symbols.download.jobs import Job
-from polydbg.symbols.download.landing import Landing
+from polydbg.symbols.download.landing import Landing, Observe
 from polydbg.symbols.download.limits import Limits
 from polydbg.symbols.download.problems import Problem, TransferError
-from polydbg.symbols.download.receiver import Observe, Receiver
+from polydbg.symbols.download.receiver import Receiver
 from polydbg.symbols.store import FetchRequest, FileKind, IdCheck, Server, ServerKind, Wanted
 
 SERVER = Server("https://one.example/s", ServerKind.STORE)
@@ -47,6 +47,8 @@ class FakeClient:
     def text(self, url: str, *, cancel: CancelToken, limit: int = 0) -> bytes:
         if url.endswith("/index2.txt") and self.mark is None:
             return b""
+        if url in self.files:
+            return self.files[url]
         problem = self.mark if url.endswith("/index2.txt") and self.mark else Problem.NOT_FOUND
         raise TransferError(problem, "no")
 
@@ -81,3 +83,13 @@ def test_a_store_without_tiers_has_misses(problem: Problem) -> None:
     again = job()
     assert Receiver(client, Limits()).ask(SERVER, again) is None
     assert "less than a day ago" in again.attempts[0].detail
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_file_ptr_is_read_as_in_stores_on_disk(encoding: str) -> None:
+    pointer = "https://one.example/s/a.pdb/K1/file.ptr"
+    text = "PATH: https://one.example/elsewhere/a.pdb\r\n"
+    files = {pointer: text.encode(encoding), "https://one.example/elsewhere/a.pdb": b"data"}
+    found = Receiver(FakeClient(files, Problem.NOT_FOUND), Limits()).ask(SERVER, job())
+    assert found is not None
+    assert found.read_bytes() == b"data"

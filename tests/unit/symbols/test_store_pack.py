@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -40,6 +41,23 @@ def written(folder: Path) -> Path:
         pack.add(PDB, "pdb", ("practice.pdb", KEY, "practice.pdb"), "host")
         pack.finish([LackingFile("image", "x.dll", "1", "x.dll", "not there")])
     return place
+
+
+def test_nothing_is_left_of_a_pack_for_which_the_disk_has_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = zipfile.ZipFile.close
+
+    def full(self: zipfile.ZipFile) -> None:
+        if self.fp is not None:
+            close(self)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "close", full)
+    with pytest.raises(OSError, match="No space"):
+        written(tmp_path)
+    monkeypatch.undo()
+    assert not list(tmp_path.iterdir())
 
 
 def crafted(folder: Path, *, data: bytes | None = None, **changes: object) -> Path:

@@ -44,14 +44,19 @@ def _without_values(url: str) -> str:
 def joined(base: str, *parts: str) -> str:
     """Return the address of *parts* below *base*, whose query stays; each part is one component of
     the path, whatever it holds."""
-    split = urlsplit(base)
-    path = "/".join([split.path.rstrip("/"), *(quote(part, safe="") for part in parts)])
+    added = [quote(part, safe="") for part in parts]
+    try:
+        split = urlsplit(base)
+    except ValueError:  # whoever is to ask there says what is wrong with it
+        return "/".join([base, *added])
+    path = "/".join([split.path.rstrip("/"), *added])
     return urlunsplit((split.scheme, split.netloc, path, split.query, ""))
 
 
 def host_of(url: str) -> str:
-    """Return the host of *url*, with the port where it is not the scheme's own."""
-    netloc = urlsplit(url).netloc.rpartition("@")[2].lower()
+    """Return the host of *url*, with the port where it is not the scheme's own; what stands in its
+    place where *url* is none that can be read."""
+    netloc = re.split(r"[/?#]", url.partition("//")[2], maxsplit=1)[0].rpartition("@")[2].lower()
     return netloc.removesuffix(":443" if url.lower().startswith("https:") else ":80")
 
 

@@ -33,6 +33,7 @@ from polydbg.symbols.download.problems import Problem, TransferError
 _Address = tuple[Any, Any, int, str, Any]  # of getaddrinfo
 
 _WATCH = 0.1  # seconds between two looks at what was stopped
+_LINGER = 5.0  # seconds after the last transfer for which that goes on
 
 
 class Transfer:
@@ -91,7 +92,8 @@ def current() -> Transfer:
 
 
 class Watch:
-    """Cuts the connections of transfers that were stopped, on a thread of its own."""
+    """Cuts the connections of transfers that were stopped, on a thread of its own, which ends when
+    there was no transfer for a while."""
 
     def __init__(self) -> None:
         self._transfers: set[Transfer] = set()
@@ -117,7 +119,9 @@ class Watch:
         while True:
             with self._changed:
                 while not self._transfers:
-                    self._changed.wait()
+                    if not self._changed.wait(_LINGER) and not self._transfers:
+                        self._is_running = False
+                        return
                 for transfer in self._transfers:
                     if transfer.is_over:
                         transfer.cut()
@@ -251,8 +255,8 @@ class _Handle:
             self._socket = None
 
 
-class PlainConnection(HTTPConnection):
-    """A connection without TLS."""
+class CuttableConnection(HTTPConnection):
+    """A connection that another thread can cut."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -260,7 +264,7 @@ class PlainConnection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         is_proxy = self.proxy is not None
-        return self._handle.of(self._dns_host, self.port or 80, is_proxy=is_proxy)
+        return self._handle.of(self._dns_host, self.port or self.default_port, is_proxy=is_proxy)
 
     def request(self, *args: Any, **options: Any) -> None:
         self._handle.lend(self.host)
@@ -271,24 +275,8 @@ class PlainConnection(HTTPConnection):
         self._handle.close()
 
 
-class TlsConnection(HTTPSConnection):
-    """A connection with TLS."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._handle = _Handle()
-
-    def _new_conn(self) -> socket.socket:
-        is_proxy = self.proxy is not None
-        return self._handle.of(self._dns_host, self.port or 443, is_proxy=is_proxy)
-
-    def request(self, *args: Any, **options: Any) -> None:
-        self._handle.lend(self.host)
-        super().request(*args, **options)
-
-    def close(self) -> None:
-        super().close()
-        self._handle.close()
+class TlsConnection(CuttableConnection, HTTPSConnection):
+    """The same with TLS."""
 
     def connect(self) -> None:
         """Connect. :raises TransferError: the proxy refuses, or TLS fails."""
@@ -339,7 +327,7 @@ def _tls_problem(error: Exception) -> tuple[Problem, str]:
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = PlainConnection
+    ConnectionCls = CuttableConnection
 
 
 class _TlsPool(urllib3.HTTPSConnectionPool):

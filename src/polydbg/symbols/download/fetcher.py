@@ -1,4 +1,4 @@
-"""Runs the fetching of files on threads of its own, a few at a time, the urgent ones first.
+"""Runs the fetching of files on threads of its own, a few at a time, the highest rank first.
 
 The threads are daemons: a server that does not answer holds up neither the session nor its end.
 """
@@ -48,6 +48,7 @@ class Fetcher:
         self._limits = limits or Limits()
         self._on_done = on_done
         self._jobs: dict[object, Job] = {}
+        self._unfinished: dict[int, Job] = {}
         self._queue: list[tuple[int, int, Job]] = []
         self._order = itertools.count()
         self._changed = threading.Condition()
@@ -56,16 +57,18 @@ class Fetcher:
         self._closed = False
         self._anew = False
 
-    def submit(self, request: FetchRequest, *, urgent: bool = True) -> Job:
-        """Return the job for *request*, begun now unless it is known; urgent ones run before
-        others."""
+    def submit(self, request: FetchRequest, *, rank: int = 0) -> Job:
+        """Return the job for *request*, begun now unless it is known; those of a higher *rank* run
+        before others, the rest in order. One that waits for its turn can rise."""
         with self._changed:
             job = self._jobs.get(request.identity)
             if job is None or (job.path is not None and not job.path.exists()):
                 job = self._jobs[request.identity] = Job(request)
-            elif not (urgent and job.state is JobState.QUEUED):
+                self._unfinished[id(job)] = job
+            elif job.state is not JobState.QUEUED or rank <= job.rank:
                 return job
-            heapq.heappush(self._queue, (0 if urgent else 1, next(self._order), job))
+            job.rank = rank
+            heapq.heappush(self._queue, (-rank, next(self._order), job))
             # Those that were woken for a job may not have taken it yet.
             is_short = self._idle < len(self._queue) and self._workers < self._limits.parallel
             if is_short and not self._closed:
@@ -87,7 +90,9 @@ class Fetcher:
     def running(self) -> list[Job]:
         """Return the jobs that have not ended, those that run first."""
         with self._changed:
-            jobs = [job for job in self._jobs.values() if not job.finished.is_set()]
+            for job in [each for each in self._unfinished.values() if each.finished.is_set()]:
+                del self._unfinished[id(job)]
+            jobs = list(self._unfinished.values())
         return sorted(jobs, key=lambda job: job.state is not JobState.RUNNING)
 
     def jobs(self) -> list[Job]:
@@ -103,6 +108,9 @@ class Fetcher:
                 key: job
                 for key, job in self._jobs.items()
                 if job.state is not JobState.FAILED and not job.was_stopped
+            }
+            self._unfinished = {
+                key: job for key, job in self._unfinished.items() if not job.was_stopped
             }
             self._resting.clear()
             self._anew = True

@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ import msgspec
 from polydbg.base.cancel import CancelToken
 from polydbg.base.text import sanitise_line
 from polydbg.symbols.download.addresses import host_of, is_private, redacted
-from polydbg.symbols.download.landing import Landing
+from polydbg.symbols.download.landing import Landing, Observe
 from polydbg.symbols.download.limits import Limits
 from polydbg.symbols.download.problems import Problem, TransferError
 
@@ -46,8 +46,6 @@ _HTML = re.compile(
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.I)
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19})", re.I)
 _PARTIAL, _BAD_RANGE = 206, 416
-
-Observe = Callable[[int, int], None]
 
 
 class _Cut(Exception):  # noqa: N818 - it never leaves this module
@@ -272,7 +270,7 @@ class HttpClient:
     ) -> BaseHTTPResponse:
         """Return an answer whose body is still to be read. :raises TransferError:"""
         from urllib3 import Timeout
-        from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+        from urllib3.exceptions import HTTPError, ProtocolError, ProxyError, ReadTimeoutError
 
         host = host_of(step.url)
         manager = self._manager_for(step.url)
@@ -293,8 +291,12 @@ class HttpClient:
                         timeout=timeout,
                         retries=False,
                     )
-            except (ReadTimeoutError, ProtocolError) as error:
-                if transfer.was_late or isinstance(error, ReadTimeoutError):
+            except (ReadTimeoutError, ProtocolError, ProxyError) as error:
+                # Refusals of the proxy came from our own connections: urllib3 blames it for the
+                # loss of any connection that went through it.
+                cause = error.original_error if isinstance(error, ProxyError) else error
+                is_timeout = isinstance(cause, (ReadTimeoutError, TimeoutError))
+                if transfer.was_late or is_timeout:
                     raise self._no_answer(host) from error
                 # A connection that was kept open may have been closed a moment ago.
                 if not is_last and transfer.made == known:
@@ -469,15 +471,12 @@ def _refusal(error: Exception, host: str) -> TransferError:
         ConnectTimeoutError,
         InvalidHeader,
         LocationParseError,
-        ProxyError,
         SSLError,
     )
 
     if isinstance(error, InvalidHeader):
         text = f"what {host} answered is not HTTP as it should be"
         return TransferError(Problem.UNEXPECTED_STATUS, text)
-    if isinstance(error, ProxyError):
-        return TransferError(Problem.PROXY, f"the proxy on the way to {host} refused or failed")
     if isinstance(error, SSLError):
         return TransferError(Problem.TLS, f"{host}: TLS failed")
     if isinstance(error, ConnectTimeoutError):

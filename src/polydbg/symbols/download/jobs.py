@@ -39,12 +39,14 @@ class Job:
     """The fetching of one file. Workers write it, everybody may read it.
 
     *done* and *total* count the bytes of the transfer that runs (*total* 0: not known), *host* is
-    where it comes from. *path* is the file, once :attr:`finished` is set.
+    where it comes from. *path* is the file, once :attr:`finished` is set. Those of a higher *rank*
+    run first.
     """
 
     def __init__(self, request: FetchRequest) -> None:
         self.request = request
         self.state = JobState.QUEUED
+        self.rank = 0
         self.attempts: list[Attempt] = []
         self.path: Path | None = None
         self.host = ""

@@ -14,6 +14,7 @@ import shutil
 import stat
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +34,9 @@ _TRIES = 8
 _FULL = frozenset(
     code for code in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) if code is not None
 )
+
+Observe = Callable[[int, int], None]
+"""Hears of the bytes done and of those in all, 0 where that is not known."""
 
 
 class Beginning(msgspec.Struct, frozen=True):
@@ -71,6 +75,7 @@ class Landing:
         for left in range(_TRIES, -1, -1):
             try:
                 make_folder(root, destination.parent)
+                remove_stale(destination.parent)
                 with contextlib.suppress(OSError):
                     return cls(destination, root, part, _open_alone(part))
                 own = destination.with_name(f"~{os.getpid():x}-{os.urandom(6).hex()}.tmp")
@@ -210,8 +215,9 @@ def remove_stale(folder: Path) -> None:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             is_part = entry.name.startswith("~") and entry.name.endswith((_PART, ".tmp", ".json"))
-            if is_part and time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE:
-                os.unlink(entry.path)
+            with contextlib.suppress(OSError):  # a folder of such a name, or another was faster
+                if is_part and time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE:
+                    os.unlink(entry.path)
 
 
 def _hash(address: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -33,9 +33,13 @@ class ServerCheck(msgspec.Struct, frozen=True):
 
 
 def check_servers(
-    servers: Sequence[Server], client: Client, cancel: CancelToken
+    servers: Sequence[Server],
+    client: Client,
+    cancel: CancelToken,
+    waiting: Callable[[Server], None] = lambda server: None,
 ) -> Iterator[ServerCheck]:
-    """Ask all *servers* at once, and yield how each answered, in their order.
+    """Ask all *servers* at once, and yield how each answered, in their order. *waiting* is called
+    now and then with the one that is waited for.
 
     :raises Cancelled: the user asked to stop; what was asked is left behind.
     """
@@ -57,6 +61,7 @@ def check_servers(
         for number, event in enumerate(done):
             while not event.wait(_POLL):
                 cancel.check()
+                waiting(servers[number])
             yield checks[number]
     finally:
         stop.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -11,22 +10,18 @@ from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.formats.archives.archive import CompressionError
 from polydbg.symbols.download.addresses import host_of, redacted
 from polydbg.symbols.download.jobs import Attempt, Job
-from polydbg.symbols.download.landing import Landing
+from polydbg.symbols.download.landing import Landing, Observe
 from polydbg.symbols.download.limits import Limits
 from polydbg.symbols.download.misses import Misses
 from polydbg.symbols.download.problems import Problem, TransferError
 from polydbg.symbols.download.servers import Candidate, Form, candidates, tiers_mark
 from polydbg.symbols.store.hostpath import DirectoryCache, default_cache
-from polydbg.symbols.store.layout import LocalStore, packed_name
+from polydbg.symbols.store.layout import MAX_POINTER_BYTES, LocalStore, packed_name, read_pointer
 from polydbg.symbols.store.path import is_url
 from polydbg.symbols.store.remote import IdCheck, Server, ServerKind
 from polydbg.symbols.store.transfer import copy_into, expand_into
 
-_POINTER_LIMIT = 4096
 _TIERS = "tiers"
-
-
-Observe = Callable[[int, int], None]
 
 
 class Client(Protocol):
@@ -63,7 +58,9 @@ class Receiver:
         miss = (server.url, request.name, request.key, request.file_name)
         first = next(candidates(server, request, tiered=self._tiered.get(server.url, False)))
         place, host = redacted(first.url), host_of(server.url)
-        if self._misses.has(*miss) and not anew:
+        # What one address of a source lacks today may be there tomorrow: only stores are believed.
+        is_remembered = server.kind is not ServerKind.ADDRESS
+        if is_remembered and self._misses.has(*miss) and not anew:
             detail = "not there when it was asked last, less than a day ago"
             job.attempts.append(Attempt(place, host, Problem.NOT_FOUND, detail))
             return None
@@ -76,7 +73,8 @@ class Receiver:
             self._misses.remove(*miss)
             job.attempts.append(Attempt(place, host, None, str(found)))
             return found
-        self._misses.add(*miss)
+        if is_remembered:
+            self._misses.add(*miss)
         job.attempts.append(Attempt(place, host, Problem.NOT_FOUND, "the server does not have it"))
         return None
 
@@ -116,7 +114,7 @@ class Receiver:
         if self._misses.has(server.url, _TIERS):
             return False
         try:
-            self._client.text(tiers_mark(server), cancel=cancel, limit=_POINTER_LIMIT)
+            self._client.text(tiers_mark(server), cancel=cancel, limit=MAX_POINTER_BYTES)
         except TransferError as error:
             if error.problem.blames_host or error.problem is Problem.CUT_SHORT:
                 raise
@@ -128,12 +126,11 @@ class Receiver:
     def _pointed_to(self, url: str, cancel: CancelToken) -> Candidate:
         """Return where a ``file.ptr`` leads: to another address only, for a path would be one of
         the server's machine."""
-        data = self._client.text(url, cancel=cancel, limit=_POINTER_LIMIT)
-        text = data.decode("utf-8-sig", "replace").strip().strip("\0").strip()
-        if text[:4].upper() == "MSG:":
-            raise TransferError(Problem.NOT_FOUND, " ".join(text[4:].split())[:200])
-        if text[:5].upper() == "PATH:":
-            text = text[5:].strip()
+        data = self._client.text(url, cancel=cancel, limit=MAX_POINTER_BYTES)
+        found = read_pointer(data)
+        text = found.target
+        if found.message:
+            raise TransferError(Problem.NOT_FOUND, found.message[:200])
         if not is_url(text):
             raise TransferError(
                 Problem.BAD_REDIRECT, f"{redacted(url)} leads to a path, which is not followed"
@@ -179,7 +176,7 @@ class Receiver:
                 found = self._fill(landing, store, candidate, job)
                 break
             except TransferError as error:
-                if error.problem not in _WORTHLESS:
+                if error.problem not in _WORTHLESS:  # what began elsewhere stays too
                     landing.keep()
                     raise
                 landing.discard()
@@ -263,7 +260,6 @@ _WORTHLESS = frozenset(
         Problem.DAMAGED,
         Problem.UNSUPPORTED,
         Problem.WEB_PAGE,
-        Problem.NOT_FOUND,
         Problem.TOO_LARGE,
     )
 )

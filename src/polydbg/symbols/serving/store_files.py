@@ -8,13 +8,12 @@ folder, whatever links there are.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from polydbg.base.errors import DebuggerError
 from polydbg.images.elf import ElfImage
-from polydbg.symbols.store.contents import elf_key
+from polydbg.symbols.store.contents import elf_key, is_build_id
 from polydbg.symbols.store.hostpath import DirectoryCache, file_problem, is_safe_key, unsafe_reason
 from polydbg.symbols.store.layout import LocalStore, follow_pointer, tier_folder
 from polydbg.symbols.store.sources import components
@@ -24,7 +23,6 @@ from polydbg.symbols.store.transfer import is_inside
 MAX_NAMES = 200_000
 """Most folders of a store that are looked through for a build id."""
 MAX_SECTION = 1 << 30
-_BUILD_ID = re.compile(r"[0-9a-f]{8,128}")
 _MARKS = ("index2.txt", "pingme.txt")
 
 
@@ -49,6 +47,8 @@ class StoreFiles:
         if len(parts) not in (3, 4) or not is_safe_key(parts[-2]):
             return None
         name, key, file_name = parts[-3:]
+        if file_name.lower() == "file.ptr":  # a path of this machine, nobody else's business
+            return None
         if len(parts) == 4 and parts[0].lower() != tier_folder(name):
             return None
         for tiers in self._store.tiers(name):
@@ -67,7 +67,7 @@ class StoreFiles:
 
     def executable(self, build_id: str) -> Path | None:
         """Return the program or library of a build id."""
-        if not _BUILD_ID.fullmatch(build_id):
+        if not is_build_id(build_id):
             return None
         known = self._names.get(build_id)
         if known is not None and file_problem(known) is None:
@@ -81,7 +81,7 @@ class StoreFiles:
     def debug_information(self, build_id: str) -> Path | None:
         """Return the file with the debug information of a build id: a separate one, else the
         program that was not stripped."""
-        if not _BUILD_ID.fullmatch(build_id):
+        if not is_build_id(build_id):
             return None
         tree = self.root / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"
         key = elf_key(build_id, debug=True)
@@ -103,7 +103,7 @@ class StoreFiles:
 
     def source(self, build_id: str, path: str) -> Path | None:
         """Return the source file that debug information calls *path*."""
-        if not _BUILD_ID.fullmatch(build_id):
+        if not is_build_id(build_id):
             return None
         wanted = components(path)
         for prefix in sorted(self._sources, key=len, reverse=True):

@@ -20,8 +20,8 @@ from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.base.text import size_text
 from polydbg.formats.archives.archive import MAX_MEMBERS
 from polydbg.symbols.store.contents import Content, check_content, contents_of
-from polydbg.symbols.store.hostpath import is_safe_key, unsafe_reason
-from polydbg.symbols.store.layout import LocalStore
+from polydbg.symbols.store.hostpath import is_safe_key
+from polydbg.symbols.store.layout import LocalStore, name_problem
 from polydbg.symbols.store.pack import Pack, PackedFile
 from polydbg.symbols.store.transfer import copy_into, write_into
 
@@ -180,7 +180,7 @@ class StoreAdder:
 
     def _copy(self, path: Path, content: Content) -> Taken:
         name = content.name or path.name
-        if (problem := unsafe_reason(name)) or not is_safe_key(content.key):
+        if (problem := name_problem(name)) or not is_safe_key(content.key):
             return Taken(str(path), REFUSED, reason=problem or "its id is no store key")
         names = name, content.key, content.store_kind.file_name(name)
         target = self._store.target(*names)

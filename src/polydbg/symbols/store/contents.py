@@ -8,6 +8,7 @@ https://github.com/dotnet/symstore/blob/main/docs/specs/SSQP_Key_Conventions.md
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from polydbg.symbols.store.hostpath import base_name
 from polydbg.symbols.store.remote import IdCheck
 from polydbg.symbols.store.trail import FileKind
 
+_BUILD_ID = re.compile(r"(?:[0-9a-f]{2}){4,64}")
 _BUILD_ID_SIZE = 20  # bytes of a build id in keys; shorter ones are padded
 _MACHO = frozenset(
     bytes.fromhex(magic) for magic in ("feedface", "feedfacf", "cefaedfe", "cffaedfe", "cafebabe")
@@ -39,6 +41,11 @@ class Content(msgspec.Struct, frozen=True):
         if self.kind == "breakpad":
             return FileKind.BREAKPAD
         return FileKind.IMAGE if self.kind in ("image", "executable") else FileKind.PDB
+
+
+def is_build_id(text: str) -> bool:
+    """Tell whether *text* is a build id as keys and addresses have it: lower-case hex digits."""
+    return _BUILD_ID.fullmatch(text) is not None
 
 
 def elf_key(build_id: str, *, debug: bool) -> str:

@@ -12,21 +12,32 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
+
 from polydbg.symbols.store.hostpath import (
     DirectoryCache,
     directory_problem,
     file_problem,
     host_path,
+    unsafe_reason,
 )
 from polydbg.symbols.store.trail import FileKind, Outcome, Trail
 
 MAX_POINTER_BYTES = 4096
 MAX_POINTER_HOPS = 4
+_OWN_NAMES = frozenset(("index2.txt", "pingme.txt", "000admin"))
 
 
 def packed_name(name: str) -> str:
     """Return the name of the compressed form: ``a.pdb`` is stored as ``a.pd_``."""
     return name[:-1] + "_"
+
+
+def name_problem(name: str) -> str:
+    """Return why *name* cannot be the folder of a file in a store, or ``""``."""
+    if name.lower() in _OWN_NAMES:
+        return "a name that symbol stores have for themselves"
+    return unsafe_reason(name)
 
 
 def tier_folder(name: str) -> str:
@@ -81,7 +92,8 @@ class LocalStore:
 
     def tiers(self, name: str) -> list[tuple[str, ...]]:
         """Return the folders between the root and NAME, the store's own way first."""
-        if self._directories.find(str(self.root), "index2.txt") is None:
+        mark = self._directories.find(str(self.root), "index2.txt")
+        if mark is None or not os.path.isfile(mark):
             return [()]
         return [(tier_folder(name),), ()]
 
@@ -126,6 +138,23 @@ def follow_pointer(pointer: Path, trail: Trail) -> Path | None:
     return None
 
 
+class Pointer(msgspec.Struct, frozen=True):
+    """What a ``file.ptr`` says: *target* is a path or an address, or ``""``; *message* why the
+    store has no file."""
+
+    target: str
+    message: str = ""
+
+
+def read_pointer(data: bytes) -> Pointer:
+    """Return what the text of a ``file.ptr`` says."""
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    text = data.decode(encoding, "replace").strip().strip("\0").strip()
+    if text[:4].upper() == "MSG:":
+        return Pointer("", " ".join(text[4:].split()))
+    return Pointer(text[5:].strip() if text[:5].upper() == "PATH:" else text)
+
+
 def _pointer_target(pointer: Path, trail: Trail) -> Path | None:
     problem = file_problem(pointer)
     if problem is not None:
@@ -138,13 +167,11 @@ def _pointer_target(pointer: Path, trail: Trail) -> Path | None:
     except OSError as error:
         trail.add(pointer, Outcome.UNREADABLE, error.strerror or str(error))
         return None
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    text = data.decode(encoding, "replace").strip().strip("\0").strip()
-    if text[:4].upper() == "MSG:":
-        trail.add(pointer, Outcome.MISSING, " ".join(text[4:].split()))
+    found = read_pointer(data)
+    text = found.target
+    if found.message:
+        trail.add(pointer, Outcome.MISSING, found.message)
         return None
-    if text[:5].upper() == "PATH:":
-        text = text[5:].strip()
     if not text or len(data) > MAX_POINTER_BYTES or any(char < " " for char in text):
         trail.add(pointer, Outcome.DAMAGED, "file.ptr holds no path")
         return None

@@ -28,7 +28,7 @@ from polydbg.symbols.store.hostpath import (
     is_windows_style,
     unsafe_reason,
 )
-from polydbg.symbols.store.layout import LocalStore, is_packed
+from polydbg.symbols.store.layout import LocalStore, is_packed, name_problem
 from polydbg.symbols.store.path import ElementKind, PathElement, SymbolPath, is_url
 from polydbg.symbols.store.remote import (
     Asker,
@@ -127,7 +127,7 @@ def _safe_name(wanted: Wanted, trail: Trail) -> str:
     """Return the name of the file in a folder; ``""`` after telling *trail* that it, or the key,
     cannot be part of a path."""
     name = base_name(wanted.name)
-    reason = unsafe_reason(name)
+    reason = name_problem(name)
     if not reason and wanted.key is not None and not is_safe_key(wanted.key):
         reason = "the id is no store key"
     if reason:

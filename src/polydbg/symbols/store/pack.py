@@ -8,6 +8,7 @@ and what its files are, their contents say.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -23,6 +24,7 @@ from polydbg.base.errors import FormatError
 from polydbg.formats.archives.archive import Budget, Member
 from polydbg.formats.archives.zip_archive import ZipArchive
 from polydbg.symbols.store.hostpath import is_safe_key, unsafe_reason
+from polydbg.symbols.store.layout import name_problem
 
 INDEX_NAME = "polydbg-pack.json"
 FORMAT, VERSION = "polydbg-pack", 1
@@ -95,7 +97,7 @@ class PackWriter:
         traceback: TracebackType | None,
     ) -> None:
         """Remove what was begun, unless :meth:`finish` put it in its place."""
-        if self._zip.fp is not None:
+        with contextlib.suppress(OSError, ValueError):  # of what goes anyway: the disk may be full
             self._zip.close()
         self._temporary.unlink(missing_ok=True)
 
@@ -204,9 +206,8 @@ class Pack:
 
     def refusal(self, file: PackedFile) -> str:
         """Return why *file* cannot be taken out, before anything is expanded; ``""``."""
-        for name in (file.name, file.file_name):
-            if problem := unsafe_reason(name):
-                return f"unsafe name: {problem}"
+        if problem := name_problem(file.name) or unsafe_reason(file.file_name):
+            return f"unsafe name: {problem}"
         if not is_safe_key(file.key):
             return "its key is no store key"
         if file.kind not in KINDS:

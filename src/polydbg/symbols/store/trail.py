@@ -257,6 +257,7 @@ def _advice_of_entry(entry: TrailEntry, wanted: Wanted) -> str:
     if entry.step:
         # What failed at a server names the host itself.
         what = entry.detail if entry.outcome is Outcome.FAILED else str(entry)
+        what = f"T{what[1:]}" if what.startswith("the ") else what
         return f"{what.removesuffix('.')}. {entry.step}"
     if entry.outcome is Outcome.WRONG_ID:
         return _advice_of_id(entry, wanted)
