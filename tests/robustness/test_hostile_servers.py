@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.servers import unruly
 from tests.servers.unruly import Unruly
@@ -357,6 +358,31 @@ def test_a_beginning_of_another_file_is_dropped_and_the_file_fetched_anew(
     assert found is not None
     assert found.read_bytes() == DATA
     assert names(store) == ["a.pdb/KEY/a.pdb", "pingme.txt"]
+
+
+@pytest.mark.parametrize("tiers", ["", "/a_"], ids=["two-servers", "two-tiers"])
+def test_a_server_without_the_file_costs_no_beginning(
+    server: Unruly, tmp_path: Path, tiers: str
+) -> None:
+    """What came from one address is gone on with, though others are asked before it."""
+    store = tmp_path / "store"
+    place = f"{tiers}/a_b/KEY/a_b"
+    if tiers:
+        server.files["/index2.txt"] = b"2"
+    server.behaviours[place] = unruly.raw(BEGINNING, b"")
+    wanted = msgspec.structs.replace(request(server, store), name="a_b", file_name="a_b")
+    with Unruly() as other:
+        asked = (Server(other.url, ServerKind.STORE, (store,)), *wanted.servers)
+        job = Job(msgspec.structs.replace(wanted, servers=asked))
+        with pytest.raises(TransferError):
+            Receiver(HttpClient(QUICK), QUICK).ask(wanted.servers[0], job)
+        server.behaviours[place] = unruly.raw(part("1000-4999/5000", DATA[1000:], 'ETag: "x"'))
+        again = Receiver(HttpClient(QUICK), QUICK)
+        assert again.ask(asked[0], job) is None
+        found = again.ask(asked[1], job)
+    assert found is not None
+    assert found.read_bytes() == DATA
+    assert server.requests[-1][1]["range"] == "bytes=1000-"
 
 
 def _folder(path: Path, outside: Path) -> None:

@@ -121,6 +121,8 @@ def test_a_part_is_gone_on_with_where_its_beginning_is_known(tmp_path: Path) -> 
     again.keep()
     other = begun(tmp_path)
     assert other.resume(URL + "?other") == ""
+    assert other.offset == 3, "whoever is asked there may not have it"
+    other.restart()
     assert other.offset == 0
     other.discard()
     assert names(tmp_path / "store") == ["pingme.txt"]

@@ -101,7 +101,7 @@ class Landing:
 
     def resume(self, address: str) -> str:
         """Return the validator of what the part is the beginning of, ``""`` when it is none of
-        *address*: then it is empty now."""
+        *address*: then it stays until something comes from there (:meth:`restart`)."""
         with contextlib.suppress(OSError, msgspec.DecodeError, RecursionError):
             info = self._note.lstat()
             if stat.S_ISREG(info.st_mode) and info.st_size <= _MAX_NOTE:
@@ -111,7 +111,6 @@ class Landing:
                 if note.address == _hash(address) and note.validator and self.offset and fits:
                     self.total, self.was_resumed = note.total, True
                     return note.validator
-        self.restart()
         return ""
 
     def expect(self, address: str, validator: str, total: int) -> None:
