@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -64,7 +65,8 @@ def _files(root: Path) -> list[_File]:
             path = os.path.join(folder, name)
             with contextlib.suppress(OSError):
                 info = os.lstat(path)
-                found.append(_File(max(info.st_atime, info.st_mtime), info.st_size, path))
+                if stat.S_ISREG(info.st_mode):
+                    found.append(_File(max(info.st_atime, info.st_mtime), info.st_size, path))
         if len(found) >= _MAX_FILES:
             break
     return found

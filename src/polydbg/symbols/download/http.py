@@ -425,7 +425,7 @@ def _finish(response: BaseHTTPResponse, transfer: Transfer) -> None:
         if response.status not in (200, _PARTIAL):
             with transfer.within(_REST):
                 response.read1(_CHUNK, decode_content=False)
-    transfer.was_late = False
+    transfer.was_late, transfer.handle = False, None  # another transfer may use it from now on
     response.close()
 
 

@@ -135,9 +135,8 @@ class Books:
     def _release(self, folder: Path, number: str) -> bool:
         """Take a transaction's name off a folder; return whether that was deleted."""
         references = folder / _REFERENCE
-        try:
-            lines = references.read_text("utf-8", "replace").splitlines()
-        except OSError:
+        lines = _lines_of(references)
+        if not lines:
             return False
         left = [line for line in lines if not line.startswith(f"{number},")]
         if left:
@@ -160,14 +159,7 @@ class Books:
         return f"{number:010}"
 
     def _lines(self, name: str) -> list[str]:
-        path = self._admin / name
-        try:
-            if path.stat().st_size > MAX_BOOK:
-                raise DebuggerError(f"{path} is too large", identifier="store.damaged")
-            text = path.read_text("utf-8", "replace")
-        except FileNotFoundError:
-            return []
-        return [line for line in text.splitlines() if line.strip()]
+        return _lines_of(self._admin / name)
 
     def _append(self, name: str, line: str) -> None:
         self._write(name, "".join(f"{each}\n" for each in (*self._lines(name), line)))
@@ -177,6 +169,20 @@ class Books:
         temporary = self._admin / f"~{name}.tmp"
         temporary.write_text(text, "utf-8")
         os.replace(temporary, self._admin / name)
+
+
+def _lines_of(path: Path) -> list[str]:
+    """Return the lines of a book, none where there is no such file.
+
+    :raises DebuggerError: it is larger than any.
+    """
+    try:
+        if path.stat().st_size > MAX_BOOK:
+            raise DebuggerError(f"{path} is too large", identifier="store.damaged")
+        text = path.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return []
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def has_reference(file: Path) -> bool:
