@@ -526,3 +526,10 @@ def test_a_batch_run_that_may_not_wait_does_not(run: Run, dump: Path, server: Un
     run.open(dump, f"srv*{server.url}", symbol_wait=0.0)
     assert re.search("not waited any longer for .*practice", run(".reload /f; k 2"))
     gate.set()
+
+
+def test_why_the_id_is_not_known(run: Run, dump: Path, server: Unruly) -> None:
+    """The id of the PDB is in the image, which the server does not give."""
+    server.behaviours["/practice.exe"] = unruly.status(500)
+    shown = run.open(dump, f"srv*{server.url}", symbol_wait=20.0)
+    assert re.search(r"Missing: symbols of practice.*id is in the image.*HTTP 500", shown)

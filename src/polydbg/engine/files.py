@@ -313,6 +313,8 @@ class FileFinder:
         )
         if wanted.key is None and _is_pending(module.image_trail):
             trail.add(wanted.name, Outcome.PENDING, step=_IMAGE_FIRST)
+        elif wanted.key is None and image is None:
+            _add_image_failures(trail, module.image_trail)
         elif record.is_missing:
             _add_no_record(trail, module.info, image)
         if located is None:
@@ -389,6 +391,14 @@ class FileFinder:
         if module.image_file is not None or not info.is_pe or self.downloads.is_pending(info):
             return
         self.notices.no_unwind_data(module)
+
+
+def _add_image_failures(trail: Trail, image_trail: Trail | None) -> None:
+    """Add why servers did not give the image, which alone tells the id of the symbols."""
+    for entry in image_trail.entries if image_trail is not None else ():
+        if entry.outcome in (Outcome.FAILED, Outcome.NOT_ASKED) and entry.step:
+            detail = f"the id is in the image: {entry.detail}"
+            trail.add(entry.place, entry.outcome, detail, step=entry.step)
 
 
 def _is_pending(trail: Trail | None) -> bool:
