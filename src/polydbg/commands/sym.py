@@ -132,7 +132,8 @@ def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if name == "*":
         from polydbg.commands.missing_files import missing_files
 
-        yield from missing_files(ctx)
+        with ctx.session.files.notices.quietly():  # the rows say it
+            yield from missing_files(ctx)
         return
     if name:
         module = system.modules.named(name)
@@ -144,8 +145,9 @@ def _why(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             identifier="module.not-found",
             hint="lm lists the modules",
         )
-    system.modules.symbols(module)
-    image = system.modules.image(module)
+    with ctx.session.files.notices.quietly():  # the trails say it
+        system.modules.symbols(module)
+        image = system.modules.image(module)
     if module.symbol_trail is not None:
         yield symbol_search(module, module.symbol_trail)
     if module.image_trail is not None:

@@ -255,7 +255,8 @@ class EngineHost:
             system = self._session.open_dump(
                 path, "", self._cancel, self._progress, arch=request.arch
             )
-            fetch_stack(self._session, system, self._take_arrivals)
+            with self._session.files.notices.quietly():  # the first screen says what is missing
+                fetch_stack(self._session, system, self._take_arrivals)
             if request.first_screen:
                 yield first_screen(context, system)
                 yield from self._interpreter.take_notices(_OF_FILES)
