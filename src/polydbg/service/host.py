@@ -14,8 +14,7 @@ from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd, Failure, Item
-from polydbg.engine.arrivals import fetch_stack
-from polydbg.engine.session import Session, expand_dump_arguments
+from polydbg.engine.session import Session, System, expand_dump_arguments
 from polydbg.engine.sysroots import checked_roots
 from polydbg.service.api import (
     Completion,
@@ -238,6 +237,16 @@ class EngineHost:
             self._flush()
             self._put(ProgressEvent(text, done, total))
 
+    def _fetch_stack(self, system: System) -> None:
+        """Fetch what the stack of the event needs, in a batch run with servers."""
+        downloads = self._session.files.downloads
+        if not downloads.is_batch or not downloads.can_ask():
+            return
+        from polydbg.engine.arrivals import fetch_stack
+
+        with self._session.files.notices.quietly():  # the first screen says what is missing
+            fetch_stack(self._session, system, self._take_arrivals)
+
     def _open(self, request: OpenRequest) -> Iterator[Item]:
         settings = self._session.settings
         settings.search(
@@ -255,8 +264,7 @@ class EngineHost:
             system = self._session.open_dump(
                 path, "", self._cancel, self._progress, arch=request.arch
             )
-            with self._session.files.notices.quietly():  # the first screen says what is missing
-                fetch_stack(self._session, system, self._take_arrivals)
+            self._fetch_stack(system)
             if request.first_screen:
                 yield first_screen(context, system)
                 yield from self._interpreter.take_notices(_OF_FILES)

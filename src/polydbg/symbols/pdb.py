@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
@@ -28,8 +29,10 @@ from polydbg.symbols.pdb_frames import PdbFrames
 from polydbg.symbols.pdb_inlined import InlinedCaller, inlined_callers
 from polydbg.symbols.pdb_inlined_lines import inlined_keys_of_line
 from polydbg.symbols.pdb_names import PdbNames, private_symbol, public_symbol
-from polydbg.symbols.pdb_sources import PdbSources
 from polydbg.symbols.source import InlineSite, LineEntry, SourceRecord, Symbol, SymbolKind
+
+if TYPE_CHECKING:
+    from polydbg.symbols.pdb_sources import PdbSources
 
 _MAX_NEXT_CONTRIBUTIONS = 64
 _MAX_NESTING = 128
@@ -67,7 +70,7 @@ class PdbSource:
         self._file = PdbFile(data)
         self._names = PdbNames(self._file)
         self._frames = PdbFrames(self._file)
-        self._sources = PdbSources(self._file)
+        self._sources: PdbSources | None = None
 
     # -- identity ------------------------------------------------------------------------------
 
@@ -373,6 +376,10 @@ class PdbSource:
         return self._file.names.name(offset) if offset is not None else ""
 
     def source_record(self, rva: int, path: str) -> SourceRecord:
+        if self._sources is None:
+            from polydbg.symbols.pdb_sources import PdbSources
+
+            self._sources = PdbSources(self._file)
         return self._sources.record(rva, path)
 
     def rvas_of_line(self, path: str, line: int, cancel: CancelToken) -> Sequence[int]:
