@@ -23,7 +23,8 @@ class MissingFiles(Item, frozen=True):
 
     def text(self) -> str:
         package = f", package {self.package}" if self.package else ""
-        ident = f"build id {self.build_id}" if self.build_id else "id unknown"
+        is_hex = self.build_id.isalnum() and self.build_id != "unknown"
+        ident = f"{'build ' if is_hex else ''}id {self.build_id or 'unknown'}"
         return f"{self.module}: no {self.missing}: {self.path}, {ident}{package}"
 
 

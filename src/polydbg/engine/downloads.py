@@ -91,6 +91,8 @@ class Downloads:
     def begin_command(self) -> None:
         """Have what is asked for from now on fetched before what was asked for so far."""
         self._rank += 1
+        if self._fetcher is not None:
+            self._fetcher.believe_misses()
 
     @contextmanager
     def for_module(self, info: ModuleInfo) -> Iterator[None]:
@@ -353,8 +355,8 @@ class Downloads:
     def ask_again(self) -> None:
         """Forget what failed or was missing, and which hosts are left alone (``.reload /f``)."""
         self._told.clear()
-        if self._fetcher is not None:
-            self._fetcher.forget_failures()
+        if self.can_ask():
+            self.fetcher.forget_failures()
 
     def stop(self) -> None:
         """Stop the transfers that run and those that wait for their turn."""

@@ -274,3 +274,13 @@ def test_a_worker_that_does_not_hear_does_not_hold_up_the_end() -> None:
     assert not job.finished.is_set()
     released.set()
     done(job)
+
+
+def test_misses_count_again_after_the_command_that_asked_anew() -> None:
+    receiver = FakeReceiver(lambda server, name: None)
+    fetcher = Fetcher(receiver, Limits(parallel=1))
+    fetcher.forget_failures()
+    done(fetcher.submit(request("a.pdb")))
+    fetcher.believe_misses()
+    done(fetcher.submit(request("b.pdb")))
+    assert receiver.anew == [True, False]

@@ -63,7 +63,7 @@ class Fetcher:
         with self._changed:
             job = self._jobs.get(request.identity)
             if job is None or (job.path is not None and not job.path.exists()):
-                job = self._jobs[request.identity] = Job(request)
+                job = self._jobs[request.identity] = Job(request, anew=self._anew)
                 self._unfinished[id(job)] = job
             elif job.state is not JobState.QUEUED or rank <= job.rank:
                 return job
@@ -102,7 +102,7 @@ class Fetcher:
 
     def forget_failures(self) -> None:
         """Ask again for what failed, was missing or is being stopped, and hosts that were left
-        alone."""
+        alone. What is asked for from now on does not count as missing (:meth:`believe_misses`)."""
         with self._changed:
             self._jobs = {
                 key: job
@@ -114,6 +114,10 @@ class Fetcher:
             }
             self._resting.clear()
             self._anew = True
+
+    def believe_misses(self) -> None:
+        """Let misses that are remembered count again, for what is asked for from now on."""
+        self._anew = False
 
     def stop(self) -> int:
         """Stop every job that has not ended; return how many there were."""
@@ -175,7 +179,7 @@ class Fetcher:
             if not can_have(server, job.request) or self._is_resting(server, job):
                 continue
             try:
-                found = self._receiver.ask(server, job, anew=self._anew)
+                found = self._receiver.ask(server, job, anew=job.anew)
             except TransferError as error:
                 if error.problem.blames_host:
                     self._rest(server, error)

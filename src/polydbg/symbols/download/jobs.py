@@ -40,11 +40,12 @@ class Job:
 
     *done* and *total* count the bytes of the transfer that runs (*total* 0: not known), *host* is
     where it comes from. *path* is the file, once :attr:`finished` is set. Those of a higher *rank*
-    run first.
+    run first. With *anew* it does not count that servers lacked the file lately.
     """
 
-    def __init__(self, request: FetchRequest) -> None:
+    def __init__(self, request: FetchRequest, *, anew: bool = False) -> None:
         self.request = request
+        self.anew = anew
         self.state = JobState.QUEUED
         self.rank = 0
         self.attempts: list[Attempt] = []
