@@ -17,7 +17,6 @@ from typing import TypeVar
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
-from polydbg.commands.context import CommandContext
 from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import Item
@@ -65,7 +64,7 @@ def survive(path: Path | str, commands: str = COMMANDS, images: Sequence[Path | 
         return error.identifier
     try:
         interpreter = Interpreter(session, CancelToken(), lambda text, done, total: None)
-        context = CommandContext(session, CancelToken(), interpreter.run, lambda *_: None)
+        context = interpreter.context()
         _ask("first screen", path, iter_once(lambda: first_screen(context, system)))
         for line in commands.replace("\n", ";").split(";"):
             if line.strip():
