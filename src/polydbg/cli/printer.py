@@ -15,6 +15,7 @@ from polydbg.service.api import (
     Item,
     ItemsEvent,
     ProgressEvent,
+    joined,
 )
 
 
@@ -69,12 +70,8 @@ class Printer:
             self._out.write(render.json_line("", list(items), True) + "\n")
             self._out.flush()
             return
-        shown = [
-            self._render(item) + ("\n" if item.ends_line else "")
-            for item in items
-            if not isinstance(item, CommandEnd)
-        ]
-        if text := "".join(shown):
+        shown = (item for item in items if not isinstance(item, CommandEnd))
+        if text := joined(shown, self._render):
             self._out.write(text)
             self._out.flush()
             self._is_in_line = not text.endswith("\n")

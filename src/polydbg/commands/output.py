@@ -8,7 +8,7 @@ numbers do not survive JavaScript.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -47,10 +47,10 @@ class Text(Item, frozen=True):
         return self.value
 
 
-def joined(items: Iterable[Item]) -> str:
-    """Return the text of *items*, each on lines of its own, with a last newline."""
-    parts = [item.text() + ("\n" if item.ends_line else "") for item in items]
-    return "".join(parts)
+def joined(items: Iterable[Item], render: Callable[[Item], str] = lambda item: item.text()) -> str:
+    """Return the text of *items* as *render* makes it, one behind the other: each on lines of its
+    own, but for those that leave theirs open."""
+    return "".join(render(item) + ("\n" if item.ends_line else "") for item in items)
 
 
 class Heading(Item, frozen=True):

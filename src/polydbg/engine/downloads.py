@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import Cancelled
 from polydbg.base.text import sanitise_line, size_text
 from polydbg.engine.settings import Settings
 from polydbg.symbols.store import (
@@ -264,7 +265,7 @@ class Downloads:
             return
         try:
             self.wait(self._fetcher.running(), unlimited=not self.is_batch)
-        except BaseException:
+        except Cancelled:
             self._fetcher.stop()
             raise
 

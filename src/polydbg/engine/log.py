@@ -19,9 +19,9 @@ class SessionLog:
         self._file, self.path = file, path
 
     def write(self, text: str) -> None:
-        """Write *text* and a newline, if a log is open."""
+        """Write *text* as it is, if a log is open."""
         if self._file is not None:
-            self._file.write(text + "\n")
+            self._file.write(text)
             self._file.flush()
 
     def close(self) -> None:

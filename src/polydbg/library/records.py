@@ -176,9 +176,10 @@ class CommandResult(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """Return the output as the terminal shows it; nothing in it can steer one."""
+        from polydbg.commands.output import joined
         from polydbg.service.render import text_of
 
-        return "\n".join(text_of(item) for item in self.items)
+        return joined(self.items, text_of).removesuffix("\n")
 
     @property
     def failures(self) -> list[Failure]:

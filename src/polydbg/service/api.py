@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from polydbg.commands.output import CommandEnd, Item
+from polydbg.commands.output import CommandEnd, Item, joined
 
 
 class OpenRequest(msgspec.Struct, frozen=True):
@@ -124,4 +124,5 @@ __all__ = [
     "ItemsEvent",
     "OpenRequest",
     "ProgressEvent",
+    "joined",
 ]

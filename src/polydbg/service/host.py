@@ -13,7 +13,7 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
-from polydbg.commands.output import CommandEnd, Failure, Item
+from polydbg.commands.output import CommandEnd, Failure, Item, joined
 from polydbg.engine.session import Session, System, expand_dump_arguments
 from polydbg.engine.sysroots import checked_roots
 from polydbg.service.api import (
@@ -193,7 +193,7 @@ class EngineHost:
     def _log(self, item: Item) -> None:
         """Copy what is shown into the session's log file, if one is open."""
         if self._session.log.path is not None and not isinstance(item, CommandEnd):
-            self._session.log.write(text_of(item))
+            self._session.log.write(joined([item], text_of))
 
     def _flush_if_due(self, item: Item) -> None:
         """Send what is gathered when the client waits, a command ends, or enough came together.

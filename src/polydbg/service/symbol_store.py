@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class StoreRequest(msgspec.Struct, frozen=True):
     comment: str = ""
 
 
-class _StoreWork:
+class _StoreWork(ABC):
     """Common to all: *lacking* counts what did not come to pass."""
 
     def __init__(self, request: StoreRequest, cancel: CancelToken, progress: Progress) -> None:
@@ -48,8 +49,9 @@ class _StoreWork:
         """Do it, and show what came of it."""
         return events_of(self._run(), lambda: False)
 
+    @abstractmethod
     def _run(self) -> Iterator[Item]:
-        raise NotImplementedError
+        """Do it, and yield a row for each thing that came of it."""
 
     def _require_folder(self) -> None:
         """:raises DebuggerError: the store is not there."""

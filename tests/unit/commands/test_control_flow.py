@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from polydbg.commands.output import CommandEnd, Failure, Item, joined
 from polydbg.engine.session import Session
 from polydbg.symbols.store import SymbolPath
 
+PRACTICE = str(resources.files("polydbg") / "demo" / "practice.dmp")
 Print = Callable[[str], str]
 Items = Callable[[str], list[Item]]
 
@@ -224,6 +226,20 @@ def test_files_of_commands(printed: Print, tmp_path: Path) -> None:
     itself = tmp_path / "itself.txt"
     itself.write_text(f"$$><{itself}")
     assert "nested too deeply" in printed(f"$$><{itself}")
+
+
+def test_what_leaves_its_line_open_does_so_in_logs_too(tmp_path: Path) -> None:
+    import polydbg
+    from polydbg.service.local import LocalClient
+
+    line = r'.printf "a"; .printf "b\n"; .echo c'
+    with polydbg.open(PRACTICE, symbols="", images="", sources="") as session:
+        assert session.command(line).text == "ab\nc"
+    client = LocalClient()
+    for text in (f'.logopen "{tmp_path / "log"}"', line, ".logclose"):
+        list(client.execute(text))
+    client.close()
+    assert "ab\nc\n" in (tmp_path / "log").read_text()
 
 
 DIFFERENCES = {
