@@ -25,6 +25,7 @@ from polydbg.memory.space import Buffer
 from polydbg.symbols.breakpad_names import split_name
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.symbols.source import InlineSite, LineEntry, SourceRecord, Symbol, SymbolKind
+from polydbg.types.source import NoTypes
 
 _MAX_NESTING = 128
 _MAX_BODIES = 64
@@ -50,7 +51,7 @@ def open_breakpad(path: Path | str) -> BreakpadSource:
         raise
 
 
-class BreakpadSource:
+class BreakpadSource(NoTypes):
     """One symbol file as a :class:`~polydbg.symbols.source.SymbolSource`."""
 
     def __init__(self, data: Buffer, path: str) -> None:

@@ -30,15 +30,17 @@ from polydbg.symbols.source import (
     SymbolKind,
     SymbolSource,
 )
+from polydbg.types.source import TypesFromPart
 
 if TYPE_CHECKING:
     from polydbg.symbols.dwarf_index import DwarfIndex
+    from polydbg.symbols.dwarf_model import DwarfTypes
 
 _MAX_NEXT_UNITS = 16
 _MAX_ADDRESS = (1 << 64) - 1
 
 
-class DwarfSource:
+class DwarfSource(TypesFromPart):
     """The DWARF of one module as a :class:`~polydbg.symbols.source.SymbolSource`.
 
     A unit that is damaged answers nothing; the others, and the symbol table, still do. *units* are
@@ -67,6 +69,7 @@ class DwarfSource:
         self._base = base
         self._table = table
         self._on_close = on_close
+        self._types: DwarfTypes | None = None
         self.units = CodeUnits(file, lowest, opener, index)
         self.names = DwarfNames(self.units, base, table, table_is_complete)
 
@@ -86,6 +89,14 @@ class DwarfSource:
             self._table.close()
         if self._on_close is not None:
             self._on_close()
+
+    @property
+    def types(self) -> DwarfTypes:
+        if self._types is None:
+            from polydbg.symbols.dwarf_model import DwarfTypes
+
+            self._types = DwarfTypes(self.units, self.names, self._base)
+        return self._types
 
     # -- by address ----------------------------------------------------------------------------
 

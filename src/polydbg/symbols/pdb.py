@@ -30,9 +30,11 @@ from polydbg.symbols.pdb_inlined import InlinedCaller, inlined_callers
 from polydbg.symbols.pdb_inlined_lines import inlined_keys_of_line
 from polydbg.symbols.pdb_names import PdbNames, private_symbol, public_symbol
 from polydbg.symbols.source import InlineSite, LineEntry, SourceRecord, Symbol, SymbolKind
+from polydbg.types.source import TypesFromPart
 
 if TYPE_CHECKING:
     from polydbg.symbols.pdb_sources import PdbSources
+    from polydbg.symbols.pdb_types import PdbTypes
 
 _MAX_NEXT_CONTRIBUTIONS = 64
 _MAX_NESTING = 128
@@ -57,7 +59,7 @@ def open_pdb(path: Path | str) -> PdbSource:
         raise
 
 
-class PdbSource:
+class PdbSource(TypesFromPart):
     """One PDB as a :class:`~polydbg.symbols.source.SymbolSource`."""
 
     def __init__(self, data: Buffer, path: str) -> None:
@@ -71,6 +73,7 @@ class PdbSource:
         self._names = PdbNames(self._file)
         self._frames = PdbFrames(self._file)
         self._sources: PdbSources | None = None
+        self._types: PdbTypes | None = None
 
     # -- identity ------------------------------------------------------------------------------
 
@@ -91,6 +94,14 @@ class PdbSource:
     def file(self) -> PdbFile:
         """Return the parts, for readers of types, locals and frame data."""
         return self._file
+
+    @property
+    def types(self) -> PdbTypes:
+        if self._types is None:
+            from polydbg.symbols.pdb_types import PdbTypes
+
+            self._types = PdbTypes(self._file)
+        return self._types
 
     def cfi_at(self, rva: int) -> CfiRules | None:
         return None

@@ -14,6 +14,7 @@ import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.symbols.frame_info import CfiRules, WinFrame
+from polydbg.types.source import NoTypes, TypeSource
 
 
 class SymbolKind(enum.Enum):
@@ -88,7 +89,7 @@ class SourceRecord(msgspec.Struct, frozen=True):
     command: str = ""
 
 
-class SymbolSource(Protocol):
+class SymbolSource(TypeSource, Protocol):
     """Answers about one module from one debug file (or from the image's export table)."""
 
     @property
@@ -167,7 +168,7 @@ class SymbolSource(Protocol):
         ...
 
 
-class NamesOnly:
+class NamesOnly(NoTypes):
     """What a :class:`SymbolSource` of names alone answers to all other questions. The images that
     hold the names belong to whoever opened them."""
 

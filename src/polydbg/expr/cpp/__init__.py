@@ -1,0 +1,1 @@
+"""C++ expressions: how they are read, and what they are worth."""

@@ -1,0 +1,1 @@
+"""Types and values, whatever debug information they come from."""
