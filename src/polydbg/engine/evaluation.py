@@ -20,6 +20,7 @@ from polydbg.memory.space import ByteOrder
 
 if TYPE_CHECKING:
     from polydbg.engine.session import Session, System
+    from polydbg.types.value import Value
 
 _EPOCH_1601 = 116_444_736_000_000_000
 
@@ -30,6 +31,7 @@ class Evaluator:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.user_registers = [0] * 20  # $t0..$t19
+        self.typed_registers: dict[str, Value] = {}  # those of $t0..$t19 that r? gave a type
         self.last_value = 0  # $exp
         self.last_dumped = 0  # $p
 

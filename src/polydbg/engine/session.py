@@ -35,6 +35,7 @@ from polydbg.unwind.frames import FrameTrust
 
 if TYPE_CHECKING:
     from polydbg.engine.address_map import AddressMap
+    from polydbg.engine.type_finder import TypeFinder
 
 
 class Scope(msgspec.Struct, eq=False):
@@ -66,9 +67,19 @@ class System(msgspec.Struct, eq=False):
     overlay: Overlay | None = None
     register_overlay: dict[int, dict[str, int]] = msgspec.field(default_factory=dict)
     is_wow64: bool = False  # a 64-bit picture of a 32-bit process
+    _types: TypeFinder | None = None
     _address_map: AddressMap | None = None
     _mappings: tuple[list[MemoryRegion], tuple[int, int]] | None = None
     _event_thread: ThreadInfo | None = None
+
+    @property
+    def types(self) -> TypeFinder:
+        """Return the types of the modules, by name."""
+        from polydbg.engine.type_finder import TypeFinder
+
+        if self._types is None:
+            self._types = TypeFinder(self)
+        return self._types
 
     def address_map(self, cancel: CancelToken | None = None) -> AddressMap:
         """Return the map of the process's addresses, made when it is first asked for and anew

@@ -45,7 +45,8 @@ class StackFrame(msgspec.Struct, frozen=True):
 
     *number* counts both. *file* and *line* are ``""`` and 0 when not known. *symbols* is the kind
     of symbols that the name comes from, *is_unverified* tells of a file that may be of another
-    build: see :class:`~polydbg.engine.modules.FrameName`.
+    build: see :class:`~polydbg.engine.modules.FrameName`. *depth* is 0 for the physical frame,
+    else how many inlined calls deep the row lies in it.
     """
 
     number: int
@@ -56,6 +57,7 @@ class StackFrame(msgspec.Struct, frozen=True):
     is_inline: bool
     symbols: str = ""
     is_unverified: bool = False
+    depth: int = 0
 
     @property
     def trust(self) -> FrameTrust:
@@ -216,7 +218,7 @@ def _expand(system: System, frame: Frame, number: int, inline: bool) -> Iterator
         if len(kept) >= _MAX_NAMES:
             kept.clear()
         names = kept[key] = _names(system, frame.pc, lookup, inline)
-    for name in names:
+    for depth, name in zip(range(len(names) - 1, -1, -1), names, strict=True):
         yield StackFrame(
             number,
             frame,
@@ -226,6 +228,7 @@ def _expand(system: System, frame: Frame, number: int, inline: bool) -> Iterator
             name.is_inline,
             name.symbols,
             name.is_unverified,
+            depth,
         )
         number += 1
 
