@@ -26,6 +26,7 @@ from polydbg.unwind.walker import walk
 if TYPE_CHECKING:
     from polydbg.engine.session import System
     from polydbg.images.call_frames import CallFrames
+    from polydbg.unwind.method import UnwindContext
 
 
 _PE_HEADERS = 0x1000
@@ -202,6 +203,11 @@ def walk_stack(
                 return
             yield row
             number += 1
+
+
+def unwind_view(system: System) -> UnwindContext:
+    """Return what may be asked of *system* where frames are unwound."""
+    return _UnwindView(system)
 
 
 def _expand(system: System, frame: Frame, number: int, inline: bool) -> Iterator[StackFrame]:

@@ -85,7 +85,7 @@ def storage_blocks(system: System, block: ThreadBlock) -> list[StorageBlock]:
     size = system.target.pointer_size
     vector = Structure(system.target.memory, block.dtv, size, byte_order(system.target))
     modules = storage_modules(system)
-    offsets = _static_offsets([segment for _, segment in modules], system)
+    offsets = static_offsets([segment for _, segment in modules], system)
     unset = (1 << 8 * size) - 1
     found = []
     for number, (module, segment) in enumerate(modules, 1):
@@ -98,7 +98,7 @@ def storage_blocks(system: System, block: ThreadBlock) -> list[StorageBlock]:
     return found
 
 
-def _static_offsets(segments: Sequence[ProgramHeader], system: System) -> list[int]:
+def static_offsets(segments: Sequence[ProgramHeader], system: System) -> list[int]:
     """Return the distances of the blocks from the thread pointer for modules loaded at the start:
     below it where the thread block is at the pointer, else above, on ARM behind a head of two
     words."""

@@ -32,6 +32,11 @@ def caller_registers(rules: FrameRules, callee: Callee, memory: AddressSpace) ->
     return _Frame(rules, callee, memory).caller_registers()
 
 
+def frame_address(rules: FrameRules, callee: Callee, memory: AddressSpace) -> int:
+    """Return the canonical frame address (CFA) that *rules* give. Errors as above."""
+    return _Frame(rules, callee, memory).call_frame_cfa()
+
+
 class _Frame(Environment):
     """The callee's frame, of which rules and their expressions ask."""
 

@@ -48,6 +48,8 @@ class Frame(msgspec.Struct, frozen=True):
     :attr:`lookup_pc`. *machine_frame* says that this frame's caller was interrupted, not calling.
     *note* is ``""`` or a line on why the walk ends here or what is doubtful. *follows_guess*: a
     frame nearer to the top was a guess, so this one may be wrong however it was found.
+    *arguments_size* is how many bytes on top of the stack are arguments of the function that this
+    one called, as far as a method said so (x86).
     """
 
     pc: int
@@ -60,6 +62,13 @@ class Frame(msgspec.Struct, frozen=True):
     machine_frame: bool
     note: str
     follows_guess: bool = False
+    arguments_size: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether *registers* are all that the processor had: the thread's own, or those
+        that were stored when a signal interrupted it."""
+        return self.trust in (FrameTrust.CONTEXT, FrameTrust.SIGNAL_FRAME)
 
     @property
     def lookup_pc(self) -> int:

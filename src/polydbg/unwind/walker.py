@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import MemoryReadError, UnwindError
 from polydbg.base.text import address_text
+from polydbg.memory.space import ByteOrder
 from polydbg.unwind.entry import EntryPoint
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.method import (
@@ -107,12 +109,49 @@ def walk(
     if convention is None:
         return
     callee = Callee(dict(registers), False, True, convention)
+    yield from _walk(context, callee, limit, cancel, trust, follows_guess=False)
+
+
+def callers_of(
+    context: UnwindContext, frame: Frame, limit: int, machine: str = ""
+) -> Iterator[Frame]:
+    """Yield at most *limit* callers of a *frame* that :func:`walk` found on *machine*."""
+    callee = callee_of(frame, machine, context.byte_order)
+    if callee is not None:
+        walked = _walk(context, callee, limit + 1, None, frame.trust, frame.follows_guess)
+        yield from islice(walked, 1, None)
+
+
+def callee_of(frame: Frame, machine: str, order: ByteOrder) -> Callee | None:
+    """Return *frame* as methods see it, ``None`` for a processor that is not known."""
+    convention = convention_of(frame.registers, machine, order)
+    if convention is None:
+        return None
+    return Callee(
+        frame.registers,
+        frame.is_return_address,
+        frame.is_whole,
+        convention,
+        frame.arguments_size,
+    )
+
+
+def _walk(
+    context: UnwindContext,
+    callee: Callee,
+    limit: int,
+    cancel: CancelToken | None,
+    trust: FrameTrust,
+    follows_guess: bool,
+) -> Iterator[Frame]:
+    """Yield *callee* as a frame, found as *trust* says, and its callers."""
+    convention = callee.convention
     # The last resort keeps what it has learnt of words on this stack.
     methods = _methods(convention)
     if convention.machine not in GROWS_UP:
         methods = (*methods, StackScan())
     seen: set[tuple[int, int]] = set()
-    is_doubtful, follows_guess = trust.is_guess, False
+    is_doubtful = trust.is_guess or follows_guess
     for _ in range(min(limit, MAX_FRAMES)):
         if cancel is not None:
             cancel.check()
@@ -220,4 +259,5 @@ def _frame(
         machine_frame=caller.machine_frame if caller else False,
         note=note,
         follows_guess=follows_guess,
+        arguments_size=callee.arguments_size,
     )

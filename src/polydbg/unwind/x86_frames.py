@@ -231,6 +231,25 @@ def _from_prolog(
 def _from_program(
     callee: Callee, context: UnwindContext, layout: WinFrame, position: _Position
 ) -> Caller:
+    variables, is_sure = _run(callee, context, layout, position)
+    address = _needed(variables, "$eip")
+    if address and not may_return_to(context, address):
+        raise UnwindError(
+            f"frame data leads to {address_text(address, 4)}, which is no return address"
+        )
+    registers = {"eip": address, "esp": _needed(variables, "$esp")}
+    for name in PRESERVED:
+        value = variables.get(f"${name}")
+        if isinstance(value, int):
+            registers[name] = value
+    trust = FrameTrust.FRAME_DATA if is_sure else FrameTrust.SCAN
+    return Caller(registers, trust, arguments_size=layout.parameters_size)
+
+
+def _run(
+    callee: Callee, context: UnwindContext, layout: WinFrame, position: _Position
+) -> tuple[dict[str, Value], bool]:
+    """Return the variables that the layout's program leaves, and whether they are sure."""
     variables: dict[str, Value] = {
         f"${name}": value
         for name, value in callee.registers.items()
@@ -246,18 +265,32 @@ def _from_program(
         is_sure = is_sure and slot.is_sure
     program = " ".join(_NUMBERED.get(word, word) for word in words_of(layout.program))
     run_program(program, variables, context.memory, callee.convention.size)
-    address = _needed(variables, "$eip")
-    if address and not may_return_to(context, address):
-        raise UnwindError(
-            f"frame data leads to {address_text(address, 4)}, which is no return address"
-        )
-    registers = {"eip": address, "esp": _needed(variables, "$esp")}
-    for name in PRESERVED:
-        value = variables.get(f"${name}")
-        if isinstance(value, int):
-            registers[name] = value
-    trust = FrameTrust.FRAME_DATA if is_sure else FrameTrust.SCAN
-    return Caller(registers, trust, arguments_size=layout.parameters_size)
+    return variables, is_sure
+
+
+def virtual_frame(callee: Callee, context: UnwindContext) -> int:
+    """Return what PDB calls the virtual frame: ``$T0`` of the program of the callee's layout, and
+    where that is a plain FPO record the slot of the return address.
+
+    :raises UnwindError: there is no layout, or nothing is sure of it here.
+    :raises MemoryReadError: the stack is not in memory.
+    """
+    found = context.win_frame_at(callee.lookup_pc)
+    if found is None:
+        raise UnwindError("the symbols have no frame layout of this function")
+    start, layout = found[0] + found[1].rva, found[1]
+    position = _position(callee, context, start, layout)
+    if position.prolog is not None:
+        raise UnwindError("the function's prolog is not done")
+    if not layout.program:
+        slot = _search(callee, context, position.depth)
+        value, is_sure = slot.address, position.is_sure and slot.is_sure
+    else:
+        variables, is_sure = _run(callee, context, layout, position)
+        value = _needed(variables, "$T0")
+    if not is_sure:
+        raise UnwindError("it is not sure that the frame's layout holds here")
+    return value
 
 
 def _needed(variables: Mapping[str, Value], name: str) -> int:
