@@ -13,12 +13,13 @@ from polydbg.arch.registers import (
     program_counter,
     sub_register,
 )
-from polydbg.base.errors import DebuggerError
+from polydbg.base.errors import DebuggerError, ExpressionError
 from polydbg.engine.line_search import address_of_line, search_groups
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.memory.space import ByteOrder
 
 if TYPE_CHECKING:
+    from polydbg.engine.cpp_scope import CppScope
     from polydbg.engine.session import Session, System
     from polydbg.types.value import Value
 
@@ -34,6 +35,7 @@ class Evaluator:
         self.typed_registers: dict[str, Value] = {}  # those of $t0..$t19 that r? gave a type
         self.last_value = 0  # $exp
         self.last_dumped = 0  # $p
+        self.last_returned = 0  # $extret: what !list is at
 
     @property
     def radix(self) -> int:
@@ -58,6 +60,8 @@ class Evaluator:
             return self.last_value
         if name == "$p":
             return self.last_dumped
+        if name == "$extret":
+            return self.last_returned
         if name == "$dbgtime":
             return time.time_ns() // 100 + _EPOCH_1601
         if not self._session.has_target:
@@ -72,6 +76,10 @@ class Evaluator:
         if not self._session.has_target:
             return None
         modules = self._session.current.modules
+        if "!" not in name or name.startswith("$!"):
+            local = self._local(name.removeprefix("$!"))
+            if local is not None or name.startswith("$!"):
+                return local
         if "!" in name:
             module_name, _, symbol = name.partition("!")
             module = modules.named(module_name)
@@ -86,6 +94,43 @@ class Evaluator:
         if module := modules.named(name):
             return module.base
         return None
+
+    def _local(self, name: str) -> int | None:
+        """Return the address of a variable of the selected frame, ``None`` if it has none of that
+        name.
+
+        :raises ExpressionError: it has no address.
+        """
+        if not self._session.current.thread or not name.isidentifier():
+            return None
+        found = self.cpp_scope.local(name)
+        if found is None or found.address is not None:
+            return found.address if found is not None else None
+        raise ExpressionError(
+            f"{name} is not in memory, so it has no address here",
+            hint=f"?? {name} shows its value; @@c++({name}) uses it in an expression",
+            identifier="value.not-in-memory",
+        )
+
+    @property
+    def cpp_scope(self) -> CppScope:
+        """Return what names mean in C++ expressions now."""
+        from polydbg.engine.cpp_scope import CppScope
+
+        return CppScope(self._session)
+
+    def evaluate_cpp(self, text: str) -> int:
+        """Return the value of a C++ expression as 64 bits."""
+        from polydbg.expr.cpp.conversions import to_number
+        from polydbg.expr.cpp.evaluator import evaluate
+
+        return int(to_number(evaluate(text, self.cpp_scope))) & 0xFFFF_FFFF_FFFF_FFFF
+
+    def function_succeeded(self, function: int, value: int, flag: int) -> bool | None:
+        """Say what ``$fnsucc`` asks; see :mod:`polydbg.engine.return_values`."""
+        from polydbg.engine.return_values import is_success
+
+        return is_success(self._session.current, function, value, bool(flag))
 
     def _symbol_in(self, module: Module, name: str) -> int | None:
         source = self._session.current.modules.symbols(module)
