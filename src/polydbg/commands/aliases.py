@@ -17,6 +17,7 @@ from polydbg.engine.aliases import MAX_TEXT
 from polydbg.engine.target_strings import counted_string, terminated_string
 
 _SWITCH = re.compile(r"[ \t]*/(ma|mu|msa|msu|x|e|c|f)(?=[ \t])")
+_FROM_TARGET = ("ma", "mu", "msa", "msu", "c")
 _MAX_FILE = MAX_TEXT
 
 
@@ -64,7 +65,8 @@ def _define(ctx: CommandContext, cursor: Cursor, *, takes_line: bool) -> Iterato
         cursor.skip_blanks()
         quoted = cursor.match(r'"([^"]*)"')
         text = quoted[1] if quoted else cursor.rest()
-    if not ctx.session.aliases.define(name, text):
+    is_foreign = switch in _FROM_TARGET or ctx.flow.foreign > 0
+    if not ctx.session.aliases.define(name, text, is_foreign=is_foreign):
         raise CommandError("the alias is too long, or there are too many", identifier="alias.full")
     yield from ()
 

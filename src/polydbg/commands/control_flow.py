@@ -247,7 +247,7 @@ def foreach(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     cursor.is_after_block = True
     for word in words[skips["S"] : MAX_TOKENS : skips["s"] + 1]:
         ctx.cancel.check()
-        with ctx.session.aliases.variables({name: word}):
+        with ctx.session.aliases.variables({name: word}, is_foreign=not source):
             if (yield from _round(ctx, block)):
                 break
 
@@ -278,8 +278,10 @@ def judge(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 
 def _branch(cursor: Cursor) -> str:
     cursor.skip_blanks()
-    if found := cursor.match(r"'([^']*)'|\"((?:[^\"\\]|\\.)*)\""):
-        return found[1] if found[1] is not None else re.sub(r"\\(.)", r"\1", found[2])
+    if found := cursor.match(r"'([^']*)'"):
+        return found[1]
+    if (quoted := cursor.command_string()) is not None:
+        return quoted
     found = cursor.match(r"[^;]*")
     return found.group().strip() if found else ""
 

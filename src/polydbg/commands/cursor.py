@@ -59,6 +59,12 @@ class Cursor(msgspec.Struct, eq=False):
             return found.group(1)
         return self.word()
 
+    def command_string(self) -> str | None:
+        """Read ``"commands"`` without the quotes if one stands at the cursor; in it ``\\"`` is a
+        quote and ``\\\\`` a backslash, whatever else a backslash begins is the commands' own."""
+        found = self.match(r'"((?:[^"\\]|\\.)*)"')
+        return re.sub(r'\\(["\\])', r"\1", found[1]) if found else None
+
     def rest(self) -> str:
         """Skip blanks, then read up to a ``;`` outside quotes; trimmed at the end."""
         self.skip_blanks()

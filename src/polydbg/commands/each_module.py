@@ -11,10 +11,10 @@ from polydbg.commands.cursor import Cursor
 from polydbg.commands.modules import symbol_file
 from polydbg.commands.output import Hex, Item, ShownItem
 from polydbg.commands.registry import command
+from polydbg.engine.aliases import fit_for_commands
 from polydbg.engine.modules import Module, SymbolState
 
 _ALIAS = re.compile(r"\$\{@#(\w+)\}|@#(\w+)")
-_UNFIT = re.compile(r'[;"$\x00-\x1f\x7f]')
 _NAMES = ("ModuleName", "ImageName", "LoadedImageName", "MappedImageName", "SymbolFileName")
 
 
@@ -46,7 +46,8 @@ def for_each_module(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     for index, module in enumerate(list(ctx.system.modules.modules)):
         ctx.cancel.check()
         if template:
-            yield from ctx.run(filled(template, index, module))
+            with ctx.flow.in_foreign_text():
+                yield from ctx.run(filled(template, index, module))
         else:
             yield _row(index, module, ctx.system.pointer_size)
 
@@ -72,7 +73,7 @@ def filled(template: str, index: int, module: Module) -> str:
 
     def value(match: re.Match[str]) -> str:
         found = _value((match.group(1) or match.group(2)).lower(), index, module)
-        return match.group() if found is None else _UNFIT.sub("_", found)
+        return match.group() if found is None else fit_for_commands(found)
 
     return _ALIAS.sub(value, template)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import msgspec
 
 
@@ -26,7 +29,18 @@ class ProgramFailed(FlowSignal):
 
 
 class Flow(msgspec.Struct):
-    """How deep in loops and ``.catch`` blocks the commands that run are."""
+    """How deep in loops and ``.catch`` blocks the commands that run are, and in lines into which
+    text of the target or of output was put (*foreign*): those start no program."""
 
     loops: int = 0
     catches: int = 0
+    foreign: int = 0
+
+    @contextmanager
+    def in_foreign_text(self) -> Iterator[None]:
+        """Within this, what runs has text in it that the user did not write."""
+        self.foreign += 1
+        try:
+            yield
+        finally:
+            self.foreign -= 1

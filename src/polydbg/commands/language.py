@@ -72,7 +72,7 @@ class Interpreter:
             return  # the command that failed has said so
         finally:
             self._nesting -= 1
-            self._flow.loops, self._flow.catches = flow.loops, flow.catches
+            self._restore(flow)
 
     def block(self, text: str) -> Iterator[Item]:
         """Run the commands of a block, whose aliases are replaced anew.
@@ -83,10 +83,16 @@ class Interpreter:
             yield Failure(identifier="command.too-deep", message="blocks are nested too deeply")
             raise ProgramFailed
         self._nesting += 1
+        foreign = self._flow.foreign
         try:
             yield from self._run(self._expanded(text), in_block=True)
         finally:
             self._nesting -= 1
+            self._flow.foreign = foreign
+
+    def _restore(self, flow: Flow) -> None:
+        for field in flow.__struct_fields__:
+            setattr(self._flow, field, getattr(flow, field))
 
     def context(self) -> CommandContext:
         """Return what commands get."""
@@ -98,7 +104,11 @@ class Interpreter:
         """Replace the aliases of a line; in one that defines or deletes some, only ``${}``."""
         line = self._expand_fixed_aliases(line)
         is_about_aliases = _ABOUT_ALIASES.match(line) is not None
-        return self._session.aliases.expand(line, words=not is_about_aliases)
+        aliases = self._session.aliases
+        uses = aliases.foreign_uses
+        line = aliases.expand(line, words=not is_about_aliases)
+        self._flow.foreign += aliases.foreign_uses > uses
+        return line
 
     def repeat(self) -> Iterator[Item]:
         """Run the last line again; a memory or code listing goes on where it ended."""

@@ -90,7 +90,6 @@ _TYPES = "types are not read; x MODULE!NAME gives a variable's address, db, dd a
 _LOCALS = "types and locals are not read; kb shows arguments, dps @rsp the words of the stack"
 _RAW = "lm, ~ and | show what the dump says of the process; dps ADDRESS shows raw memory"
 _REGION = "!address shows the map of the process and !address ADDRESS one region"
-_EACH = "~*COMMAND runs a command in every thread; a script can read --json"
 _SCRIPT = "a script can read --json and send commands to standard input"
 _EXTENSIONS = "extensions are not loaded; .help lists the commands that are there"
 _ASSEMBLE = ".overlay on lets bytes be edited: eb ADDRESS BYTES"
@@ -106,13 +105,6 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
     ),
     ("!critsec", "Show a critical section.", "!cs ADDRESS shows it"),
     ("!vadump !mapped_file", "Show a region of memory.", _REGION),
-    (
-        "!for_each_frame !for_each_function !for_each_local "
-        "!for_each_process !for_each_register !for_each_thread",
-        "Run a command for each of many.",
-        _EACH,
-    ),
-    ("!list", "Walk a linked list.", "dl and dlb walk LIST_ENTRY and singly linked lists"),
     ("!exchain", "Show the exception handlers.", ".fnent ADDRESS shows a function's handler"),
     ("!chkimg", "Compare code with its image file.", "!lmi MODULE says which file was taken"),
     (".scriptload .scriptrun .scriptunload .scriptlist", "Run a script.", _SCRIPT),

@@ -14,6 +14,8 @@ MAX_TEXT = 64 * 1024
 """Longest text of an alias, and of a line after replacement, in characters."""
 MAX_ALIASES = 10_000
 
+_UNFIT = re.compile(r'[;"$\x00-\x1f\x7f]')
+
 _REFERENCE = re.compile(
     r"\$\{(?:/(?P<form>[fdnv]):)?(?P<inner>[^{}\s]+)\}"
     r'|(?<![^\s;"])(?P<word>(?:(?!\$\{)[^\s;"{}])+)(?![^\s;"{}])'
@@ -25,17 +27,22 @@ class Aliases:
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
-        self._variables: list[Mapping[str, str]] = []
+        self._foreign: set[str] = set()
+        self._variables: list[tuple[Mapping[str, str], bool]] = []
+        self.foreign_uses = 0
+        """Counts the replacements by text that the user did not write: the target's, output's."""
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Yield the user-named aliases and their texts, sorted by name."""
         return iter(sorted(self._texts.items()))
 
-    def define(self, name: str, text: str) -> bool:
-        """Give *name* to *text*; return whether there was room for it."""
+    def define(self, name: str, text: str, *, is_foreign: bool = False) -> bool:
+        """Give *name* to *text*; return whether there was room for it. *is_foreign* tells that
+        the text comes from the target or from output."""
         if len(text) > MAX_TEXT or (name not in self._texts and len(self._texts) >= MAX_ALIASES):
             return False
         self._texts[name] = text
+        (self._foreign.add if is_foreign else self._foreign.discard)(name)
         return True
 
     def delete(self, name: str) -> bool:
@@ -47,9 +54,10 @@ class Aliases:
         self._texts.clear()
 
     @contextmanager
-    def variables(self, values: Mapping[str, str]) -> Iterator[None]:
-        """Within this, the names of *values* are replaced too: the variables of a loop."""
-        self._variables.append(values)
+    def variables(self, values: Mapping[str, str], *, is_foreign: bool = False) -> Iterator[None]:
+        """Within this, the names of *values* are replaced too: the variables of a loop.
+        *is_foreign* is as for :meth:`define`."""
+        self._variables.append((values, is_foreign))
         try:
             yield
         finally:
@@ -57,10 +65,14 @@ class Aliases:
 
     def text_of(self, name: str) -> str | None:
         """Return what *name* stands for, ``None`` where it is no alias."""
-        for values in reversed(self._variables):
+        return self._found(name)[0]
+
+    def _found(self, name: str) -> tuple[str | None, bool]:
+        """Return what *name* stands for, and whether that text is foreign."""
+        for values, is_foreign in reversed(self._variables):
             if name in values:
-                return values[name]
-        return self._texts.get(name)
+                return values[name], is_foreign
+        return self._texts.get(name), name in self._foreign
 
     def expand(self, line: str, *, words: bool = True) -> str:
         """Return *line* with its aliases replaced, once; *words* tells whether those are that stand
@@ -82,17 +94,28 @@ class Aliases:
     def _replaced(self, found: re.Match[str], *, words: bool) -> str:
         name = found["inner"]
         if name is None:
-            text = self.text_of(found["word"]) if words else None
+            text = self._used(found["word"]) if words else None
             return found.group() if text is None else text
-        text = self.text_of(name)
         match found["form"]:
             case None:
+                text = self._used(name)
                 return found.group() if text is None else text
             case "f":
-                return text or ""
+                return self._used(name) or ""
             case "d":
-                return "0" if text is None else "1"
+                return "0" if self.text_of(name) is None else "1"
             case "n":
-                return found.group() if text is None else name
+                return found.group() if self.text_of(name) is None else name
             case _:
                 return found.group()
+
+    def _used(self, name: str) -> str | None:
+        """Return what *name* stands for, and count it where that is foreign."""
+        text, is_foreign = self._found(name)
+        self.foreign_uses += is_foreign
+        return text
+
+
+def fit_for_commands(name: str) -> str:
+    """Return a name of the target with ``_`` for what would end the command that it is put in."""
+    return _UNFIT.sub("_", name)
