@@ -430,8 +430,12 @@ class CompoundType(Type):
         self.origin = origin
         self.keyword = keyword
         self._load = load
-        self.is_declaration = is_declaration
+        self._is_declaration = is_declaration
         self.unique_name = unique_name
+
+    @property
+    def is_declaration(self) -> bool:
+        return self._is_declaration
 
     @property
     def size(self) -> int | None:
