@@ -1,6 +1,7 @@
 """Which module declares which command: made by ``polydbg docs index``."""
 
 INDEX = {
+    "!!": "host_programs",
     "!address": "address",
     "!analyze": "analyze",
     "!avrf": "refused",
@@ -111,6 +112,7 @@ INDEX = {
     ".logopen": "control",
     ".lsrcfix": "source_path",
     ".lsrcpath": "source_path",
+    ".noshell": "host_programs",
     ".opendump": "dumps",
     ".overlay": "overlay",
     ".printf": "printf",
@@ -122,7 +124,7 @@ INDEX = {
     ".scriptload": "refused",
     ".scriptrun": "refused",
     ".scriptunload": "refused",
-    ".shell": "refused",
+    ".shell": "host_programs",
     ".sleep": "control",
     ".srcfix": "source_path",
     ".srcpath": "source_path",
@@ -185,7 +187,7 @@ INDEX = {
     "dt": "refused",
     "dtx": "refused",
     "du": "memory_strings",
-    "dv": "refused",
+    "dv": "locals",
     "dw": "memory",
     "dW": "memory",
     "dx": "refused",

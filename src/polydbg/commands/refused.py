@@ -87,7 +87,6 @@ REFUSED: tuple[tuple[str, str, str, str], ...] = (
 """Name, what it does in a live session, WinDbg's words, what to do instead."""
 
 _TYPES = "types are not read; x MODULE!NAME gives a variable's address, db, dd and dps its memory"
-_LOCALS = "types and locals are not read; kb shows arguments, dps @rsp the words of the stack"
 _RAW = "lm, ~ and | show what the dump says of the process; dps ADDRESS shows raw memory"
 _REGION = "!address shows the map of the process and !address ADDRESS one region"
 _SCRIPT = "a script can read --json and send commands to standard input"
@@ -95,7 +94,6 @@ _EXTENSIONS = "extensions are not loaded; .help lists the commands that are ther
 _ASSEMBLE = ".overlay on lets bytes be edited: eb ADDRESS BYTES"
 
 ABSENT: tuple[tuple[str, str, str], ...] = (
-    ("dv", "Show local variables.", _LOCALS),
     ("dt dtx", "Show a type or a variable by its type.", _TYPES),
     ("dx", "Evaluate an expression of the data model.", _TYPES),
     (
@@ -109,7 +107,6 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
     ("!chkimg", "Compare code with its image file.", "!lmi MODULE says which file was taken"),
     (".scriptload .scriptrun .scriptunload .scriptlist", "Run a script.", _SCRIPT),
     (".dump", "Write a dump.", "copy the dump's file; .writemem FILE RANGE saves memory"),
-    (".shell", "Run a program of this computer.", "run it in another terminal"),
     (".load .loadby .unload .chain", "Load extensions.", _EXTENSIONS),
     (".process .tlist", "Choose a process.", "a dump holds one process; || shows the open dumps"),
     (".trap .bugcheck", "Show a kernel's state.", ".exr -1 and .ecxr show an exception"),

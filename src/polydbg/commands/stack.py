@@ -11,6 +11,7 @@ import msgspec
 from polydbg.arch.registers import program_counter, stack_pointer
 from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text
+from polydbg.commands.call_parameters import CallParameter, parameters_of, parameters_text
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.memory_text import hex_cell
@@ -40,7 +41,8 @@ class FrameRow(ShownItem, frozen=True):
     frame was found; *layout* is what ``kv`` says of an x86 function's frame; *symbols* is the kind
     of symbols that the name comes from: ``pdb``, ``breakpad``, ``dwarf``, ``elf``, ``macho``,
     ``coff``, ``export``, ``""`` without a name. *is_unverified*: the module's file was taken for
-    the one that ran, but the dump does not tell its build id.
+    the one that ran, but the dump does not tell its build id. *parameters* are those of ``kp``,
+    ``None`` where they were not asked for or are not known.
     """
 
     number: int
@@ -61,6 +63,7 @@ class FrameRow(ShownItem, frozen=True):
     layout: str
     symbols: str
     is_unverified: bool
+    parameters: tuple[CallParameter, ...] | None
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -81,6 +84,10 @@ class Layout(msgspec.Struct, frozen=True):
     @property
     def names_only(self) -> bool:
         return "c" in self.letters
+
+    @property
+    def parameters(self) -> bool:
+        return "p" in self.letters or "P" in self.letters
 
     @property
     def arguments(self) -> bool:
@@ -151,12 +158,6 @@ def stack(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         return
     system = ctx.system
     registers, limit, counted = _start(ctx, cursor, system)
-    if "p" in letters or "P" in letters:
-        yield Notice(
-            identifier="types.unavailable",
-            value="parameters come with types, which this version does not read; "
-            "the stack as k prints it:",
-        )
     if system.scope.context is not None and not counted:
         yield Heading(value=_LAST_CONTEXT)
     yield from stack_rows(ctx, system, registers, limit, Layout.of(ctx, letters))
@@ -292,6 +293,8 @@ def frame_row(
     base = frame_base(system, row)
     memory = None if previous is None or row.is_inline else base - previous
     described = _frame_layout(system, row) if "v" in layout.letters else ""
+    parameters = parameters_of(system, row) if layout.parameters else None
+    called = "" if parameters is None else parameters_text(parameters, "P" in layout.letters)
     return FrameRow(
         number=row.number,
         child_sp=row.frame.sp,
@@ -311,7 +314,10 @@ def frame_row(
         layout=described,
         symbols=row.symbols,
         is_unverified=row.is_unverified,
-        shown=_row_text(row, layout, arguments, (base, memory, described), system.pointer_size),
+        parameters=parameters,
+        shown=_row_text(
+            row, layout, arguments, (base, memory, described, called), system.pointer_size
+        ),
     )
 
 
@@ -333,14 +339,16 @@ def _row_text(
     row: StackFrame,
     layout: Layout,
     arguments: tuple[int | None, ...],
-    details: tuple[int, int | None, str],
+    details: tuple[int, int | None, str, str],
     size: int,
 ) -> str:
-    base, memory, described = details
+    """Return the text of a row; *details* are its frame base, its distance to the frame above, the
+    words for its layout and its parameters."""
+    base, memory, described, called = details
     is_x86 = layout.machine == "x86"
     number = f"{row.number:02x}"
     if layout.names_only:
-        return f"{number} {_bare_name(row)}"
+        return f"{number} {_bare_name(row)}{called}"
     parts = [number]
     if layout.memory:
         parts.append(f"{'' if memory is None else f'{memory:x}':>9}")
@@ -353,7 +361,7 @@ def _row_text(
     elif inline:
         return_address = "(Inline Function)"
     parts.append(return_address)
-    name = row.place.text
+    name = row.place.base_text + called + row.place.displacement_text
     if layout.arguments:
         shown = [dashes] * len(arguments) if inline else [hex_cell(a, size) for a in arguments]
         parts[-1] += "    " if is_x86 else "     :"

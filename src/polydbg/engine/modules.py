@@ -125,9 +125,14 @@ class Place(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """Return ``mod!sym+0x12``, ``mod+0x12``, ``<Unloaded_x>+0x12`` or a bare address."""
+        return self.base_text + self.displacement_text
+
+    @property
+    def displacement_text(self) -> str:
+        """Return ``+0x12``, ``""`` at the start and for bare addresses."""
         if not (self.module or self.unloaded) or not self.displacement:
-            return self.base_text
-        return f"{self.base_text}+{displacement_text(self.displacement)}"
+            return ""
+        return f"+{displacement_text(self.displacement)}"
 
 
 class FrameName(msgspec.Struct, frozen=True):
