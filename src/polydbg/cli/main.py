@@ -137,6 +137,7 @@ def _open(arguments: Arguments, *, first_screen: bool = True, alone: bool = Fals
             arch=arguments.get("arch"),
             symbol_wait=_symbol_wait(arguments, prompts=interactive and not alone),
             offline=arguments.has("offline"),
+            programs=not arguments.has("noshell"),
         )
         opened = printer.run(client, client.open(request), "open")
         if opened.interrupted:

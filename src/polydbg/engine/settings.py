@@ -46,7 +46,8 @@ class Settings(msgspec.Struct, eq=False):
 
     *sysroots* are root file systems, folders or archives. With *offline* no server is asked;
     *debuginfod_urls* are those that the environment names. *radix* is 8, 10 or 16; *stack_limit* is
-    the default depth of ``k``; *register_mask* the one of ``rm``.
+    the default depth of ``k``; *register_mask* the one of ``rm``. *programs* tells whether commands
+    may run programs of this computer and Python.
     """
 
     symbol_path: SymbolPath = msgspec.field(default_factory=lambda: SymbolPath.parse(""))
@@ -64,6 +65,7 @@ class Settings(msgspec.Struct, eq=False):
     lines: bool = True
     assembly_options: set[str] = msgspec.field(default_factory=set)
     source_options: int = 0
+    programs: bool = True
 
     def search(
         self,

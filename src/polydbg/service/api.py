@@ -18,7 +18,8 @@ class OpenRequest(msgspec.Struct, frozen=True):
     """What to open at the start. Paths of ``symbol_path`` and the like are in WinDbg's grammar;
     ``None`` means: from the environment. *sysroots* are root file systems. *arch* is the processor
     of minidumps, over what they say. *symbol_wait* is for how many seconds in all commands may wait
-    for servers, ``None`` at a prompt; with *offline* no server is asked."""
+    for servers, ``None`` at a prompt; with *offline* no server is asked. *programs* tells whether
+    commands may run programs of the engine's computer and Python."""
 
     dumps: Sequence[str] = ()
     symbol_path: str | None = None
@@ -31,6 +32,7 @@ class OpenRequest(msgspec.Struct, frozen=True):
     sysroots: Sequence[str] = ()
     symbol_wait: float | None = None
     offline: bool = False
+    programs: bool = True
 
 
 class ItemsEvent(msgspec.Struct, frozen=True):

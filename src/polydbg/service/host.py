@@ -258,6 +258,7 @@ class EngineHost:
         settings.source_path = request.source_path or ""
         settings.sysroots = checked_roots(request.sysroots)
         settings.lines = request.lines
+        settings.programs = settings.programs and request.programs
         self._session.files.downloads.wait_at_most(request.symbol_wait)
         context = self._interpreter.context()
         for path in expand_dump_arguments(request.dumps):

@@ -36,7 +36,7 @@ def test_arguments_and_qualified_names(line: str, items: Items) -> None:
 def test_comments_and_their_neighbours_still_work(run: Run) -> None:
     assert run(".echo a; $$ < not a file; .echo b") == ["a", "b"]
     assert run("dd @rsp L1") == run("dd @rsp L1")
-    assert "Syntax error" in run("dvoid")[0]
+    assert "Syntax error" in run("yvoid")[0]
 
 
 def test_hints_lead_only_to_commands_that_work() -> None:
