@@ -77,9 +77,24 @@ class UnwindError(DebuggerError):
 
 
 class ExpressionError(DebuggerError):
-    """An expression cannot be evaluated. The message is WinDbg's (section 26 of its vocabulary)."""
+    """An expression cannot be evaluated. The message is WinDbg's (section 26 of its vocabulary).
+
+    *column* is the index in the expression of the token that failed, ``None`` where it is not one.
+    """
 
     identifier = "expression.error"
+    column: int | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        column: int | None = None,
+        hint: str = "",
+        identifier: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, identifier=identifier)
+        self.column = column
 
 
 class CommandError(DebuggerError):

@@ -25,6 +25,7 @@ from polydbg.expr.context import (
     SignExtendsLiterals,
 )
 from polydbg.expr.numbers import MASK64, parse_number, to_signed
+from polydbg.expr.pratt import Operator, read_expression
 
 MAX_TEXT = 16384
 """Longest expression, in characters."""
@@ -132,22 +133,18 @@ class _Evaluator:
 
     def expression(self) -> int:
         """Evaluate operands joined by binary operators, from ``position`` on."""
-        values = [self.operand()]
-        pending: list[lexer.Operator] = []
-        while True:
-            at = lexer.skip_blanks(self.text, self.position, self.end)
-            found = lexer.binary_operator(self.text, at, self.end)
-            floor = found.precedence if found else 0
-            while pending and pending[-1].precedence >= floor:
-                right = values.pop()
-                values.append(self._apply(pending.pop().text, values.pop(), right))
-            if found is None:
-                return values[0]
-            pending.append(found)
-            self._advance(at, found.end)
-            values.append(self.operand())
+        return read_expression(self)
 
-    def _apply(self, symbol: str, left: int, right: int) -> int:
+    def operator(self) -> Operator | None:
+        """Return the binary operator at ``position``, if there is one."""
+        at = lexer.skip_blanks(self.text, self.position, self.end)
+        return lexer.binary_operator(self.text, at, self.end)
+
+    def take(self, operator: Operator) -> None:
+        self._advance(operator.end - len(operator.text), operator.end)
+
+    def combine(self, operator: Operator, left: int, right: int) -> int:
+        symbol = operator.text
         if symbol in ("/", "%", "mod") and right == 0:
             raise self.error("Operand error", self.last, "expression.operand")
         return int(_BINARY[symbol](left, right)) & MASK64

@@ -9,9 +9,10 @@ asks for an operator or for an operand's name at a position, and the functions h
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import msgspec
+
+from polydbg.expr.pratt import Operator
 
 MAX_NAME = 4096
 """Longest symbol name considered, in characters."""
@@ -28,7 +29,7 @@ _OPERATOR_NAME = re.compile(
 _REGISTER = re.compile(r"\$?\w+", re.ASCII)
 _BRACKETS = {"(": ")", "[": "]", "<": ">", "{": "}"}
 
-_PRECEDENCE = {
+_POWERS = {
     "*": 7, "/": 7, "%": 7, "mod": 7,
     "+": 6, "-": 6,
     "<<": 5, ">>": 5, ">>>": 5,
@@ -38,14 +39,6 @@ _PRECEDENCE = {
     "|": 1, "or": 1,
 }  # fmt: skip
 """Binding power of the binary operators, all of them left-associative (section 5)."""
-
-
-class Operator(NamedTuple):
-    """A binary operator: its lower-case text, its binding power, and the position after it."""
-
-    text: str
-    precedence: int
-    end: int
 
 
 class Name(msgspec.Struct, frozen=True):
@@ -73,7 +66,8 @@ def binary_operator(text: str, position: int, end: int) -> Operator | None:
     if match is None:
         return None
     word = match.group().lower()
-    return Operator(word, _PRECEDENCE[word], match.end())
+    power = _POWERS[word]
+    return Operator(word, power, power, match.end())
 
 
 def register_end(text: str, position: int, end: int) -> int:
@@ -82,11 +76,14 @@ def register_end(text: str, position: int, end: int) -> int:
     return match.end() if match else position
 
 
-def name_at(text: str, position: int, end: int) -> Name | None:
+def name_at(
+    text: str, position: int, end: int, component: re.Pattern[str] = _NAME_PART
+) -> Name | None:
     """Return the word at *position*: a number, an operator word or a symbol name.
 
-    Names hold at most one ``!``, and ``::``, ``~``, ``.``, ``$``, ``?``, ``@`` where symbols have
-    them, template arguments, ``operator`` names and ``(anonymous namespace)``.
+    Names hold at most one ``!``, and ``::``, ``~``, template arguments, ``operator`` names and
+    ``(anonymous namespace)``. *component* is what stands between these; MASM's has ``.``, ``$``,
+    ``?``, ``@`` where symbols have them.
     """
     end = min(end, position + MAX_NAME)
     plain = _PLAIN.match(text, position, end)
@@ -98,7 +95,7 @@ def name_at(text: str, position: int, end: int) -> Name | None:
             return None
     seen_module = cursor > position
     while True:
-        part = _part_end(text, cursor, end)
+        part = _part_end(text, cursor, end, component)
         if part == cursor:
             break
         cursor = part
@@ -118,7 +115,7 @@ def name_at(text: str, position: int, end: int) -> Name | None:
     return Name(position, tuple(ends), is_plain=bool(plain and ends[0] == plain.end()))
 
 
-def _part_end(text: str, position: int, end: int) -> int:
+def _part_end(text: str, position: int, end: int, component: re.Pattern[str]) -> int:
     """Return where one component of a qualified name ends."""
     if text.startswith("(anonymous namespace)", position):
         return min(position + len("(anonymous namespace)"), end)
@@ -127,7 +124,7 @@ def _part_end(text: str, position: int, end: int) -> int:
         return close + 1 if close > 0 else position
     if text.startswith("~", position):
         position += 1
-    match = _NAME_PART.match(text, position, end)
+    match = component.match(text, position, end)
     return match.end() if match else position
 
 
