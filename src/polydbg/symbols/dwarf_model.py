@@ -1,10 +1,18 @@
-"""Types and variables from DWARF."""
+"""Types and variables from DWARF, as a module's source answers about them."""
 
 from __future__ import annotations
 
+from functools import cached_property
+
+from polydbg.base.errors import FormatError
+from polydbg.formats.dwarf.unit import Die
 from polydbg.symbols.dwarf_names import DwarfNames
+from polydbg.symbols.dwarf_type_builder import DwarfTypeBuilder
 from polydbg.symbols.dwarf_units import CodeUnits
+from polydbg.types.model import Type
 from polydbg.types.source import NoTypes
+
+_MAX_ADDRESS = (1 << 64) - 1
 
 
 class DwarfTypes(NoTypes):
@@ -15,3 +23,28 @@ class DwarfTypes(NoTypes):
         self._units = units
         self._names = names
         self._base = base
+
+    @cached_property
+    def builder(self) -> DwarfTypeBuilder:
+        """Return what makes the types of entries."""
+        return DwarfTypeBuilder(
+            self._units, self._base, origin=self, address_of=self._names.address_of
+        )
+
+    def type_at(self, rva: int) -> Type | None:
+        function = self._function(rva + self._base)
+        return self.builder.type_of(function) if function is not None else None
+
+    def _function(self, address: int) -> Die | None:
+        """Return the entry of the function that begins at *address*."""
+        if not 0 <= address <= _MAX_ADDRESS:
+            return None
+        for unit in self._units.at(address):
+            try:
+                found = unit.function_at(address)
+                die = unit.entries.die(found[2]) if found is not None else None
+            except FormatError:
+                continue
+            if die is not None:
+                return die
+        return None

@@ -64,6 +64,14 @@ class DwarfNames:
             self._named[name] = self._find(name, cancel)
         return self._named[name]
 
+    def address_of(self, name: str) -> int | None:
+        """Return the RVA of a variable by its exact name where the symbol table or an index of the
+        file has it: no unit is passed over for it."""
+        found = self._table.symbol_named(name, None) if self._table is not None else None
+        if found is None or found.name != name:
+            found = next((each for each in self.indexed(name) if each.name == name), None)
+        return found.rva if found is not None and not found.is_code else None
+
     def _find(self, name: str, cancel: CancelToken) -> Symbol | None:
         folded = self._table.symbol_named(name, cancel) if self._table is not None else None
         if folded is not None and (folded.name == name or self._is_complete):

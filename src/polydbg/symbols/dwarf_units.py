@@ -244,6 +244,14 @@ class CodeUnits:
             return plain
         return "::".join([*self._scopes_of(die), plain])
 
+    def scope_of(self, die: Die) -> Die | None:
+        """Return the innermost named scope around *die*, ``None`` for none.
+
+        :raises FormatError: the unit is damaged.
+        """
+        around = self._scopes_in(die.unit).around(die.offset)
+        return die.unit.die(around[0]) if around else None
+
     def _scopes_of(self, die: Die, plain: str = "") -> list[str]:
         """Return the names of the scopes of *die*, outermost first; *plain* is its own name."""
         try:

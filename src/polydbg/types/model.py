@@ -297,7 +297,7 @@ class FunctionType(Type):
         is_variadic: bool = False,
         is_prototyped: bool = True,
         convention: str = "",
-        owner: Callable[[], Type] | None = None,
+        owner: Callable[[], Type | None] | None = None,
     ) -> None:
         self._result = result
         self._parameters = parameters
