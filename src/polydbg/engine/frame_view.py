@@ -168,6 +168,10 @@ class PhysicalFrameView:
         return next(callers_of(unwind_view(system), self._frame, 1, system.machine), None)
 
     def caller(self) -> PhysicalFrameView:
+        return self._caller
+
+    @cached_property
+    def _caller(self) -> PhysicalFrameView:
         if self._frame.machine_frame:
             raise ValueUnavailableError("the caller's frame did not call, it was interrupted")
         caller = self._caller_frame

@@ -170,7 +170,7 @@ class DwarfNames:
             if die is None:
                 return None
             if die.tag == c.TAG_VARIABLE:
-                place, size, kind = _address_of(die), size_of(die), SymbolKind.DATA
+                place, size, kind = address_of(die), size_of(die), SymbolKind.DATA
             else:
                 # The piece with the entry point comes first.
                 ranges = [each for each in die.ranges() if each[0] >= self._units.lowest]
@@ -192,7 +192,7 @@ def _entries(unit: CodeUnit) -> list[int]:
     return sorted({*unit.functions.values, *unit.scopes.variables})
 
 
-def _address_of(variable: Die) -> int | None:
+def address_of(variable: Die) -> int | None:
     """Return the address of a variable that has a fixed place for all its life."""
     place = variable.block(c.AT_LOCATION)
     if not place:
