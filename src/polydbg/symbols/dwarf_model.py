@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.unit import Die
@@ -10,7 +12,10 @@ from polydbg.symbols.dwarf_names import DwarfNames
 from polydbg.symbols.dwarf_type_builder import DwarfTypeBuilder
 from polydbg.symbols.dwarf_units import CodeUnits
 from polydbg.types.model import Type
-from polydbg.types.source import NoTypes
+from polydbg.types.source import NoTypes, Scope
+
+if TYPE_CHECKING:
+    from polydbg.symbols.dwarf_variables import DwarfVariables
 
 _MAX_ADDRESS = (1 << 64) - 1
 
@@ -30,6 +35,16 @@ class DwarfTypes(NoTypes):
         return DwarfTypeBuilder(
             self._units, self._base, origin=self, address_of=self._names.address_of
         )
+
+    @cached_property
+    def variables(self) -> DwarfVariables:
+        """Return what finds variables."""
+        from polydbg.symbols.dwarf_variables import DwarfVariables
+
+        return DwarfVariables(self._units, self._names, self._base, self.builder)
+
+    def scopes_at(self, rva: int) -> Sequence[Scope]:
+        return self.variables.scopes_at(rva)
 
     def type_at(self, rva: int) -> Type | None:
         function = self._function(rva + self._base)
