@@ -27,7 +27,7 @@ VARIANTS = {
 }
 
 
-def _ours(name: str, *, index: bool = False, commands: str = "kn", prints: str = "") -> Command:
+def our_core(name: str, *, index: bool = False, commands: str = "kn", prints: str = "") -> Command:
     """Our run on one core; *index* allows the indexes on disk, which are there already."""
     must_print = prints or f"{name.replace('-', '_')}!main"
     found = polydbg("polydbg", FOLDER / f"{name}.core", FOLDER, commands, must_print, "-lines")
@@ -52,40 +52,43 @@ def _against(
 ) -> list[Measurement]:
     """Rows against the debuggers that are here; *commands* are gdb's and lldb's."""
     program, core = FOLDER / name, FOLDER / f"{name}.core"
-    peers = (gdb(program, core, commands[0], "main"), lldb_core(program, core, commands[1], "main"))
+    peers = (
+        gdb(program, core, commands[0], "main"),
+        lldb_core(program, core, [commands[1]], "main"),
+    )
     return [partial(compare_row, what, ours, peer, pairs) for peer in peers if peer is not None]
 
 
 def _stacks(pairs: int) -> list[Measurement]:
     small, few = f"{_size('a')} ELF", min(pairs, 3)
-    found = _against(f"{small}: crash stack", _ours("a"), "a", pairs)
+    found = _against(f"{small}: crash stack", our_core("a"), "a", pairs)
     for name in ("b", "c"):
         _make_index(name)
         what = f"{_size(name)} ELF: crash stack"
         count = pairs if name == "b" else few
-        found += _against(what, _ours(name), name, count)
-        found += _against(f"{what}, our index", _ours(name, index=True), name, count)
-        peer = dataclasses.replace(_ours("a"), name=f"polydbg, {small}")
+        found += _against(what, our_core(name), name, count)
+        found += _against(f"{what}, our index", our_core(name, index=True), name, count)
+        peer = dataclasses.replace(our_core("a"), name=f"polydbg, {small}")
         what = f"{what}, our index"
-        found.append(partial(compare_row, what, _ours(name, index=True), peer, pairs))
+        found.append(partial(compare_row, what, our_core(name, index=True), peer, pairs))
     name = "c-gdb-index"
-    found += _against(f"{_size(name)} ELF with .gdb_index: crash stack", _ours(name), name, few)
+    found += _against(f"{_size(name)} ELF with .gdb_index: crash stack", our_core(name), name, few)
     for name, title in VARIANTS.items():
         what = f"{_size(name)} ELF ({title}): crash stack"
-        found.append(partial(single_row, what, _ours(name), pairs))
+        found.append(partial(single_row, what, our_core(name), pairs))
     return found
 
 
 def _questions(pairs: int) -> list[Measurement]:
-    crowd = _ours("crowd", commands="~*k", prints="crowd!run")
+    crowd = our_core("crowd", commands="~*k", prints="crowd!run")
     all_threads = ("thread apply all bt", "bt all")
     found = _against(f"{CROWD} threads: every stack (`~*k`)", crowd, "crowd", pairs, all_threads)
     for pattern in ("*crash_unit_1*", "*walker*mark*"):
-        ours = _ours("c", index=True, commands=f"x c!{pattern}", prints="c!")
+        ours = our_core("c", index=True, commands=f"x c!{pattern}", prints="c!")
         what = f"{_size('c')} ELF: functions by pattern (`x c!{pattern}`)"
         found.append(partial(single_row, what, ours, pairs))
-    sparse = _ours("sparse", prints="a!main")
-    peer = dataclasses.replace(_ours("a"), name="polydbg, small core")
+    sparse = our_core("sparse", prints="a!main")
+    peer = dataclasses.replace(our_core("a"), name="polydbg, small core")
     what = f"core of {SPARSE >> 30} GiB, sparse: crash stack"
     found.append(partial(compare_row, what, sparse, peer, pairs))
     return found

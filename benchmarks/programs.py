@@ -49,13 +49,15 @@ def gdb(program: Path, core: Path, command: str, must_print: str) -> Command | N
     return Command("gdb", argv, must_print)
 
 
-def lldb_core(program: Path, core: Path, command: str, must_print: str) -> Command | None:
+def lldb_core(program: Path, core: Path, commands: list[str], must_print: str) -> Command | None:
     """lldb over a core with its program; None where there is no lldb."""
     found = shutil.which("lldb-19") or shutil.which("lldb")
     if found is None:
         return None
-    argv = (found, "-b", "--no-lldbinit", "-c", str(core), str(program), "-o", command)
-    return Command("lldb", argv, must_print)
+    argv = [found, "-b", "--no-lldbinit", "-c", str(core), str(program)]
+    for command in commands:
+        argv += ["-o", command]
+    return Command("lldb", tuple(argv), must_print)
 
 
 def stackwalk(dump: Path, must_print: str, *symbols: Path) -> Command | None:

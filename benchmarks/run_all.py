@@ -16,6 +16,7 @@ import bench_servers
 import bench_startup
 import bench_threads
 import bench_triage
+import bench_types
 from harness import PAIRS, Row, measured, table
 from programs import CACHE
 
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "elf": bench_elf.measurements,
     "servers": bench_servers.measurements,
     "triage": bench_triage.measurements,
+    "types": bench_types.measurements,
 }
 
 
