@@ -12,13 +12,14 @@ from polydbg.engine.frame_view import frame_view
 from polydbg.engine.modules import Module
 from polydbg.engine.stack import StackFrame
 from polydbg.symbols.source import Symbol
+from polydbg.targets.target import ThreadInfo
 from polydbg.types.model import Type, UnknownType
 from polydbg.types.place import Place, in_memory, nowhere
 from polydbg.types.source import FrameView, Scope, Variable, VariableKind
 from polydbg.types.value import Value
 
 if TYPE_CHECKING:
-    from polydbg.engine.session import System
+    from polydbg.engine.session import Session, System
 
 
 class NamedValue(msgspec.Struct, frozen=True, eq=False):
@@ -53,17 +54,26 @@ def scope_of(system: System, frame: StackFrame) -> Scope | None:
     return scopes[frame.depth] if frame.depth < len(scopes) else None
 
 
-def variables_of(system: System, frame: StackFrame) -> list[NamedValue] | None:
+def variables_of(
+    system: System, frame: StackFrame, thread: ThreadInfo | None = None
+) -> list[NamedValue] | None:
     """Return the variables in scope in *frame* with their values, the innermost block first, then
     parameters and locals as recorded, statics last; ``None`` where the symbols have no records.
+    *frame* lies on the stack of *thread*, by default the current one.
 
     :raises FormatError: the symbols are damaged there.
     """
     scope = scope_of(system, frame)
     if scope is None:
         return None
-    view = frame_view(system, frame)
+    view = frame_view(system, frame, thread)
     return [named_value(system, each, view) for each in scope.variables]
+
+
+def current_view(session: Session) -> FrameView | None:
+    """Return the view of the selected frame, ``None`` without a stack."""
+    frame = session.current_frame(session.files.cancel) if session.has_target else None
+    return frame_view(session.current, frame) if frame is not None else None
 
 
 def named_value(system: System, variable: Variable, view: FrameView | None) -> NamedValue:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
-from polydbg.base.cancel import CancelToken
+from polydbg.base.cancel import CancelToken, LentToken
 from polydbg.base.errors import TargetError
 from polydbg.engine.session import Session, System
+from polydbg.engine.stack import StackFrame
 from polydbg.library.records import Frame
+from polydbg.targets.target import ThreadInfo
+
+if TYPE_CHECKING:
+    from polydbg.library.variables import Locals
 
 MAX_FRAMES = 0xFFFF
 """How many rows of a stack there are at most, unless fewer are asked for."""
@@ -16,10 +23,13 @@ MAX_FRAMES = 0xFFFF
 class Handle:
     """The engine's session and its dump, until :meth:`close`."""
 
-    def __init__(self, session: Session, system: System) -> None:
+    def __init__(self, session: Session, system: System, whole: CancelToken | None = None) -> None:
+        """Keep the session of *system*. With *whole* it is lent: what is done in it is a part of
+        the work of that token, and closing only gives it back."""
         self._session: Session | None = session
         self._system: System | None = system
-        self.cancel = CancelToken()
+        self._is_lent = whole is not None
+        self.cancel = CancelToken() if whole is None else LentToken(whole)
 
     @property
     def session(self) -> Session:
@@ -45,11 +55,19 @@ class Handle:
 
     def close(self) -> None:
         session, self._session, self._system = self._session, None, None
-        if session is not None:
+        if session is not None and not self._is_lent:
             session.close()
 
-    def frames(self, registers: Mapping[str, int], limit: int) -> Iterator[Frame]:
-        """Yield the stack that *registers* begin, unwound as far as it is asked for."""
+    def frames(
+        self, registers: Mapping[str, int], limit: int, thread: ThreadInfo | None = None
+    ) -> Iterator[Frame]:
+        """Yield the stack that *registers* begin, unwound as far as it is asked for; *thread* is
+        whose it is, where that is known."""
         self.cancel.reset()
         for row in self.session.stack(self.system, registers, limit, self.cancel):
-            yield Frame.of(row)
+            yield Frame.of(row, partial(self._locals, row, thread))
+
+    def _locals(self, row: StackFrame, thread: ThreadInfo | None) -> Locals:
+        from polydbg.library.variables import Locals
+
+        return Locals(self, row, thread)

@@ -5,13 +5,18 @@ Addresses are numbers. Names and texts from dumps have their control characters 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from polydbg.base.errors import CommandError
 from polydbg.commands.output import Failure, Item
 from polydbg.engine.analysis.model import Analysis
 from polydbg.engine.stack import StackFrame
+
+if TYPE_CHECKING:
+    from polydbg.library.variables import Locals
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -44,10 +49,32 @@ class Frame(msgspec.Struct, frozen=True):
     name: str  # as k prints it: module!symbol+0x12
     symbols: str = ""
     is_unverified: bool = False
+    _locals: Callable[[], Locals] | None = None
+
+    @property
+    def locals(self) -> Locals:
+        """Return the variables in scope here by name, looked up when this is asked.
+
+        :raises DebuggerError: the symbols have no records of variables, or the session is closed.
+        """
+        if self._locals is None:
+            raise CommandError(
+                "this frame is not part of a stack, so it has no variables",
+                identifier="types.no-locals",
+            )
+        return self._locals()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Frame):
+            return NotImplemented
+        return msgspec.structs.astuple(self)[:-1] == msgspec.structs.astuple(other)[:-1]
+
+    def __hash__(self) -> int:
+        return hash((self.number, self.pc, self.sp))
 
     @classmethod
-    def of(cls, row: StackFrame) -> Frame:
-        """Return the record of a row of the engine's."""
+    def of(cls, row: StackFrame, variables: Callable[[], Locals] | None = None) -> Frame:
+        """Return the record of a row of the engine's; *variables* looks up those in scope."""
         place = row.place
         return cls(
             number=row.number,
@@ -67,6 +94,7 @@ class Frame(msgspec.Struct, frozen=True):
             name=place.text,
             symbols=row.symbols,
             is_unverified=row.is_unverified,
+            _locals=variables,
         )
 
     def __repr__(self) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import CommandError, TargetError
 from polydbg.base.text import sanitise_line
 from polydbg.base.warnings import Warning
@@ -23,6 +25,9 @@ from polydbg.library.handle import MAX_FRAMES, Handle
 from polydbg.library.records import CommandResult, CrashAnalysis, ExceptionInfo, Frame
 from polydbg.library.views import Memory, Module, Thread
 from polydbg.targets.target import SystemInfo, UnloadedModuleInfo
+
+if TYPE_CHECKING:
+    from polydbg.library.variables import Variable
 
 SearchPath = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
 """A search path in WinDbg's grammar (``;`` between its parts), a folder, or several of these."""
@@ -64,6 +69,18 @@ def open(
     return DumpSession(Handle(session, system))
 
 
+def lend_to_scripts(session: Session, interpreter: Interpreter, cancel: CancelToken) -> None:
+    """Let the scripts of *session* use its current dump as the library shows it; what they do is a
+    part of the commands of *interpreter*, which *cancel* stops."""
+
+    def lend() -> DumpSession | None:
+        if not session.has_target:
+            return None
+        return DumpSession(Handle(session, session.current, cancel), interpreter)
+
+    session.scripts.lend = lend
+
+
 def _text(path: SearchPath) -> str | None:
     if path is None or isinstance(path, str):
         return path
@@ -75,9 +92,12 @@ def _text(path: SearchPath) -> str | None:
 class DumpSession:
     """An open dump. Made by :func:`open`."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, interpreter: Interpreter | None = None) -> None:
         self._handle = handle
-        self._interpreter = Interpreter(handle.session, handle.cancel, self._progress)
+        if interpreter is None:
+            interpreter = Interpreter(handle.session, handle.cancel, self._progress)
+            lend_to_scripts(handle.session, interpreter, handle.cancel)
+        self._interpreter = interpreter
         self.memory = Memory(handle)
 
     def _progress(self, text: str, done: int, total: int) -> None:
@@ -170,11 +190,26 @@ class DumpSession:
         thread = self._handle.system.event_thread
         return Thread(self._handle, thread) if thread is not None else None
 
+    @property
+    def thread(self) -> Thread | None:
+        """Return the current thread, which ``~Ns`` chooses."""
+        thread = self._handle.system.thread
+        return Thread(self._handle, thread) if thread is not None else None
+
+    @property
+    def frame(self) -> Frame | None:
+        """Return the current frame, which ``.frame`` chooses; ``None`` without a stack."""
+        system = self._handle.system
+        number = system.scope.frame
+        frames = self._handle.frames(system.scope_registers(), number + 1, system.thread)
+        return next((frame for frame in frames if frame.number == number), None)
+
     def crash_frames(self, limit: int = MAX_FRAMES) -> Iterator[Frame]:
         """Yield the stack of the exception (``.ecxr; k``), of the event thread without one."""
         exception = self.exception
         if exception is not None and exception.registers:
-            yield from self.frames_from(exception.registers, limit)
+            raised_by = self._handle.system.event_thread
+            yield from self._handle.frames(exception.registers, limit, raised_by)
         elif (thread := self.event_thread) is not None:
             yield from thread.frames(limit)
 
@@ -216,6 +251,17 @@ class DumpSession:
         :raises ExpressionError: it has no value.
         """
         return evaluate(expression, self._handle.session.evaluator)
+
+    def value(self, expression: str) -> Variable:
+        """Return the value of a C++ expression as ``??`` evaluates it, in the selected frame:
+        ``app!g_config``, ``((Node *)0x1234)->next``.
+
+        :raises ExpressionError: it has none.
+        """
+        from polydbg.library.variables import value_of
+
+        self._handle.cancel.reset()
+        return value_of(self._handle, expression)
 
     def command(self, line: str, *, check: bool = True) -> CommandResult:
         """Run a line of commands and return what it says.

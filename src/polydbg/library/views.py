@@ -107,7 +107,7 @@ class Thread:
 
     def frames(self, limit: int = MAX_FRAMES) -> Iterator[Frame]:
         """Yield the stack of the thread's own registers, unwound as far as it is asked for."""
-        return self._handle.frames(self.registers, limit)
+        return self._handle.frames(self.registers, limit, self._info)
 
     def __repr__(self) -> str:
         return f"<Thread {self.ordinal}, id {self.id:#x}>"
