@@ -8,9 +8,11 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from polydbg.base.errors import DebuggerError
+    from polydbg.engine.scripts import command
     from polydbg.library.session import DumpSession, open
+    from polydbg.library.session import lend_to_scripts as lend_to_scripts
 
-__all__ = ["DebuggerError", "DumpSession", "open"]
+__all__ = ["DebuggerError", "DumpSession", "command", "open"]
 
 
 def __getattr__(name: str) -> object:
@@ -19,7 +21,11 @@ def __getattr__(name: str) -> object:
         from polydbg.base.errors import DebuggerError
 
         return DebuggerError
-    if name in __all__:
+    if name == "command":
+        from polydbg.engine.scripts import command
+
+        return command
+    if name in (*__all__, "lend_to_scripts"):
         from polydbg.library import session
 
         return getattr(session, name)

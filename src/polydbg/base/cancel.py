@@ -29,3 +29,15 @@ class CancelToken:
         """:raises Cancelled: when :meth:`cancel` was called since the last :meth:`reset`."""
         if self._event.is_set():
             raise Cancelled
+
+
+class LentToken(CancelToken):
+    """The token of work that goes on within other work, *whole*'s: that is not to be forgotten by
+    who begins a part of it."""
+
+    def __init__(self, whole: CancelToken) -> None:
+        self._event = whole._event
+
+    def reset(self) -> None:
+        """:raises Cancelled: the whole is to stop."""
+        self.check()

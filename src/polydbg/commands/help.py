@@ -47,6 +47,10 @@ def help_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     word = cursor.match(r"[^\s;]+")
     if word:
         found = REGISTRY.exact(word.group())
+        if found is None and word.group().startswith("!"):
+            from polydbg.commands.scripting import command_of_script
+
+            found = command_of_script(ctx.session, word.group())
         if found is None:
             from polydbg.commands.language import suggestion
 
@@ -65,9 +69,21 @@ def help_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             family = entry.family
             yield Heading(value=f"{family.replace('_', ' ')}:")
         yield _item(entry, detailed=False)
+    yield from _of_scripts(ctx)
     yield Heading(value=f"{ABSENT_FAMILY.replace('_', ' ')}:")
     yield from _absent_names()
     yield Text(value="`.help COMMAND` explains one, with an example.")
+
+
+def _of_scripts(ctx: CommandContext) -> Iterator[Item]:
+    """Yield the commands of loaded scripts and installed packages."""
+    from polydbg.commands.scripting import declared
+
+    found = ctx.session.scripts.commands()
+    if found:
+        yield Heading(value="scripts and packages:")
+    for each in found:
+        yield _item(declared(each), detailed=False)
 
 
 def _absent_names() -> Iterator[Item]:

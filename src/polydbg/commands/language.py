@@ -197,6 +197,8 @@ class Interpreter:
             if found is None and name[-1] in "+-" and (found := REGISTRY.exact(name[:-1])):
                 cursor.position = match.end() - 1
                 return found
+            if found is None and missing is not None:
+                found = self._of_scripts(name)
             if found is None:
                 cursor.position = len(text)
                 if missing is None:
@@ -214,6 +216,24 @@ class Interpreter:
             raise cursor.error("Syntax error", hint=suggestion(cursor.text[cursor.position - 1 :]))
         cursor.position += prefix[1]
         return prefix[0]
+
+    def _of_scripts(self, name: str) -> Command | None:
+        """Return the command of a script or package; say once which packages are broken."""
+        from polydbg.commands.scripting import command_of_script
+
+        scripts = self._session.scripts
+        is_first = not scripts.has_asked_packages
+        found = command_of_script(self._session, name)
+        if is_first and scripts.has_asked_packages:
+            self._notices += [
+                Notice(
+                    identifier="script.broken-package",
+                    value=f"    the commands of {each.name} could not be imported: {each.problem}",
+                )
+                for each in scripts.packages()
+                if each.problem
+            ]
+        return found
 
     def _call(self, found: Command, cursor: Cursor) -> Iterator[Item]:
         return found.function(self.context(), cursor)

@@ -89,8 +89,6 @@ REFUSED: tuple[tuple[str, str, str, str], ...] = (
 _TYPES = "types are not read; x MODULE!NAME gives a variable's address, db, dd and dps its memory"
 _RAW = "lm, ~ and | show what the dump says of the process; dps ADDRESS shows raw memory"
 _REGION = "!address shows the map of the process and !address ADDRESS one region"
-_SCRIPT = "a script can read --json and send commands to standard input"
-_EXTENSIONS = "extensions are not loaded; .help lists the commands that are there"
 _ASSEMBLE = ".overlay on lets bytes be edited: eb ADDRESS BYTES"
 
 ABSENT: tuple[tuple[str, str, str], ...] = (
@@ -105,9 +103,7 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
     ("!vadump !mapped_file", "Show a region of memory.", _REGION),
     ("!exchain", "Show the exception handlers.", ".fnent ADDRESS shows a function's handler"),
     ("!chkimg", "Compare code with its image file.", "!lmi MODULE says which file was taken"),
-    (".scriptload .scriptrun .scriptunload .scriptlist", "Run a script.", _SCRIPT),
     (".dump", "Write a dump.", "copy the dump's file; .writemem FILE RANGE saves memory"),
-    (".load .loadby .unload .chain", "Load extensions.", _EXTENSIONS),
     (".process .tlist", "Choose a process.", "a dump holds one process; || shows the open dumps"),
     (".trap .bugcheck", "Show a kernel's state.", ".exr -1 and .ecxr show an exception"),
     ("a", "Assemble instructions.", _ASSEMBLE),

@@ -25,6 +25,7 @@ from polydbg.engine.log import SessionLog
 from polydbg.engine.memory import SystemMemory
 from polydbg.engine.memory_view import MemoryView
 from polydbg.engine.modules import ModuleLoader, ModuleMap
+from polydbg.engine.scripts import ScriptBook
 from polydbg.engine.settings import Settings
 from polydbg.engine.stack import StackFrame, walk_stack
 from polydbg.memory.overlay import Overlay
@@ -228,6 +229,7 @@ class Session:
         self.evaluator = Evaluator(self)
         self.fixed_aliases = [""] * 10  # $u0..$u9
         self.aliases = Aliases()
+        self.scripts = ScriptBook()
         self.log = SessionLog()
         self.is_finished = False
 

@@ -14,6 +14,7 @@ from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.commands.dumps import first_screen
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import CommandEnd, Failure, Item, joined
+from polydbg.engine.scripts import ScriptSession
 from polydbg.engine.session import Session, System, expand_dump_arguments
 from polydbg.engine.sysroots import checked_roots
 from polydbg.service.api import (
@@ -55,6 +56,7 @@ class EngineHost:
         self._session = Session()
         self._cancel = CancelToken()
         self._interpreter = Interpreter(self._session, self._cancel, self._progress)
+        self._session.scripts.lend = self._lend
         self._requests: queue.Queue[_Request | _Wake | None] = queue.Queue()
         self._session.files.downloads.on_done = lambda: self._requests.put(_Wake())
         self._listener: Listener | None = None
@@ -236,6 +238,13 @@ class EngineHost:
             self._last_progress = now
             self._flush()
             self._put(ProgressEvent(text, done, total))
+
+    def _lend(self) -> ScriptSession | None:
+        """Return the current dump as scripts see it: the library is imported with the first."""
+        from polydbg import lend_to_scripts
+
+        lend_to_scripts(self._session, self._interpreter, self._cancel)
+        return self._session.scripts.lend()
 
     def _fetch_stack(self, system: System) -> None:
         """Fetch what the stack of the event needs, in a batch run with servers."""
