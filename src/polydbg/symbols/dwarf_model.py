@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
 from polydbg.formats.dwarf.unit import Die
 from polydbg.symbols.dwarf_names import DwarfNames
 from polydbg.symbols.dwarf_type_builder import DwarfTypeBuilder
+from polydbg.symbols.dwarf_type_names import DwarfTypeNames
 from polydbg.symbols.dwarf_units import CodeUnits
 from polydbg.types.model import Type
 from polydbg.types.source import NoTypes, Scope
@@ -17,6 +19,7 @@ from polydbg.types.source import NoTypes, Scope
 if TYPE_CHECKING:
     from polydbg.symbols.dwarf_variables import DwarfVariables
 
+_MAX_NAMES = 1024
 _MAX_ADDRESS = (1 << 64) - 1
 
 
@@ -28,13 +31,36 @@ class DwarfTypes(NoTypes):
         self._units = units
         self._names = names
         self._base = base
+        self._named: dict[str, Type | None] = {}
 
     @cached_property
     def builder(self) -> DwarfTypeBuilder:
         """Return what makes the types of entries."""
         return DwarfTypeBuilder(
-            self._units, self._base, origin=self, address_of=self._names.address_of
+            self._units,
+            self._base,
+            origin=self,
+            definition_of=self._definition_of,
+            address_of=self._names.address_of,
         )
+
+    @cached_property
+    def _type_names(self) -> DwarfTypeNames:
+        return DwarfTypeNames(self._units, self._names)
+
+    def _definition_of(self, declaration: Die) -> Die | None:
+        return self._type_names.definition_of(declaration)
+
+    def type_named(self, name: str, cancel: CancelToken | None = None) -> Type | None:
+        if name not in self._named:
+            if len(self._named) >= _MAX_NAMES:
+                self._named.clear()
+            die = self._type_names.named(name, cancel or CancelToken())
+            self._named[name] = self.builder.type_of(die) if die is not None else None
+        return self._named[name]
+
+    def types_matching(self, pattern: str, cancel: CancelToken) -> Iterator[Type]:
+        return map(self.builder.type_of, self._type_names.matching(pattern, cancel))
 
     @cached_property
     def variables(self) -> DwarfVariables:

@@ -91,7 +91,7 @@ class DwarfNames:
 
     def _may_have(self, name: str) -> bool:
         """Tell whether the strings hold the last part of *name*: a look that saves a scan."""
-        last = _last_part(name)
+        last = last_part(name)
         if not _PLAIN.fullmatch(last) or self._units.is_split:
             return True  # operators and the like are spelled in other ways
         word = re.compile(re.escape(last.encode()), re.IGNORECASE)
@@ -118,9 +118,10 @@ class DwarfNames:
         except FormatError:
             return None
 
-    def indexed(self, name: str) -> Iterator[Symbol]:
-        """Yield symbols that the file's own index lists under *name*, or under its last part."""
-        last = _last_part(name).encode("utf-8", "replace")
+    def listed(self, name: str) -> list[tuple[int, int | None]]:
+        """Return where the file's own index lists *name*, or its last part: the offset of a unit,
+        and that of the entry in ``.debug_info``, ``None`` where the index does not tell."""
+        last = last_part(name).encode("utf-8", "replace")
         places: list[tuple[int, int | None]] = []
         try:
             for table in self._name_tables:
@@ -130,7 +131,11 @@ class DwarfNames:
                 places += ((unit, None) for unit in self._gdb_index.find(whole))
         except FormatError:
             pass  # a damaged index: what it said so far is checked, and a scan follows
-        for start, entry in places:
+        return places
+
+    def indexed(self, name: str) -> Iterator[Symbol]:
+        """Yield symbols that the file's own index lists under *name*, or under its last part."""
+        for start, entry in self.listed(name):
             unit = self._units.file.unit_starting_at(start)
             if unit is None:
                 continue
@@ -208,7 +213,7 @@ def address_of(variable: Die) -> int | None:
     return None
 
 
-def _last_part(name: str) -> str:
+def last_part(name: str) -> str:
     """Return the name behind the last ``::`` that does not lie in template arguments."""
     depth = 0
     for index in range(len(name) - 1, 0, -1):

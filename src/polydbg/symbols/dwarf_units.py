@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -243,6 +243,20 @@ class CodeUnits:
         if not plain or die.tag == c.TAG_BASE_TYPE or die.unit.language in c.LANG_C_LIKE:
             return plain
         return "::".join([*self._scopes_of(die), plain])
+
+    def is_entry(self, unit: Unit, offset: int) -> bool:
+        """Tell whether an entry of *unit* begins at *offset*.
+
+        :raises FormatError: the unit is damaged.
+        """
+        return self._scopes_in(unit).is_entry(offset)
+
+    def entries_with_scopes(self, unit: Unit) -> Sequence[int]:
+        """Return the entries of *unit* that :attr:`Scopes.entries` has, counted from its start.
+
+        :raises FormatError: the unit is damaged.
+        """
+        return self._scopes_in(unit).entries
 
     def scope_of(self, die: Die) -> Die | None:
         """Return the innermost named scope around *die*, ``None`` for none.

@@ -75,6 +75,16 @@ class DwarfFile:
         index = self._info.index_at(offset)
         return self._info.unit(index) if index is not None else None
 
+    def type_unit_at(self, offset: int) -> Unit | None:
+        """Return the unit that holds *offset* of ``.debug_types``."""
+        index = self._types.index_at(offset)
+        return self._types.unit(index) if index is not None else None
+
+    def all_units(self) -> Iterator[Unit]:
+        """Yield the units of ``.debug_info`` and ``.debug_types`` in the order of the file."""
+        for units in (self._info, self._types):
+            yield from map(units.unit, range(len(units)))
+
     def index_at_start(self, offset: int) -> int | None:
         """Return the number of the unit that begins at *offset* of ``.debug_info``."""
         return self._info.index_at_start(offset)

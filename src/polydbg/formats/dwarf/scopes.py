@@ -79,6 +79,31 @@ class Scopes:
         table = self._table
         return [table.base + offset for offset in table.variables]
 
+    @property
+    def entries(self) -> Sequence[int]:
+        """Return the offsets of the entries that may have a scope: classes, enumerations, typedefs,
+        namespaces, functions, variables, counted from the unit's start.
+
+        :raises FormatError: the unit has no abbreviations.
+        """
+        return self._table.offsets
+
+    def is_entry(self, offset: int) -> bool:
+        """Tell whether an entry begins at *offset*.
+
+        :raises FormatError: the unit has no abbreviations.
+        """
+        if self._known is not None or "_table" in self.__dict__:
+            offsets, wanted = self._table.offsets, offset - self.unit.header.offset
+            rank = bisect_left(offsets, wanted)
+            if rank < len(offsets) and offsets[rank] == wanted:
+                return True
+        try:
+            _walk_to(self.unit, offset - self.unit.header.offset, [])
+        except (FormatError, KeyError, IndexError):
+            return False
+        return True
+
     def around(self, offset: int) -> list[int]:
         """Return the offsets of the named scopes around the entry at *offset*, the innermost first;
         empty where there are none or the entry is not found.

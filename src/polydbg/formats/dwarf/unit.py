@@ -207,7 +207,7 @@ class Unit:
         if form in STRING_INDEXES:
             size = self.header.offset_size
             table = self.file.get(".debug_str_offsets")
-            offset = table.number(self._str_offsets_base + value * size, size)
+            offset = table.number(self.str_offsets_base + value * size, size)
             return self.file.get(".debug_str").string(offset)
         if form == c.FORM_LINE_STRP:
             return self.file.sections.get(".debug_line_str").string(value)
@@ -219,7 +219,8 @@ class Unit:
         return None
 
     @property
-    def _str_offsets_base(self) -> int:
+    def str_offsets_base(self) -> int:
+        """Return where in ``.debug_str_offsets`` the unit's table of strings begins."""
         base = self.root.number(c.AT_STR_OFFSETS_BASE)
         if base is None:
             # Version 4 has no header; the table of a split unit begins after it.

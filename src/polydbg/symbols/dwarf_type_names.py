@@ -1,0 +1,234 @@
+"""Types by name in DWARF: through an index in the file, else by a search for the name.
+
+A name is that of an entry with the scopes around it; what an entry only declares is passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import FormatError
+from polydbg.base.wildcards import compile_wildcard
+from polydbg.formats.dwarf import constants as c
+from polydbg.formats.dwarf.entry_search import EntrySearch
+from polydbg.formats.dwarf.info import DwarfFile
+from polydbg.formats.dwarf.unit import Die, Unit
+from polydbg.symbols.dwarf_names import DwarfNames, last_part
+from polydbg.symbols.dwarf_units import CodeUnits
+
+_COMPOUNDS = frozenset(
+    (c.TAG_STRUCTURE_TYPE, c.TAG_CLASS_TYPE, c.TAG_UNION_TYPE, c.TAG_INTERFACE_TYPE)
+)
+_TYPES = _COMPOUNDS | {
+    c.TAG_ENUMERATION_TYPE,
+    c.TAG_TYPEDEF,
+    c.TAG_TEMPLATE_ALIAS,
+    c.TAG_BASE_TYPE,
+    c.TAG_SUBRANGE_TYPE,
+    c.TAG_UNSPECIFIED_TYPE,
+}
+_TAGGED = _COMPOUNDS | {c.TAG_ENUMERATION_TYPE}
+_KEYWORD = re.compile(r"(struct|class|union|enum|interface)\s+(?:(?:class|struct)\s+)?(?=\S)")
+_AROUND_MARKS = re.compile(r"\s*([<>,])\s*")
+_POLL_EVERY = 256
+_MAX_FOLDED = 64
+
+
+class DwarfTypeNames:
+    """Finds the entries of types of *units*; *names* reads the indexes of the file."""
+
+    def __init__(self, units: CodeUnits, names: DwarfNames) -> None:
+        self._units = units
+        self._names = names
+        self._searches: dict[int, tuple[DwarfFile, EntrySearch]] = {}
+
+    def named(self, name: str, cancel: CancelToken) -> Die | None:
+        """Return the entry that defines the type of that name, which ``struct`` and its like may
+        stand in front of; ``None`` where the file has none."""
+        keyword = _KEYWORD.match(name)
+        tags = _TYPES
+        if keyword is not None:
+            name = name[keyword.end() :]
+            tags = frozenset((c.TAG_ENUMERATION_TYPE,)) if keyword[1] == "enum" else _COMPOUNDS
+        for spelling in spellings(name.strip()):
+            found = self._exact(spelling, tags, cancel)
+            if found is not None:
+                return found
+        return None
+
+    def definition_of(self, declaration: Die) -> Die | None:
+        """Return the entry that defines what *declaration* declares, ``None`` for none.
+
+        :raises FormatError: the declaration is damaged.
+        """
+        name = self._units.type_name(declaration)
+        if not name:
+            return None
+        is_class = declaration.tag in _COMPOUNDS
+        tags = _COMPOUNDS if is_class else frozenset((declaration.tag,))
+        return self._exact(name, tags, CancelToken())
+
+    def _exact(self, name: str, tags: frozenset[int], cancel: CancelToken) -> Die | None:
+        """Return the definition of *name*: a class or enumeration before a typedef for another."""
+        second: Die | None = None
+        for die in self._definitions(name, cancel):
+            if die.tag not in tags:
+                continue
+            if die.tag in _TAGGED or not self._repeats(die, name):
+                return die
+            second = second or die
+        return second
+
+    def _repeats(self, die: Die, name: str) -> bool:
+        """Tell whether a typedef has the name of the class or enumeration that it is for."""
+        with suppress(FormatError):
+            target = die.reference(c.AT_TYPE)
+            if target is not None and target.tag in _TAGGED:
+                return self._units.type_name(target) == name
+        return False
+
+    def _definitions(self, name: str, cancel: CancelToken) -> Iterator[Die]:
+        """Yield the definitions with the qualified *name*."""
+        last = last_part(name).encode("utf-8", "replace")
+        if not last:
+            return
+        for unit, offset in self._indexed(name, last):
+            die = self._defining(unit, offset, last)
+            if die is not None and self._is_named(die, die, name):
+                yield die
+        for search in self._all_searches(cancel):
+            for unit, offset in search.named(last, cancel.check):
+                yield from self._checked(search, unit, offset, name, cancel)
+
+    def _checked(
+        self, search: EntrySearch, unit: Unit, offset: int, name: str, cancel: CancelToken
+    ) -> Iterator[Die]:
+        """Yield the definition at *offset*, or what completes the declaration there elsewhere."""
+        last = last_part(name).encode("utf-8", "replace")
+        try:
+            die = unit.die(offset)
+            if die is None or die.tag not in _TYPES or die.string(c.AT_NAME) != last:
+                return
+            if not die.number(c.AT_DECLARATION):
+                if self._units.is_entry(unit, offset) and self._is_named(die, die, name):
+                    yield die
+                return
+            # A class may be declared within another one and defined outside of it.
+            for _, other in search.completing((unit, offset), cancel.check):
+                completing = unit.die(other)
+                if (
+                    completing is not None
+                    and not completing.number(c.AT_DECLARATION)
+                    and self._units.is_entry(unit, other)
+                    and self._is_named(completing, die, name)
+                ):
+                    yield completing
+        except FormatError:
+            return
+
+    @staticmethod
+    def _defining(unit: Unit, offset: int, last: bytes) -> Die | None:
+        """Return the definition of a type called *last* at *offset*, ``None`` for anything else."""
+        with suppress(FormatError):
+            die = unit.die(offset)
+            if die is not None and die.tag in _TYPES and not die.number(c.AT_DECLARATION):
+                return die if die.string(c.AT_NAME) == last else None
+        return None
+
+    def _is_named(self, die: Die, owner: Die, name: str) -> bool:
+        with suppress(FormatError):
+            return self._units.type_name(owner) == name
+        return False
+
+    # -- where to look -------------------------------------------------------------------------
+
+    def _indexed(self, name: str, last: bytes) -> Iterator[tuple[Unit, int]]:
+        """Yield where the file's own index says that types called so are."""
+        for start, entry in self._names.listed(name):
+            unit = self._units.file.unit_starting_at(start)
+            if unit is None:
+                continue
+            with suppress(FormatError):
+                entries = self._units.of(unit).entries
+                if entry is not None:
+                    # Offsets of split units count from their own start.
+                    yield entries, entry - start + entries.header.offset
+                    continue
+                yield from self._types_in(entries)
+
+    def _types_in(self, unit: Unit) -> Iterator[tuple[Unit, int]]:
+        """Yield the classes, enumerations and typedefs of *unit*.
+
+        :raises FormatError: the unit is damaged.
+        """
+        abbreviations = unit.abbreviations
+        codes = {code for code, each in abbreviations.items() if each.tag in _TYPES}
+        start, data = unit.header.offset, unit.data
+        for at in self._units.entries_with_scopes(unit):
+            code = data[at]
+            if code >= 0x80:
+                code = code & 0x7F | data[at + 1] << 7
+                if code >= 0x4000:
+                    code = -1
+            if code in codes or code == -1:
+                yield unit, start + at
+
+    def _files(self, cancel: CancelToken) -> Iterator[DwarfFile]:
+        """Yield the files with entries: the linked one, that which it shares entries with, and
+        those that it is split into."""
+        file = self._units.file
+        yield file
+        if file.supplementary is not None:
+            yield file.supplementary
+        if not self._units.is_split:
+            return
+        seen = {id(file)}
+        for unit in self._units.all():
+            cancel.check()
+            with suppress(FormatError):
+                other = unit.entries.file
+                if id(other) not in seen:
+                    seen.add(id(other))
+                    yield other
+
+    def _all_searches(self, cancel: CancelToken) -> Iterator[EntrySearch]:
+        for file in self._files(cancel):
+            found = self._searches.get(id(file))
+            if found is None:
+                found = self._searches[id(file)] = file, EntrySearch(file, _TYPES)
+            yield found[1]
+
+    # -- by pattern ----------------------------------------------------------------------------
+
+    def matching(self, pattern: str, cancel: CancelToken) -> Iterator[Die]:
+        """Yield the definitions of classes, enumerations and typedefs whose qualified names match
+        a wildcard pattern, each name once."""
+        wanted = compile_wildcard(pattern, symbols=True)
+        seen: set[str] = set()
+        for file in self._files(cancel):
+            for unit in file.all_units():
+                cancel.check()
+                with suppress(FormatError):
+                    for count, (_, offset) in enumerate(self._types_in(unit)):
+                        if count % _POLL_EVERY == 0:
+                            cancel.check()
+                        die = unit.die(offset)
+                        if die is None or die.number(c.AT_DECLARATION):
+                            continue
+                        name = self._units.type_name(die)
+                        if name and name not in seen and wanted.fullmatch(name):
+                            seen.add(name)
+                            yield die
+
+
+def spellings(name: str) -> list[str]:
+    """Return *name* as it stands and, with template arguments, as compilers space them."""
+    if "<" not in name:
+        return [name]
+    bare = _AROUND_MARKS.sub(r"\1", name)
+    spaced = bare.replace(",", ", ")
+    found = [name, spaced.replace(">>", "> >").replace(">>", "> >"), spaced, bare]
+    return list(dict.fromkeys(found))
