@@ -92,7 +92,6 @@ _REGION = "!address shows the map of the process and !address ADDRESS one region
 _ASSEMBLE = ".overlay on lets bytes be edited: eb ADDRESS BYTES"
 
 ABSENT: tuple[tuple[str, str, str], ...] = (
-    ("dt dtx", "Show a type or a variable by its type.", _TYPES),
     ("dx", "Evaluate an expression of the data model.", _TYPES),
     (
         "!heap !htrace !token !gflag !avrf",

@@ -114,8 +114,8 @@ class TypeFinder:
 
     def matching(self, pattern: str, cancel: CancelToken) -> Iterator[tuple[Module, Type]]:
         """Yield the types whose names match ``[mod!]pattern``, both with wildcards."""
-        module_pattern, bang, name = pattern.rpartition("!")
-        for module in self._matching_modules(module_pattern) if bang else self.in_order():
+        name = pattern.rpartition("!")[2]
+        for module in self.modules_matching(pattern):
             source = self._modules.symbols(module)
             cancel.check()
             if source is None:
@@ -126,7 +126,11 @@ class TypeFinder:
             except DebuggerError:
                 continue
 
-    def _matching_modules(self, pattern: str) -> list[Module]:
+    def modules_matching(self, pattern: str) -> list[Module]:
+        """Return the modules that a pattern ``[mod!]name`` is about, in the order to look in."""
+        pattern, bang, _ = pattern.rpartition("!")
+        if not bang:
+            return self.in_order()
         if not is_wildcard(pattern):
             found = self._modules.named(pattern)
             return [found] if found is not None else []

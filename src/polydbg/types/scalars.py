@@ -233,9 +233,9 @@ def dt_words(value: Value) -> str:
 
     Errors are those of :func:`number_of`.
     """
-    type_ = _scalar(value)
     if value.bit_field is not None:
         return _bit_words(value.bits(), value.bit_field[1])
+    type_ = _scalar(value)
     if type_.encoding in (Encoding.FLOAT, Encoding.COMPLEX):
         return f"{_real_words(value, type_)} "
     number = int(number_of(value).real)

@@ -1,0 +1,152 @@
+"""``dt`` and ``dtx``: types, and what lies in memory seen as one.
+
+``dtx`` hands its type and address on to ``dx``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from polydbg.base.errors import CommandError
+from polydbg.base.text import sanitise_line
+from polydbg.commands.context import CommandContext
+from polydbg.commands.cursor import Cursor
+from polydbg.commands.dt_display import Display, ObjectRow
+from polydbg.commands.dt_lists import follow_list
+from polydbg.commands.dt_names import Meaning, meaning_of
+from polydbg.commands.dt_patterns import matching_names
+from polydbg.commands.dt_request import SWITCHES, Request, read_request
+from polydbg.commands.output import Item, Text
+from polydbg.commands.registry import command
+from polydbg.commands.type_words import tight
+from polydbg.types.place import Place, PlaceKind, in_memory
+from polydbg.types.value import Value
+
+_SYNTAX = (
+    f"dt [{SWITCHES}] [module!]name [field ...] [address] [-l link]    "
+    "struct, class, union or enum in front of the name, or -t, leave local variables out"
+)
+_NO_ELEMENTS = 5
+"""How many elements ``-a`` shows where there is no array."""
+
+
+@command(
+    "dt",
+    summary="Show a type, or what lies in memory as that type; a variable by its type.",
+    syntax=_SYNTAX,
+    example="dt app!Order; dt app!Order 0x1f2a0 -r1; dt order items[1].price; dt app!O*",
+    family="variables",
+)
+def display_type(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    request = read_request(cursor)
+    if "h" in request:
+        yield Text(value=_SYNTAX)
+        return
+    if not request.name:
+        raise cursor.error("Syntax error", hint="dt needs the name of a type or a variable")
+    if request.is_pattern:
+        yield from matching_names(ctx, request)
+        return
+    meaning = meaning_of(ctx, request.name, request.keyword, request.types_only)
+    if meaning is None:
+        raise _not_found(request.name)
+    address = _address(ctx, request)
+    display = Display(ctx, request.rows())
+    if request.link:
+        start = _first_of_list(meaning, address, ctx)
+        yield from follow_list(ctx, display, start, request.link)
+    else:
+        yield from _shown(ctx, display, request, meaning, address)
+    yield from display.faults()
+
+
+def _not_found(name: str) -> CommandError:
+    return CommandError(
+        f"Symbol {sanitise_line(name)} not found.",
+        identifier="types.not-found",
+        hint="dt MODULE!* lists what a module has; lm which modules have symbols",
+    )
+
+
+def _address(ctx: CommandContext, request: Request) -> int | None:
+    """Return the address that was given; 0 is none, as in the engine."""
+    if not request.address:
+        return None
+    address = ctx.evaluate(request.address)
+    return address & (1 << 8 * ctx.system.pointer_size) - 1 or None
+
+
+def _shown(
+    ctx: CommandContext, display: Display, request: Request, meaning: Meaning, address: int | None
+) -> Iterator[Item]:
+    value = _object(meaning, address, ctx)
+    if meaning.local is not None and address is None:
+        yield _local_head(meaning)
+    elif meaning.module is not None and "!" not in request.name:
+        name = sanitise_line(f"{meaning.module.name}!{request.name}")
+        yield ObjectRow(name=name, type=tight(meaning.type), kind="type", shown=name)
+    if value is None:
+        yield from display.type(meaning.type, request.name.rpartition("!")[2])
+    elif request.elements is not None and value.address is not None:
+        count = request.elements or display.count(value) or _NO_ELEMENTS
+        yield from display.elements(value, count)
+    else:
+        yield from display.value(value, request.name.rpartition("!")[2])
+
+
+def _object(meaning: Meaning, address: int | None, ctx: CommandContext) -> Value | None:
+    """Return the object that is meant: at the address given, or the variable's own."""
+    if address is not None:
+        return Value(meaning.type, in_memory(address), ctx.system.types.around)
+    return meaning.local.value if meaning.local is not None else meaning.value
+
+
+def _local_head(meaning: Meaning) -> ObjectRow:
+    local = meaning.local
+    place = local.value.place if local is not None else Place(PlaceKind.NOWHERE)
+    words = f"<{place.kind.value}>"
+    if place.kind is PlaceKind.MEMORY:
+        words = f"{place.address:#x}"
+    elif place.kind is PlaceKind.REGISTER:
+        words = place.register
+    elif place.kind is PlaceKind.NOWHERE:
+        words = "<unavailable>"
+    type_ = tight(meaning.type)
+    return ObjectRow(
+        name=sanitise_line(local.name) if local is not None else "",
+        type=type_,
+        address=place.address if place.kind is PlaceKind.MEMORY else None,
+        kind="local",
+        shown=f"Local var @ {words} Type {type_}",
+    )
+
+
+def _first_of_list(meaning: Meaning, address: int | None, ctx: CommandContext) -> Value:
+    """Return the first element of the list that ``-l`` follows.
+
+    :raises CommandError: there is only a type.
+    """
+    value = _object(meaning, address, ctx)
+    if value is None:
+        raise CommandError(
+            "a list needs the address of its first element",
+            identifier="types.no-address",
+            hint="dt app!Node -l next ADDRESS",
+        )
+    return value
+
+
+@command(
+    "dtx",
+    summary="Show an object by its type as dx does.",
+    syntax="dtx [-rN] [module!]type address",
+    example="dtx app!Order 0x1f2a0; dtx -r2 app!Node poi(app!g_list)",
+    family="variables",
+)
+def display_type_as_model(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    request = read_request(cursor)
+    address = _address(ctx, request)
+    if not request.name or address is None:
+        raise cursor.error("Syntax error", hint="dtx TYPE ADDRESS")
+    depth = f"-r{request.depth} " if request.depth else ""
+    yield from ctx.run(f"dx {depth}(*(({request.name} *){address:#x}))")
