@@ -6,10 +6,13 @@ may have besides; an evaluator looks for them when an expression needs one.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from polydbg.base.errors import CommandError, ExpressionError
 from polydbg.memory.space import ByteOrder
+
+if TYPE_CHECKING:
+    from polydbg.types.value import Value
 
 
 class EvaluationContext(Protocol):
@@ -123,8 +126,9 @@ class ArgumentError(ExpressionError, CommandError):
 
 
 class ExtraCharacterError(ArgumentError):
-    """Text follows a complete expression. WinDbg prints its *value* before it complains."""
+    """Text follows a complete expression. WinDbg prints its *value* before it complains: a number,
+    or that of a C++ expression."""
 
-    def __init__(self, caret: int, value: int) -> None:
+    def __init__(self, caret: int, value: int | Value) -> None:
         super().__init__("Extra character error", caret)
         self.value = value

@@ -39,6 +39,7 @@ from polydbg.expr.cpp.nodes import (
     TypeNode,
     UnaryNode,
 )
+from polydbg.expr.cpp.type_names import STANDARD
 from polydbg.expr.cpp.type_parser import TypeParser
 from polydbg.expr.pratt import Operator, read_expression
 
@@ -93,17 +94,6 @@ class NoNames:
         return False
 
 
-def parse(text: str, names: Names | None = None) -> Node:
-    """Return the tree of the whole of *text*.
-
-    :raises ExpressionError: it is no C++ expression; text follows one.
-    """
-    parser = Parser(text, names=names)
-    node = parser.expression()
-    parser.finish()
-    return node
-
-
 class Parser:
     """One pass over one expression from *position* to *end* of *text*.
 
@@ -144,12 +134,6 @@ class Parser:
         self._depth -= 1
         self._commas = outside
         return node
-
-    def finish(self) -> None:
-        """Fail if anything but a comment follows."""
-        at = self.skip()
-        if at < self.end:
-            raise self.unexpected(at)
 
     def skip(self) -> int:
         """Skip blanks, and a comment with all that follows it; return the position."""
@@ -260,8 +244,9 @@ class Parser:
         """Say whether ``(name)`` is a cast, given what follows it."""
         if _OPERAND_START.match(self.text, after, self.end):
             return True
-        ambiguous = _AMBIGUOUS_START.match(self.text, after, self.end)
-        return ambiguous is not None and self.names.is_type_name(found.name)
+        if not _AMBIGUOUS_START.match(self.text, after, self.end):
+            return False
+        return found.name in STANDARD or self.names.is_type_name(found.name)
 
     def _sized_type(self) -> TypeNode | None:
         """Return the type in the parentheses behind ``sizeof`` with where these end as its end,

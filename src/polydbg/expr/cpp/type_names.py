@@ -46,3 +46,17 @@ QUALIFIERS = frozenset(("const", "volatile", "__restrict", "restrict", "__unalig
 KEYWORDS = frozenset(("struct", "class", "union", "enum", "typename"))
 POINTER_WORDS = frozenset(("__ptr64", "__ptr32", "__cdecl", "__stdcall", "__fastcall"))
 """What Microsoft's compiler has around ``*``: it changes nothing here."""
+
+STANDARD = {
+    "size_t": (0, False),
+    "ptrdiff_t": (0, True),
+    "intptr_t": (0, True),
+    "uintptr_t": (0, False),
+    **{
+        f"{'' if signed else 'u'}int{8 * size}_t": (size, signed)
+        for size in (1, 2, 4, 8)
+        for signed in (True, False)
+    },
+}
+"""Types of ``<stddef.h>`` and ``<stdint.h>``, which need no debug information: sizes in bytes (0: a
+pointer's), and whether they have a sign."""
