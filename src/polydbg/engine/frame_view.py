@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from polydbg.arch.registers import sub_register
 from polydbg.base.errors import DebuggerError
+from polydbg.engine.modules import Module
 from polydbg.engine.stack import StackFrame, unwind_view
 from polydbg.targets.target import ThreadInfo
 from polydbg.types.place import ValueUnavailableError
 from polydbg.types.source import FrameView
 from polydbg.types.value import Memory
-from polydbg.unwind.frames import Frame
+from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.method import Callee
 from polydbg.unwind.processors import Processor, is_unwound, processor
 from polydbg.unwind.walker import callee_of, callers_of
@@ -38,13 +39,22 @@ def frame_view(system: System, frame: StackFrame, thread: ThreadInfo | None = No
     return PhysicalFrameView(system, frame.frame, thread or system.thread)
 
 
+def thread_view(system: System, module: Module, view: FrameView | None) -> FrameView:
+    """Return the view for a variable of *module* that lies in no frame: it tells memory and the
+    thread's own copies alone, of the thread of *view*, without one of the current one."""
+    thread = view.thread if isinstance(view, PhysicalFrameView) else system.thread
+    # No frame has a register.
+    nowhere = Frame(module.base, 0, None, {}, FrameTrust.SCAN, False, None, False, "")
+    return PhysicalFrameView(system, nowhere, thread)
+
+
 class PhysicalFrameView:
     """A :class:`~polydbg.types.source.FrameView` of one unwound frame."""
 
     def __init__(self, system: System, frame: Frame, thread: ThreadInfo | None) -> None:
         self._system = system
         self._frame = frame
-        self._thread = thread
+        self.thread = thread
         self._module = system.modules.at(frame.lookup_pc)
 
     @property
@@ -179,7 +189,7 @@ class PhysicalFrameView:
             raise ValueUnavailableError("the frame has no caller")
         if caller.trust.is_guess or caller.follows_guess:
             raise ValueUnavailableError("the caller's frame is a guess")
-        return PhysicalFrameView(self._system, caller, self._thread)
+        return PhysicalFrameView(self._system, caller, self.thread)
 
     def thread_local(self, module_base: int, offset: int) -> int:
         from polydbg.engine.thread_local import thread_local_address
@@ -187,7 +197,7 @@ class PhysicalFrameView:
         module = self._system.modules.at(module_base)
         if module is None:
             raise ValueUnavailableError("the variable's module is not known")
-        return thread_local_address(self._system, self._thread, module, offset)
+        return thread_local_address(self._system, self.thread, module, offset)
 
 
 def _wider_names(name: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
-from polydbg.engine.frame_view import frame_view
+from polydbg.engine.frame_view import frame_view, thread_view
 from polydbg.engine.modules import Module
 from polydbg.engine.stack import StackFrame
 from polydbg.symbols.source import Symbol
@@ -117,7 +117,7 @@ def global_value(
 ) -> Value:
     """Return the value of a global variable of *module*."""
     if variable.rva is None:
-        return named_value(system, variable, view).value
+        return named_value(system, variable, thread_view(system, module, view)).value
     try:
         type_ = variable.type()
     except DebuggerError as error:

@@ -14,9 +14,10 @@ from polydbg.symbols.dwarf_type_builder import DwarfTypeBuilder
 from polydbg.symbols.dwarf_type_names import DwarfTypeNames
 from polydbg.symbols.dwarf_units import CodeUnits
 from polydbg.types.model import Type
-from polydbg.types.source import NoTypes, Scope
+from polydbg.types.source import NoTypes, Scope, Variable
 
 if TYPE_CHECKING:
+    from polydbg.symbols.dwarf_globals import DwarfGlobals
     from polydbg.symbols.dwarf_variables import DwarfVariables
 
 _MAX_NAMES = 1024
@@ -71,6 +72,22 @@ class DwarfTypes(NoTypes):
 
     def scopes_at(self, rva: int) -> Sequence[Scope]:
         return self.variables.scopes_at(rva)
+
+    @cached_property
+    def _globals(self) -> DwarfGlobals:
+        from polydbg.symbols.dwarf_globals import DwarfGlobals
+
+        places = self.variables.places
+        return DwarfGlobals(self._units, self._names, self._base, self.builder, places)
+
+    def global_named(self, name: str, cancel: CancelToken | None = None) -> Variable | None:
+        return self._globals.named(name, cancel or CancelToken())
+
+    def globals_without_address(self, pattern: str, cancel: CancelToken) -> Iterator[Variable]:
+        return self._globals.without_address(pattern, cancel)
+
+    def global_near(self, rva: int, name: str) -> Variable | None:
+        return self._globals.near(rva, name)
 
     def type_at(self, rva: int) -> Type | None:
         function = self._function(rva + self._base)

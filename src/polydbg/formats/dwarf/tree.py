@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.unit import Die
+from polydbg.formats.dwarf.unit import Die, Unit
 
 _MAX_ENTRIES = 1 << 18
 _MAX_DEPTH = 256
+_POLL_EVERY = 512
+_FUNCTIONS = frozenset({c.TAG_SUBPROGRAM, c.TAG_INLINED_SUBROUTINE})
 
 
-def entries_below(top: Die, enters: Callable[[Die], bool]) -> Iterator[tuple[int, Die]]:
+def entries_below(
+    top: Die, enters: Callable[[Die], bool], poll: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, Die]]:
     """Yield the entries below *top* with their depths: 1 for its children, 2 for those of children
-    that *enters* lets in, and so on.
+    that *enters* lets in, and so on. *poll* is called every few milliseconds.
 
     :raises FormatError: where the entries stop making sense.
     """
@@ -22,7 +26,9 @@ def entries_below(top: Die, enters: Callable[[Die], bool]) -> Iterator[tuple[int
     unit, offset, depth = top.unit, top.after, 1
     end = unit.header.end
     barred = _MAX_DEPTH  # what is deeper than this lies below an entry that is not entered
-    for _ in range(_MAX_ENTRIES):
+    for count in range(_MAX_ENTRIES):
+        if count % _POLL_EVERY == 0:
+            poll()
         if offset >= end or depth <= 0:
             return
         die = unit.die(offset)
@@ -52,3 +58,25 @@ def _sibling(die: Die) -> int:
     if place is None or place[0] is not die.unit:
         return 0
     return place[1] if place[1] > die.after else 0
+
+
+def is_within_function(unit: Unit, offset: int, poll: Callable[[], None] = lambda: None) -> bool:
+    """Tell whether the entry at *offset* lies in a function, or none begins there.
+
+    :raises FormatError: where the entries before it stop making sense.
+    """
+    top = unit.root
+
+    def leads_there(die: Die) -> bool:
+        end = _sibling(die)
+        return die.offset < offset and (not end or offset < end)
+
+    functions: list[int] = []
+    for depth, die in entries_below(top, leads_there, poll):
+        while functions and functions[-1] >= depth:
+            functions.pop()
+        if die.offset >= offset:
+            return die.offset > offset or bool(functions)
+        if die.tag in _FUNCTIONS:
+            functions.append(depth)
+    return True
