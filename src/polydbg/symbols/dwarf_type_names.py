@@ -15,6 +15,7 @@ from polydbg.base.wildcards import compile_wildcard
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.entry_search import EntrySearch
 from polydbg.formats.dwarf.info import DwarfFile
+from polydbg.formats.dwarf.line_header import text
 from polydbg.formats.dwarf.unit import Die, Unit
 from polydbg.symbols.dwarf_names import DwarfNames, last_part
 from polydbg.symbols.dwarf_units import CodeUnits
@@ -33,8 +34,8 @@ _TYPES = _COMPOUNDS | {
 _TAGGED = _COMPOUNDS | {c.TAG_ENUMERATION_TYPE}
 _KEYWORD = re.compile(r"(struct|class|union|enum|interface)\s+(?:(?:class|struct)\s+)?(?=\S)")
 _AROUND_MARKS = re.compile(r"\s*([<>,])\s*")
+_LITERAL = re.compile(r"[^*?\[\]#+\\]*")
 _POLL_EVERY = 256
-_MAX_FOLDED = 64
 
 
 class DwarfTypeNames:
@@ -113,7 +114,7 @@ class DwarfTypeNames:
             if die is None or die.tag not in _TYPES or die.string(c.AT_NAME) != last:
                 return
             if not die.number(c.AT_DECLARATION):
-                if self._units.is_entry(unit, offset) and self._is_named(die, die, name):
+                if self._units.scopes_in(unit).is_entry(offset) and self._is_named(die, die, name):
                     yield die
                 return
             # A class may be declared within another one and defined outside of it.
@@ -122,7 +123,7 @@ class DwarfTypeNames:
                 if (
                     completing is not None
                     and not completing.number(c.AT_DECLARATION)
-                    and self._units.is_entry(unit, other)
+                    and self._units.scopes_in(unit).is_entry(other)
                     and self._is_named(completing, die, name)
                 ):
                     yield completing
@@ -167,7 +168,7 @@ class DwarfTypeNames:
         abbreviations = unit.abbreviations
         codes = {code for code, each in abbreviations.items() if each.tag in _TYPES}
         start, data = unit.header.offset, unit.data
-        for at in self._units.entries_with_scopes(unit):
+        for at in self._units.scopes_in(unit).entries:
             code = data[at]
             if code >= 0x80:
                 code = code & 0x7F | data[at + 1] << 7
@@ -207,21 +208,58 @@ class DwarfTypeNames:
         """Yield the definitions of classes, enumerations and typedefs whose qualified names match
         a wildcard pattern, each name once."""
         wanted = compile_wildcard(pattern, symbols=True)
+        head = _head(pattern)
         seen: set[str] = set()
         for file in self._files(cancel):
             for unit in file.all_units():
                 cancel.check()
                 with suppress(FormatError):
-                    for count, (_, offset) in enumerate(self._types_in(unit)):
-                        if count % _POLL_EVERY == 0:
-                            cancel.check()
-                        die = unit.die(offset)
-                        if die is None or die.number(c.AT_DECLARATION):
-                            continue
-                        name = self._units.type_name(die)
-                        if name and name not in seen and wanted.fullmatch(name):
+                    for die, name in self._named_in(unit, head, cancel):
+                        if name not in seen and wanted.fullmatch(name):
                             seen.add(name)
                             yield die
+
+    def _named_in(self, unit: Unit, head: str, cancel: CancelToken) -> Iterator[tuple[Die, str]]:
+        """Yield the definitions of *unit* whose names may begin with *head* (folded), and these.
+
+        :raises FormatError: the unit is damaged.
+        """
+        scopes = self._units.scopes_in(unit)
+        prefixes: dict[int | None, str | None] = {None: ""}
+        if unit.language in c.LANG_C_LIKE:
+            head = ""
+        for count, (_, offset) in enumerate(self._types_in(unit)):
+            if count % _POLL_EVERY == 0:
+                cancel.check()
+            parent = scopes.parent(offset)
+            if parent not in prefixes:
+                prefixes[parent] = self._prefix(unit, offset, head)
+            prefix = prefixes[parent]
+            if prefix is None:
+                continue
+            die = unit.die(offset)
+            plain = text(die.string(c.AT_NAME) or b"") if die is not None else ""
+            if die is not None and plain and not die.number(c.AT_DECLARATION):
+                yield die, plain if unit.language in c.LANG_C_LIKE else prefix + plain
+
+    def _prefix(self, unit: Unit, offset: int, head: str) -> str | None:
+        """Return what stands before the plain names of the entries beside that at *offset*,
+        ``None`` where no name that begins so begins with *head*."""
+        die = unit.die(offset)
+        scopes = self._units.scope_names(die) if die is not None else []
+        prefix = "".join(f"{each}::" for each in scopes)
+        folded = prefix.lower()
+        return prefix if folded.startswith(head) or head.startswith(folded) else None
+
+
+def _head(pattern: str) -> str:
+    """Return what each name that matches a wildcard pattern begins with, folded."""
+    literal = _LITERAL.match(pattern)
+    head = literal[0] if literal is not None else ""
+    if len(head) < len(pattern) and pattern[len(head)] in "#+":
+        head = head[:-1]
+    # An underscore in front stands for any number of them.
+    return "" if head.startswith("_") else head.lower()
 
 
 def spellings(name: str) -> list[str]:

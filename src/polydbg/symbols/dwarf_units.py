@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -235,41 +235,42 @@ class CodeUnits:
         plain = text(name.plain)
         if not plain or name.owner.unit.language in c.LANG_C_LIKE:
             return plain
-        return "::".join([*self._scopes_of(name.owner, plain), plain])
+        return "::".join([*self.scope_names(name.owner, plain), plain])
 
     def type_name(self, die: Die) -> str:
         """Return the qualified name of a type with a name of its own, ``""`` without one."""
         plain = text(die.string(c.AT_NAME) or b"")
         if not plain or die.tag == c.TAG_BASE_TYPE or die.unit.language in c.LANG_C_LIKE:
             return plain
-        return "::".join([*self._scopes_of(die), plain])
+        return "::".join([*self.scope_names(die), plain])
 
-    def is_entry(self, unit: Unit, offset: int) -> bool:
-        """Tell whether an entry of *unit* begins at *offset*.
-
-        :raises FormatError: the unit is damaged.
-        """
-        return self._scopes_in(unit).is_entry(offset)
-
-    def entries_with_scopes(self, unit: Unit) -> Sequence[int]:
-        """Return the entries of *unit* that :attr:`Scopes.entries` has, counted from its start.
-
-        :raises FormatError: the unit is damaged.
-        """
-        return self._scopes_in(unit).entries
+    def scopes_in(self, unit: Unit) -> Scopes:
+        """Return the scopes around the entries of *unit*."""
+        kept = self._kept.get(unit.header.offset)
+        if kept is not None and kept.entries is unit:
+            return kept.scopes
+        scopes = self._scopes.get(unit)
+        if scopes is None:
+            known = None
+            if self.index is not None and unit.section is self.file.get(".debug_info"):
+                known = self.index.unit(unit.header.offset)
+            scopes = self._scopes[unit] = Scopes(unit, known.scopes if known is not None else None)
+            if len(self._scopes) > _MAX_KEPT:
+                self._scopes.popitem(last=False)
+        return scopes
 
     def scope_of(self, die: Die) -> Die | None:
         """Return the innermost named scope around *die*, ``None`` for none.
 
         :raises FormatError: the unit is damaged.
         """
-        around = self._scopes_in(die.unit).around(die.offset)
+        around = self.scopes_in(die.unit).around(die.offset)
         return die.unit.die(around[0]) if around else None
 
-    def _scopes_of(self, die: Die, plain: str = "") -> list[str]:
+    def scope_names(self, die: Die, plain: str = "") -> list[str]:
         """Return the names of the scopes of *die*, outermost first; *plain* is its own name."""
         try:
-            around = self._scopes_in(die.unit).around(die.offset)
+            around = self.scopes_in(die.unit).around(die.offset)
         except FormatError:
             return []
         scopes: list[str] = []
@@ -285,17 +286,6 @@ class CodeUnits:
                 nameless = _LAMBDA  # gcc gives the functions of lambdas no linker names
             scopes.append(text(scope.string(c.AT_NAME) or b"") or nameless)
         return [each for each in reversed(scopes) if each]
-
-    def _scopes_in(self, unit: Unit) -> Scopes:
-        kept = self._kept.get(unit.header.offset)
-        if kept is not None and kept.entries is unit:
-            return kept.scopes
-        scopes = self._scopes.get(unit)
-        if scopes is None:
-            scopes = self._scopes[unit] = Scopes(unit)
-            if len(self._scopes) > _MAX_KEPT:
-                self._scopes.popitem(last=False)
-        return scopes
 
 
 def _is_decorated(name: Name, linkage: bytes) -> bool:

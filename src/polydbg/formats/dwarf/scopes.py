@@ -40,6 +40,7 @@ _NO_PARENT = 0
 _MAX_DEPTH = 512
 #: How many entries of a large unit are looked for one by one.
 _MAX_PASSES = 4
+_MAX_FOUND = 1024
 
 
 def _kind_of(abbreviation: Abbreviation) -> int:
@@ -64,7 +65,7 @@ class Scopes:
     def __init__(self, unit: Unit, known: ScopeTable | None = None) -> None:
         self.unit = unit
         self._known = known
-        self._found: dict[int, list[int]] = {}
+        self._found: dict[int, list[int] | None] = {}
 
     @cached_property
     def _table(self) -> ScopeTable:
@@ -93,16 +94,12 @@ class Scopes:
 
         :raises FormatError: the unit has no abbreviations.
         """
-        if self._known is not None or "_table" in self.__dict__:
+        if self._has_table:
             offsets, wanted = self._table.offsets, offset - self.unit.header.offset
             rank = bisect_left(offsets, wanted)
             if rank < len(offsets) and offsets[rank] == wanted:
                 return True
-        try:
-            _walk_to(self.unit, offset - self.unit.header.offset, [])
-        except (FormatError, KeyError, IndexError):
-            return False
-        return True
+        return self._passed(offset) is not None
 
     def around(self, offset: int) -> list[int]:
         """Return the offsets of the named scopes around the entry at *offset*, the innermost first;
@@ -110,18 +107,33 @@ class Scopes:
 
         :raises FormatError: the unit has no abbreviations.
         """
-        if self._known is None and "_table" not in self.__dict__:
-            found = self._found.get(offset)
-            if found is None and len(self._found) < _MAX_PASSES and is_large(self.unit):
-                found = self._found[offset] = _ancestors(self.unit, offset)
-            if found is not None:
-                return found
+        is_cheap = offset in self._found or len(self._found) < _MAX_PASSES
+        if not self._has_table and is_cheap and is_large(self.unit):
+            return self._passed(offset) or []
         chain: list[int] = []
-        parent = self._table.parent(offset)
+        parent = self.parent(offset)
         while parent is not None and len(chain) < _MAX_DEPTH:
             chain.append(parent)
-            parent = self._table.parent(parent)
+            parent = self.parent(parent)
         return chain
+
+    def parent(self, offset: int) -> int | None:
+        """Return the offset of the named scope around the entry at *offset*, ``None`` where there
+        is none; for many entries of a unit. Errors are those of :meth:`around`."""
+        return self._table.parent(offset)
+
+    @property
+    def _has_table(self) -> bool:
+        return self._known is not None or "_table" in self.__dict__
+
+    def _passed(self, offset: int) -> list[int] | None:
+        """Return what a pass of its own finds around *offset*, ``None`` where no entry begins
+        there."""
+        if offset not in self._found:
+            if len(self._found) >= _MAX_FOUND:
+                self._found.clear()
+            self._found[offset] = _ancestors(self.unit, offset)
+        return self._found[offset]
 
 
 class ScopeTable(msgspec.Struct, frozen=True):
@@ -154,14 +166,15 @@ def scope_table(unit: Unit) -> ScopeTable:
     return ScopeTable(unit.header.offset, scan.offsets, scan.parents, scan.variables)
 
 
-def _ancestors(unit: Unit, offset: int) -> list[int]:
-    """Return the named scopes around the entry at *offset*, the innermost first."""
+def _ancestors(unit: Unit, offset: int) -> list[int] | None:
+    """Return the named scopes around the entry at *offset*, the innermost first; ``None`` where
+    there is no entry."""
     kinds = {code: _kind_of(each) for code, each in unit.abbreviations.items()}
     opened: list[tuple[int, int]] = []
     try:
         _walk_to(unit, offset - unit.header.offset, opened)
     except (FormatError, KeyError, IndexError):
-        return []
+        return None
     start = unit.header.offset
     found = [start + at for at, code in opened[1 : _MAX_DEPTH + 1] if kinds[code] in _OPENING]
     return found[::-1]
