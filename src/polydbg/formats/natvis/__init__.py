@@ -1,0 +1,1 @@
+"""NatVis: views of types as XML. Reading only; the engine applies them."""
