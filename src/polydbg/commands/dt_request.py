@@ -152,6 +152,8 @@ class _Reader:
 
     def _name(self, word: str) -> None:
         request = self.request
+        if word.startswith("-"):
+            raise self._cursor.error("Syntax error", hint=f"dt has {SWITCHES}")
         if word in _KEYWORDS:
             request.keyword = word
             following = self._next()
@@ -181,8 +183,7 @@ class _Reader:
 
     def _argument(self, word: str) -> None:
         request = self.request
-        is_name = self._is_name or self._is_prefix
-        self._is_name = False
+        is_name, self._is_name = self._is_name, False
         if (is_name or not _NUMBER.match(word)) and _FIELD.match(word):
             field = field_of(word, is_prefix=self._is_prefix)
             if field is not None:

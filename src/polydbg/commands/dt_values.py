@@ -34,6 +34,7 @@ from polydbg.types.presentation import Presenter
 from polydbg.types.scalars import dt_words, number_of
 from polydbg.types.strings import characters_in
 from polydbg.types.value import Value
+from polydbg.types.variants import variant_name
 
 UNREADABLE = "??"
 UNREADABLE_POINTER = "???? "
@@ -149,6 +150,9 @@ class ValueWriter:
 
     def _compound(self, value: Value) -> str:
         name = compound_words(value.type, verbose=self._verbose)
+        variant = variant_name(value)
+        if variant and not self._verbose:
+            name = f"{name}::{sanitise_line(variant)}"
         summary = self._summary(value)
         return f"{name} {summary}" if summary else name
 

@@ -301,7 +301,7 @@ class TypeRows:
         elif self._options.verbose:
             table = bare.target.bare if isinstance(bare, PointerType) else None
             count = table.count if isinstance(table, ArrayType) else None
-            words += f"to {count} entries" if count is not None else "to entries"
+            words += f"to {count} entries" if count is not None else ""
         return FieldRow(
             name="__VFN_table",
             type=sanitise_line(spelled(member.type)),
@@ -467,6 +467,8 @@ class TypeRows:
     # -- texts ---------------------------------------------------------------------------------
 
     def _row(self, part: _Part, level: int, words: str, value: Value | None) -> FieldRow:
+        if self._options.compact and _names_class(part.member.type):
+            words = f"{words.rstrip(' ')} "  # as the engine has it there, and only there
         return FieldRow(
             name=sanitise_line(part.member.name),
             type=sanitise_line(spelled(part.member.type)),
@@ -504,6 +506,14 @@ def _innermost(array: ArrayType) -> Type:
             break
         element = bare.element
     return element
+
+
+def _names_class(type_: Type) -> bool:
+    """Tell whether the words for members of *type_* end with the name of a class."""
+    bare = type_.bare
+    element = _innermost(bare) if isinstance(bare, ArrayType) else bare
+    target = element.target.bare if isinstance(element, PointerType) else element
+    return isinstance(target, CompoundType)
 
 
 def compacted(rows: Iterator[FieldRow]) -> Iterator[FieldRow]:
