@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _MAX_KEPT = 64
 _MAX_SCOPES = 64
+_MAX_LINKS = 16
 _SPLIT = frozenset({c.AT_DWO_NAME, c.AT_GNU_DWO_NAME})
 _UNNAMED = "<unnamed>"
 _LAMBDA = "<lambda>"
@@ -237,12 +238,13 @@ class CodeUnits:
             return plain
         return "::".join([*self.scope_names(name.owner, plain), plain])
 
-    def type_name(self, die: Die) -> str:
-        """Return the qualified name of a type with a name of its own, ``""`` without one."""
+    def type_name(self, die: Die, depth: int = 0) -> str:
+        """Return the qualified name of a type with a name of its own, ``""`` without one; *depth*
+        counts the names that it was needed for."""
         plain = text(die.string(c.AT_NAME) or b"")
         if not plain or die.tag == c.TAG_BASE_TYPE or die.unit.language in c.LANG_C_LIKE:
             return plain
-        return "::".join([*self.scope_names(die), plain])
+        return "::".join([*self.scope_names(die, depth=depth), plain])
 
     def scopes_in(self, unit: Unit) -> Scopes:
         """Return the scopes around the entries of *unit*."""
@@ -267,7 +269,7 @@ class CodeUnits:
         around = self.scopes_in(die.unit).around(die.offset)
         return die.unit.die(around[0]) if around else None
 
-    def scope_names(self, die: Die, plain: str = "") -> list[str]:
+    def scope_names(self, die: Die, plain: str = "", depth: int = 0) -> list[str]:
         """Return the names of the scopes of *die*, outermost first; *plain* is its own name."""
         try:
             around = self.scopes_in(die.unit).around(die.offset)
@@ -281,11 +283,27 @@ class CodeUnits:
             if scope.tag == c.TAG_SUBPROGRAM:
                 scopes.append(self.shown(name_of(scope)))
                 break
+            elsewhere = _named_elsewhere(scope) if depth < _MAX_LINKS else None
+            if elsewhere is not None:
+                scopes.append(self.type_name(elsewhere, depth + 1))
+                break
             nameless = _NAMELESS.get(scope.tag, "")
             if nameless == _UNNAMED and not scopes and plain in _OF_LAMBDA:
                 nameless = _LAMBDA  # gcc gives the functions of lambdas no linker names
             scopes.append(text(scope.string(c.AT_NAME) or b"") or nameless)
         return [each for each in reversed(scopes) if each]
+
+
+def _named_elsewhere(scope: Die) -> Die | None:
+    """Return the entry with the name of a class that is only repeated here: the type of a unit of
+    its own, or the declaration that it completes; ``None`` where it has its own name or none."""
+    if c.AT_NAME in scope.attributes:
+        return None
+    for attribute in (c.AT_SIGNATURE, c.AT_SPECIFICATION):
+        if attribute in scope.attributes:
+            owner = scope.reference(attribute)
+            return owner if owner is not None and c.AT_NAME in owner.attributes else None
+    return None
 
 
 def _is_decorated(name: Name, linkage: bytes) -> bool:
