@@ -290,7 +290,7 @@ def _branch(cursor: Cursor) -> str:
     "z",
     summary="Run what stands before it again, as long as a condition is true.",
     syntax="commands ; z(condition)",
-    example="r $t0 = @$t0 - 1; z(@$t0)",
+    example="r $t0 = @$t0 + 1; z(@$t0 < 3)",
     family="control",
 )
 def repeat_line(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

@@ -23,7 +23,7 @@ from polydbg.commands.code_rows import (
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item
-from polydbg.commands.registry import command
+from polydbg.commands.registry import LIVE_FAMILY, command
 from polydbg.commands.stop_display import RowStyle, code_row, symbolizer
 from polydbg.engine.code import before, decoder_at, instructions
 from polydbg.expr.ranges import Range
@@ -137,10 +137,10 @@ for _name, _what in (
 ):
     command(
         _name,
-        summary=f"Disassemble {_what} (kernel targets only).",
+        summary=f"Disassemble {_what} (kernel targets only). Not possible with a dump.",
         syntax=f"{_name} address",
-        example=f"{_name} 1000",
-        family="disassemble",
+        example=f"{_name} 1000    a dump of a process has virtual memory only, which u shows",
+        family=LIVE_FAMILY,
     )(_refused)
 
 
@@ -161,7 +161,7 @@ def _matches(wanted: re.Pattern[str], instruction: Instruction, address: str) ->
     "#",
     summary="Find the next instruction whose text matches; again without arguments.",
     syntax="# [pattern [address [L count]]]",
-    example='# "call*malloc" app!main L200    wildcards * ? [] # +; quotes keep blanks',
+    example='# "call*" practice!main L200    wildcards * ? [] # +; quotes keep blanks',
     family="disassemble",
     aliases=("!igrep",),
 )

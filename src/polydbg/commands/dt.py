@@ -34,7 +34,7 @@ _NO_ELEMENTS = 5
     "dt",
     summary="Show a type, or what lies in memory as that type; a variable by its type.",
     syntax=_SYNTAX,
-    example="dt app!Order; dt app!Order 0x1f2a0 -r1; dt order items[1].price; dt app!O*",
+    example="dt practice!order; dt practice!order @rsp -r1; dt practice!o*",
     family="variables",
 )
 def display_type(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
@@ -140,7 +140,7 @@ def _first_of_list(meaning: Meaning, address: int | None, ctx: CommandContext) -
     "dtx",
     summary="Show an object by its type as dx does.",
     syntax="dtx [-rN] [module!]type address",
-    example="dtx app!Order 0x1f2a0; dtx -r2 app!Node poi(app!g_list)",
+    example="dtx practice!order 0x11fc00; dtx -r2 practice!shop @rsp",
     family="variables",
 )
 def display_type_as_model(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

@@ -228,7 +228,7 @@ def event_log(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     ".exptr",
     summary="Show the records behind an EXCEPTION_POINTERS structure.",
     syntax=".exptr address",
-    example=".exptr 11f8a0",
+    example=".exptr 11f2b0",
     family="events",
 )
 def exception_pointers(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

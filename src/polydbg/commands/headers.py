@@ -322,7 +322,7 @@ def _first_compiler(source: PdbSource) -> Compiler | None:
     summary="Show the headers of an image: file and optional header, directories, sections; of ELF "
     "images file and program headers, sections, dynamic entries and notes.",
     syntax="!dh [-f] [-s] [-a] base | module",
-    example="!dh -f ntdll    file and optional header alone; -s sections alone",
+    example="!dh -f practice    file and optional header alone; -s sections alone",
     family="headers",
 )
 def display_headers(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

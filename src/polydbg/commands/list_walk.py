@@ -46,7 +46,7 @@ class Link(msgspec.Struct, frozen=True):
     "pointer and where the list comes back to an element.",
     syntax='!list -t [module!]type.field[.field] -x "commands" [-a "arguments"] [-e] [-m count] '
     'address | !list "the same with \\" for quotes"',
-    example='!list -t practice!Order.next -x "dq" -a "L2" 0    0 is an empty list',
+    example='!list -t heapdata!node.next -x "dt heapdata!node @$extret value" 0    0 is an empty list',
     family="control",
 )
 def list_walk(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

@@ -103,7 +103,7 @@ def write_file(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     ".readmem",
     summary="Read a file into a range of memory, in the scratch copy of .overlay.",
     syntax=".readmem file range",
-    example='.readmem "out.bin" @rsp L100',
+    example='.overlay on; .writemem "out.bin" @rsp L100; .readmem "out.bin" @rsp L100',
     family="memory",
 )
 def read_file(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

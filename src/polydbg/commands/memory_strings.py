@@ -96,12 +96,16 @@ def _declare() -> None:
             example=f"{name} poi(@rsp+8)    . is a character that cannot be shown, ? an absent one",
             family="memory",
         )(functools.partial(_show_terminated, name=name, unit=unit))
-    for name, unit, what in (("ds", 1, "ANSI_STRING"), ("dS", 2, "UNICODE_STRING")):
+    example = '.overlay on; ew @rsp 4 4; eq @rsp+8 @rsp+10; ea @rsp+10 "text"; ds @rsp'
+    for name, unit, what, shown in (
+        ("ds", 1, "ANSI_STRING", example),
+        ("dS", 2, "UNICODE_STRING", "dS poi(@$peb+20)+70"),
+    ):
         command(
             name,
             summary=f"Show the text of {what} structures.",
             syntax=f"{name} [/c width] [address]",
-            example=f"{name} @rcx    the structure holds length, capacity and a pointer",
+            example=f"{shown}    the structure holds length, capacity and a pointer",
             family="memory",
         )(functools.partial(_show_counted, name=name, unit=unit))
 

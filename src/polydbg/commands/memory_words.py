@@ -238,7 +238,7 @@ def _declare() -> None:
             name,
             summary=f"Show the nodes of a linked list, {way}.",
             syntax=f"{name} address [nodes [size]]",
-            example=f"{name} poi(app!head) 10 4    at most 0x10 nodes of 4 pointers each",
+            example=f"{name} @rsp 10 4    at most 0x10 nodes of 4 pointers each",
             family="memory",
         )(functools.partial(_show_list, name=name))
 

@@ -151,7 +151,7 @@ def _declare() -> None:
             name,
             summary=f"Write {what} to the scratch copy of .overlay.",
             syntax=f"{name} address {'string' if letters in _STRINGS else 'value ...'}",
-            example=f"{name} @rsp {value}",
+            example=f".overlay on; {name} @rsp {value}",
             family="memory",
         )(functools.partial(_enter, letters=letters))
 
@@ -163,7 +163,7 @@ _declare()
     "e",
     summary="Write as the last e* command did; bytes at first.",
     syntax="e address value ...",
-    example="e @rsp 12",
+    example=".overlay on; e @rsp 12",
     family="memory",
 )
 def enter_again(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
@@ -177,7 +177,7 @@ def enter_again(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     "f",
     summary="Fill a range of the scratch copy of .overlay with a pattern of bytes.",
     syntax="f range value ...",
-    example="f @rsp L20 0",
+    example=".overlay on; f @rsp L20 0",
     family="memory",
 )
 def fill(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
@@ -196,7 +196,7 @@ def fill(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     "m",
     summary="Copy a range of memory to another place of the scratch copy of .overlay.",
     syntax="m range address",
-    example="m @rsp L20 @rsp+20    overlapping ranges are copied as they were",
+    example=".overlay on; m @rsp L20 @rsp+20    overlapping ranges are copied as they were",
     family="memory",
 )
 def move(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

@@ -169,7 +169,7 @@ def _running(
     ".scriptunload",
     summary="Forget a Python script with its commands.",
     syntax=".scriptunload file.py",
-    example=".scriptunload orders.py",
+    example=".scriptload orders.py; .scriptunload orders.py",
     family=_FAMILY,
 )
 def unload_script(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

@@ -259,7 +259,7 @@ def current_source(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     "lsf",
     summary="Make a source file current, or forget it (lsf-).",
     syntax="lsf file | lsf- [file]",
-    example="lsf crash.c; ls 1",
+    example="lsf orders.c; ls 1",
     family="source",
 )
 def load_source(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

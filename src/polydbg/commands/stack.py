@@ -464,7 +464,7 @@ def frame_up(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     ".f-",
     summary="Choose the callee of the current frame.",
     syntax=".f-",
-    example=".f-",
+    example=".f+; .f-",
     family="stack",
 )
 def frame_down(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

@@ -82,7 +82,7 @@ class FrameSymbols(Item, frozen=True):
     summary="Say why a module has the symbols it has; trace searches; show what is fetched.",
     syntax="!sym [noisy | quiet | prompts [off] | why [module | *] | list | frames | path | status "
     "| wait | online | offline]",
-    example="!sym why app    every place tried, the id wanted, the id found, what to do; "
+    example="!sym why practice    every place tried, the id wanted, the id found, what to do; "
     "!sym why * lists what all modules lack, !sym list the ids of their files; "
     "!sym frames says which symbols name each frame; "
     "!sym path asks each server of the path once; !sym status shows what is fetched, "

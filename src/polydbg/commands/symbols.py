@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,14 +14,25 @@ from polydbg.base.text import address_text, sanitise_line
 from polydbg.base.wildcards import compile_wildcard, is_wildcard
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.data_text import data_value, type_name
 from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem
 from polydbg.commands.registry import command
+from polydbg.commands.value_words import value_words
 from polydbg.engine.modules import Module, displacement_text
 from polydbg.engine.session import System
+from polydbg.engine.variables import (
+    NamedValue,
+    current_view,
+    global_value,
+    symbol_type,
+    symbol_value,
+    variables_of,
+)
 from polydbg.symbols.pdb import PdbSource
 from polydbg.symbols.pdb_inlined import InlinedCaller
 from polydbg.symbols.source import Symbol, SymbolKind, SymbolSource
+from polydbg.types.model import UnknownType
+from polydbg.types.naming import spelled
+from polydbg.types.source import FrameView, Variable, VariableKind
 
 _SWITCHES = "012tvqpfdaAnNzZD"
 _ALPHABET = " " + " ".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -30,11 +42,13 @@ _NO_PARAMETERS = "(<no parameter info>)"
 class SymbolRow(ShownItem, frozen=True):
     """A row of ``x``. *value* is what stands behind the name: a parameter list or ``= value``.
 
-    *kind* is ``function``, ``data``, ``public``, ... or ``inline``; *size* in bytes, 0 not known;
-    *caller* names the place of an inlined call.
+    *kind* is ``function``, ``data``, ``public``, ... or ``inline``; for what has no fixed address
+    ``thread`` (a thread's own variable), ``constant``, ``local`` or ``param``. *address* is
+    ``None`` for what is in no memory; *size* in bytes, 0 not known; *caller* names the place of an
+    inlined call.
     """
 
-    address: Hex
+    address: Hex | None
     module: str
     name: str
     kind: str
@@ -71,11 +85,11 @@ class _Options(msgspec.Struct, frozen=True):
     @property
     def sort_key(self) -> Callable[[SymbolRow], tuple[object, ...]] | None:
         if {"a", "A"} & self.letters:
-            return lambda row: (row.address,)
+            return lambda row: (row.address or 0,)
         if {"n", "N"} & self.letters:
-            return lambda row: (row.module.lower(), row.name.lower(), row.address)
+            return lambda row: (row.module.lower(), row.name.lower(), row.address or 0)
         if {"z", "Z"} & self.letters:
-            return lambda row: (row.size, row.address)
+            return lambda row: (row.size, row.address or 0)
         return None
 
     @property
@@ -113,18 +127,22 @@ class _Reporting(CancelToken):
 @command(
     "x",
     summary="Find symbols by name; * and ? in module and name.",
-    syntax="x [/0|/1|/2] [/tvqpfdD] [/s size] [/a|/A|/n|/N|/z|/Z] module!pattern",
-    example="x app!*order*    all symbols with 'order'; x /f /n app!* functions by name; x *!main",
+    syntax="x [/0|/1|/2] [/tvqpfdD] [/s size] [/a|/A|/n|/N|/z|/Z] [module!]pattern",
+    example="x practice!*order*    all symbols with 'order'; x /f /n practice!* functions by name",
     family="symbols",
 )
 def examine(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     options = _read_options(ctx, cursor)
     module_pattern, pattern, bang = _read_pattern(cursor)
     system = ctx.system
-    modules = _modules(system, module_pattern, bang)
+    rows: Iterator[Item]
+    if bang is None:
+        rows = _locals(ctx, system, pattern, options)
+    else:
+        modules = _modules(system, module_pattern, bang)
+        rows = _search(ctx, system, modules, pattern, options)
     if "D" in options:
         yield Heading(value=f"{_ALPHABET}\n")
-    rows = _search(ctx, system, modules, pattern, options)
     if options.sort_key is None:
         yield from rows
         return
@@ -171,22 +189,16 @@ def _read_size(ctx: CommandContext, cursor: Cursor) -> int:
     return ctx.evaluate(word.group())
 
 
-def _read_pattern(cursor: Cursor) -> tuple[str, str, int]:
-    """Return the patterns of module and symbol, and where the ``!`` between them stands.
-
-    :raises CommandError: no module part: that means locals, which need types.
-    """
+def _read_pattern(cursor: Cursor) -> tuple[str, str, int | None]:
+    """Return the patterns of module and symbol, and where the ``!`` between them stands: nowhere
+    in a pattern of local variables."""
     cursor.skip_blanks()
     start = cursor.position
     # Names as shown hold blanks (`x mod!*operator new*`), so the pattern goes up to a ";".
     text = cursor.rest()
     module, bang, pattern = text.partition("!")
     if not bang:
-        raise CommandError(
-            "locals come with types, which this version does not read",
-            identifier="types.locals-unavailable",
-            hint=f"to search a module: x module!{text or '*'}; to search all: x *!{text or '*'}",
-        )
+        return "", text.strip(), None
     if module.startswith('"') and pattern.endswith('"'):
         module, pattern = module[1:], pattern[:-1]
     return module.strip(), pattern.strip(), start + text.index("!")
@@ -221,6 +233,11 @@ def _search(
 ) -> Iterator[Item]:
     report = _Reporting(ctx)
     report.total = len(modules) if len(modules) > 1 else 0
+
+    @functools.cache
+    def view() -> FrameView | None:
+        return current_view(ctx.session)
+
     for number, module in enumerate(modules):
         report.check()
         report.what = module.name
@@ -232,6 +249,11 @@ def _search(
             for symbol in source.symbols_matching(pattern or "*", report):
                 row = _row(system, module, source, symbol, options)
                 if options.wants(row, symbol.is_code):
+                    report.found += 1
+                    yield row
+            for variable in source.globals_without_address(pattern or "*", report):
+                row = _without_address(system, module, variable, view(), options)
+                if options.wants(row, is_code=False):
                     report.found += 1
                     yield row
             yield from _inlined(module, source, pattern or "*", options, report)
@@ -261,7 +283,7 @@ def _row(
     # Values cost reads of memory: only where they are shown.
     bare = {"0", "1", "2"} & options.letters
     value = "" if bare else value_of(system, module, source, symbol)
-    named = "" if bare and "t" not in options else type_name(source, symbol)
+    named = "" if bare and "t" not in options else _type_words(system, module, symbol)
     scope = "func" if symbol.is_code else "global"
     private = symbol.kind not in (SymbolKind.PUBLIC, SymbolKind.EXPORT)
     return _make_row(
@@ -275,6 +297,60 @@ def _row(
         size=symbol.size,
         type_text=named or ("<function>" if symbol.is_code and private else "<NoType>"),
         value=value,
+    )
+
+
+def _type_words(system: System, module: Module, symbol: Symbol) -> str:
+    """Return the type of a variable as ``/t`` prints it, ``""`` where it is not known."""
+    if symbol.is_code:
+        return ""
+    type_ = symbol_type(system, module, symbol)
+    return "" if isinstance(type_, UnknownType) else sanitise_line(spelled(type_))
+
+
+def _locals(ctx: CommandContext, system: System, pattern: str, options: _Options) -> Iterator[Item]:
+    """Yield the variables of the selected frame that match."""
+    frame = ctx.session.current_frame(ctx.cancel)
+    found = variables_of(system, frame) if frame is not None else None
+    if found is None:
+        raise CommandError(
+            "the selected frame has no records of local variables",
+            identifier="types.no-locals",
+            hint=f"to search a module: x module!{pattern or '*'}; in all: x *!{pattern or '*'}",
+        )
+    regex = compile_wildcard(pattern or "*", symbols=True)
+    for each in found:
+        if regex.fullmatch(each.name):
+            row = _variable_row(system, "", each, options)
+            if options.wants(row, is_code=False):
+                yield row
+
+
+def _without_address(
+    system: System, module: Module, variable: Variable, view: FrameView | None, options: _Options
+) -> SymbolRow:
+    """Return the row of a thread's own variable or a constant of *module*."""
+    value = global_value(system, module, variable, view)
+    return _variable_row(system, module.name, NamedValue(variable, value), options)
+
+
+def _variable_row(system: System, module: str, named: NamedValue, options: _Options) -> SymbolRow:
+    variable, value = named.variable, named.value
+    local = variable.kind in (VariableKind.PARAMETER, VariableKind.LOCAL)
+    bare = {"0", "1", "2"} & options.letters
+    type_ = value.type
+    return _make_row(
+        options,
+        address=value.address,
+        pointer_size=system.pointer_size,
+        module=module,
+        name=sanitise_line(named.name),
+        kind=variable.kind.value,
+        words=f"prv {variable.kind.value if local else 'global':6}",
+        size=type_.size or 0,
+        type_text="<NoType>" if isinstance(type_, UnknownType) else sanitise_line(spelled(type_)),
+        value="" if bare else f"= {value_words(value)}",
+        place=named.place_words or variable.kind.value,
     )
 
 
@@ -299,7 +375,7 @@ def _inlined_row(module: Module, call: InlinedCaller, options: _Options) -> Symb
 def _make_row(
     options: _Options,
     *,
-    address: int,
+    address: int | None,
     pointer_size: int,
     module: str,
     name: str,
@@ -309,9 +385,12 @@ def _make_row(
     type_text: str,
     value: str,
     caller: str = "",
+    place: str = "",
 ) -> SymbolRow:
-    full = f"{module}!{name}"
-    at = address_text(address, pointer_size)
+    """Return a row; *place* stands in the column of addresses for what has none."""
+    full = f"{module}!{name}" if module else name
+    width = 17 if pointer_size == 8 else 8
+    at = f"{place:{width}}" if address is None else address_text(address, pointer_size)
     if "0" in options:
         shown = f"{at} "
     elif "1" in options:
@@ -341,7 +420,7 @@ def _make_row(
 def value_of(system: System, module: Module, source: SymbolSource, symbol: Symbol) -> str:
     """Return a function's parameter list, or ``= value`` of a variable."""
     if not symbol.is_code:
-        return f"= {data_value(system, module, source, symbol)}"
+        return f"= {value_words(symbol_value(system, module, symbol))}"
     try:
         signature = source.signature_of(symbol)
     except DebuggerError:
