@@ -284,6 +284,19 @@ class ModuleSymbols:
         inside = found is not None and found.is_procedure and position < found.end
         return found if inside else None
 
+    def data_named(self, name: bytes) -> Iterator[CodeViewSymbol]:
+        """Yield the static and global data of the module that is called *name*."""
+        wanted = name + b"\0"
+        hit = self.data.find(wanted)
+        while hit >= 0:
+            position = hit - _DATA.size
+            if position >= 4 and position & 3 == 0:
+                kind = self.data[position + 2] | self.data[position + 3] << 8
+                found = self.symbol(position) if kind in DATA else None
+                if found is not None:
+                    yield found
+            hit = self.data.find(wanted, hit + 1)
+
     def sites_of_function(self, function_id: int) -> Iterator[int]:
         """Yield the offsets of the inline-site records of an inlined function."""
         wanted = struct.pack("<I", function_id)
@@ -302,6 +315,13 @@ class ModuleSymbols:
             if symbol.is_procedure:
                 return symbol
         return None
+
+
+def debug_range(procedure: bytes) -> tuple[int, int]:
+    """Return from where to where in a function, in bytes from its start, its frame is made; (0, 0)
+    where its record does not say. *procedure* begins with the record."""
+    fields = unpack(_PROCEDURE, procedure, 0)
+    return fields[6], fields[7]
 
 
 def records_within(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:

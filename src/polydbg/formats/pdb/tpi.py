@@ -36,13 +36,14 @@ LF_SUBSTR_LIST = 0x1604
 LF_STRING_ID = 0x1605
 
 _HEADER = struct.Struct("<IIIIIHHIIiIiIiI")
-_FIRST_INDEX = 0x1000
+FIRST_INDEX = 0x1000
 _MAX_DEPTH = 24
 _MAX_STEP = 1 << 20
 _MAX_MARKED_STEP = 1 << 14
 _MAX_CANDIDATES = 4096
 _PROPERTY_FORWARD = 0x80
-_KEYWORDS = {
+_PROPERTY_SCOPED = 0x100
+KEYWORDS = {
     LF_CLASS: "class ",
     LF_STRUCTURE: "struct ",
     LF_INTERFACE: "interface ",
@@ -56,7 +57,7 @@ _KEYWORDS = {
 _WIDE = frozenset((LF_CLASS2, LF_STRUCTURE2, LF_UNION2, LF_INTERFACE2))  # since Visual C++ 2019
 
 #: Simple types by the low byte of their index: name and size in bytes.
-_SIMPLE = {
+SIMPLE = {
     0x00: ("<NoType>", 0),
     0x03: ("void", 0),
     0x07: ("<NoType>", 0),
@@ -96,7 +97,7 @@ _SIMPLE = {
     0x7B: ("char32_t", 4),
     0x7C: ("char8_t", 1),
 }
-_SIMPLE_POINTER_SIZES = {1: 2, 2: 4, 3: 4, 4: 4, 5: 6, 6: 8, 7: 16}
+SIMPLE_POINTER_SIZES = {1: 2, 2: 4, 3: 4, 4: 4, 5: 6, 6: 8, 7: 16}
 
 
 class Aggregate(NamedTuple):
@@ -107,6 +108,9 @@ class Aggregate(NamedTuple):
     is_forward: bool
     size: int
     underlying: int
+    fields: int = 0  # the index of its list of members, 0 without one
+    member_count: int = 0  # overloaded methods count each for itself
+    is_scoped: bool = False  # declared within a function or class
 
 
 class TypeStream:
@@ -115,7 +119,7 @@ class TypeStream:
     def __init__(self, msf: Msf, index: int) -> None:
         stream = msf.stream(index)
         self._stream = stream
-        self.first = self.end = _FIRST_INDEX
+        self.first = self.end = FIRST_INDEX
         self._base = 0
         self._size = 0
         self._cache: dict[int, tuple[int, bytes]] = {}
@@ -259,15 +263,15 @@ class TypeStream:
 
 def aggregate(leaf: int, body: bytes) -> Aggregate:
     """Return what a class, structure, union or enumeration record says."""
-    properties = u16(body, 2)
-    underlying = 0
+    properties, count = u16(body, 2), u16(body, 0)
+    underlying, fields = 0, u32(body, 4)
     if leaf == LF_ENUM:
-        underlying, size, offset = u32(body, 4), 0, 12
+        underlying, fields, size, offset = u32(body, 4), u32(body, 8), 0, 12
     elif leaf == LF_UNION:
         size, offset = numeric(body, 8)
     elif leaf in _WIDE:  # wider properties first, the count of members before the size
         properties = u16(body, 0)
-        _, offset = numeric(body, 8 if leaf == LF_UNION2 else 16)
+        count, offset = numeric(body, 8 if leaf == LF_UNION2 else 16)
         size, offset = numeric(body, offset)
     else:
         size, offset = numeric(body, 16)
@@ -276,7 +280,8 @@ def aggregate(leaf: int, body: bytes) -> Aggregate:
     if properties & 0x200 and offset + len(name) + 1 <= len(body):
         unique = cstring(body, offset + len(name) + 1)
     forward = bool(properties & _PROPERTY_FORWARD)
-    return Aggregate(text(name), text(unique), forward, size, underlying)
+    scoped = bool(properties & _PROPERTY_SCOPED)
+    return Aggregate(text(name), text(unique), forward, size, underlying, fields, count, scoped)
 
 
 class Types:
@@ -304,7 +309,7 @@ class Types:
 
     def name(self, index: int, depth: int = 0) -> str:
         """Return a type's name as ``x /t`` prints it."""
-        if index < _FIRST_INDEX:
+        if index < FIRST_INDEX:
             return _simple_name(index)
         if depth > _MAX_DEPTH:
             raise FormatError("the types of the PDB refer to each other without end")
@@ -319,13 +324,13 @@ class Types:
             return self._array_name(index, depth)
         if leaf == LF_BITFIELD:
             return self.name(u32(body, 0), depth + 1)
-        if leaf in _KEYWORDS:
-            return _KEYWORDS[leaf] + aggregate(leaf, body).name
+        if leaf in KEYWORDS:
+            return KEYWORDS[leaf] + aggregate(leaf, body).name
         return "<unknown>"
 
     def _array_name(self, index: int, depth: int) -> str:
         dimensions: list[str] = []
-        while index >= _FIRST_INDEX and len(dimensions) <= _MAX_DEPTH:
+        while index >= FIRST_INDEX and len(dimensions) <= _MAX_DEPTH:
             leaf, body = self.tpi.record(index)
             if leaf != LF_ARRAY:
                 break
@@ -342,11 +347,11 @@ class Types:
 
     def size(self, index: int) -> int:
         """Return a type's size in bytes, 0 when it has none."""
-        if index < _FIRST_INDEX:
+        if index < FIRST_INDEX:
             mode = index >> 8 & 15
             if mode:
-                return _SIMPLE_POINTER_SIZES.get(mode, 0)
-            return _SIMPLE.get(index & 0xFF, ("", 0))[1]
+                return SIMPLE_POINTER_SIZES.get(mode, 0)
+            return SIMPLE.get(index & 0xFF, ("", 0))[1]
         known = self._sizes.get(index)
         if known is None:
             known = self._sizes[index] = self._size(index)
@@ -354,7 +359,7 @@ class Types:
 
     def _size(self, index: int) -> int:
         for _ in range(_MAX_DEPTH):
-            if index < _FIRST_INDEX:
+            if index < FIRST_INDEX:
                 return self.size(index)
             leaf, body = self.tpi.record(index)
             if leaf in (LF_MODIFIER, LF_BITFIELD):
@@ -365,7 +370,7 @@ class Types:
                 return numeric(body, 8)[0]
             elif leaf == LF_ENUM:
                 index = aggregate(leaf, body).underlying
-            elif leaf in _KEYWORDS:
+            elif leaf in KEYWORDS:
                 found = aggregate(leaf, body)
                 return self._complete(leaf, found).size if found.is_forward else found.size
             else:
@@ -374,23 +379,50 @@ class Types:
 
     def _complete(self, leaf: int, forward: Aggregate) -> Aggregate:
         """Return the definition of a type that is only declared, or the declaration itself."""
+        index = self.definition_of(forward, is_enumeration=leaf == LF_ENUM)
+        return aggregate(*self.tpi.record(index)) if index is not None else forward
+
+    def definition_of(self, forward: Aggregate, *, is_enumeration: bool = False) -> int | None:
+        """Return the index of the definition of a type that is only declared, ``None`` where the
+        file has none."""
+        wanted = forward.unique_name or forward.name
+        for name in dict.fromkeys((wanted, forward.name)):
+            for index in self._candidates(name):
+                leaf, body = self.tpi.record(index)
+                if leaf not in KEYWORDS or (leaf == LF_ENUM) is not is_enumeration:
+                    continue
+                found = aggregate(leaf, body)
+                if not found.is_forward and (found.unique_name or found.name) == wanted:
+                    return index
+        return None
+
+    def named(self, name: str, is_meant: Callable[[str], bool] | None = None) -> int | None:
+        """Return the index of the class or enumeration of that name as the type hash knows it: its
+        definition, else a declaration. *is_meant* takes other names with the same hash: that does
+        not tell the case of letters."""
+        matches = is_meant or name.__eq__
+        declared: int | None = None
+        for index in self._candidates(name):
+            leaf, body = self.tpi.record(index)
+            if leaf not in KEYWORDS:
+                continue
+            found = aggregate(leaf, body)
+            if not matches(found.name):
+                continue
+            if not found.is_forward:
+                return index
+            declared = declared or index
+        return declared
+
+    def _candidates(self, name: str) -> Iterator[int]:
+        """Yield the indices of the types whose hash is that of *name*."""
         from polydbg.formats.pdb.gsi import hash_name
 
         tpi = self.tpi
-        if not tpi.bucket_count:
-            return forward
-        wanted = forward.unique_name or forward.name
-        for name in dict.fromkeys((wanted, forward.name)):
+        if tpi.bucket_count:
             for index in tpi.candidates(hash_name(name.encode()) % tpi.bucket_count):
-                if not tpi.first <= index < tpi.end:
-                    continue
-                other, body = tpi.record(index)
-                if other not in _KEYWORDS or other == LF_ENUM:
-                    continue
-                found = aggregate(other, body)
-                if not found.is_forward and (found.unique_name or found.name) == wanted:
-                    return found
-        return forward
+                if tpi.first <= index < tpi.end:
+                    yield index
 
     # -- functions -----------------------------------------------------------------------------
 
@@ -399,7 +431,7 @@ class Types:
 
         ``None`` when the type is no function. A variable argument list adds nothing.
         """
-        if index < _FIRST_INDEX:
+        if index < FIRST_INDEX:
             return None
         leaf, body = self.tpi.record(index)
         if leaf == LF_PROCEDURE:
@@ -434,10 +466,10 @@ class Types:
         return qualified(f"{scope}::{name}" if scope else name)
 
     def _class_name(self, index: int) -> str:
-        if index < _FIRST_INDEX:
+        if index < FIRST_INDEX:
             return ""
         leaf, body = self.tpi.record(index)
-        return aggregate(leaf, body).name if leaf in _KEYWORDS else ""
+        return aggregate(leaf, body).name if leaf in KEYWORDS else ""
 
     def string_of_id(self, index: int) -> str:
         """Return the text of a string id (with the strings it continues, if any)."""
@@ -462,5 +494,5 @@ def _pointer_to(name: str) -> str:
 
 
 def _simple_name(index: int) -> str:
-    name = _SIMPLE.get(index & 0xFF, ("<unknown>", 0))[0]
+    name = SIMPLE.get(index & 0xFF, ("<unknown>", 0))[0]
     return _pointer_to(name) if index >> 8 & 15 else name
