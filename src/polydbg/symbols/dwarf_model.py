@@ -91,7 +91,13 @@ class DwarfTypes(NoTypes):
 
     def type_at(self, rva: int) -> Type | None:
         function = self._function(rva + self._base)
-        return self.builder.type_of(function) if function is not None else None
+        if function is not None:
+            return self.builder.type_of(function)
+        for name in self._names.variables_at(rva):
+            variable = self.global_near(rva, name) or self.global_named(name)
+            if variable is not None and variable.rva == rva:
+                return variable.type()
+        return None
 
     def _function(self, address: int) -> Die | None:
         """Return the entry of the function that begins at *address*."""
@@ -100,7 +106,8 @@ class DwarfTypes(NoTypes):
         for unit in self._units.at(address):
             try:
                 found = unit.function_at(address)
-                die = unit.entries.die(found[2]) if found is not None else None
+                is_start = found is not None and found[0] == address
+                die = unit.entries.die(found[2]) if found is not None and is_start else None
             except FormatError:
                 continue
             if die is not None:

@@ -64,6 +64,11 @@ class DwarfNames:
             self._named[name] = self._find(name, cancel)
         return self._named[name]
 
+    def variables_at(self, rva: int) -> list[str]:
+        """Return the names that the symbol table has for data at *rva*."""
+        found = self._table.symbols_at(rva) if self._table is not None else ()
+        return [each.name for each in found if not each.is_code]
+
     def address_of(self, name: str) -> int | None:
         """Return the RVA of a variable by its exact name where the symbol table or an index of the
         file has it: no unit is passed over for it."""

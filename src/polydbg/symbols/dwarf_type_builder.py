@@ -157,8 +157,7 @@ class DwarfTypeBuilder:
 
         :raises FormatError: the entries are damaged.
         """
-        owner = find(die, c.AT_NAME)
-        return sanitise_line(self.units.type_name(owner)) if owner is not None else ""
+        return sanitise_line(self.units.type_name(die))
 
     def owner_of(self, function: Die) -> Type | None:
         """Return the class that a function is a method of, ``None`` for other functions.

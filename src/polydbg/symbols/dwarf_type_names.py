@@ -9,11 +9,13 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
+import msgspec
+
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
 from polydbg.base.wildcards import compile_wildcard
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.entry_search import EntrySearch
+from polydbg.formats.dwarf.entry_search import EntrySearch, Place
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.line_header import text
 from polydbg.formats.dwarf.unit import Die, Unit
@@ -36,6 +38,17 @@ _KEYWORD = re.compile(r"(struct|class|union|enum|interface)\s+(?:(?:class|struct
 _AROUND_MARKS = re.compile(r"\s*([<>,])\s*")
 _LITERAL = re.compile(r"[^*?\[\]#+\\]*")
 _POLL_EVERY = 256
+_MAX_SPELLINGS = 16
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """A type that is looked for: its qualified *name* (in any case if *is_folded*), the *tags* of
+    entries that count, and how the last part of the name may be spelled."""
+
+    name: str
+    tags: frozenset[int]
+    lasts: tuple[bytes, ...]
+    is_folded: bool = False
 
 
 class DwarfTypeNames:
@@ -55,10 +68,10 @@ class DwarfTypeNames:
             name = name[keyword.end() :]
             tags = frozenset((c.TAG_ENUMERATION_TYPE,)) if keyword[1] == "enum" else _COMPOUNDS
         for spelling in spellings(name.strip()):
-            found = self._exact(spelling, tags, cancel)
+            found = self._find(_Wanted(spelling, tags, (_last(spelling),)), cancel)
             if found is not None:
                 return found
-        return None
+        return self._folded(spellings(name.strip())[-1], tags, cancel)
 
     def definition_of(self, declaration: Die) -> Die | None:
         """Return the entry that defines what *declaration* declares, ``None`` for none.
@@ -70,65 +83,83 @@ class DwarfTypeNames:
             return None
         is_class = declaration.tag in _COMPOUNDS
         tags = _COMPOUNDS if is_class else frozenset((declaration.tag,))
-        return self._exact(name, tags, CancelToken())
+        found = self._find(_Wanted(name, tags, (_last(name),)), CancelToken())
+        return found if found is not None and not found.number(c.AT_DECLARATION) else None
 
-    def _exact(self, name: str, tags: frozenset[int], cancel: CancelToken) -> Die | None:
-        """Return the definition of *name*: a class or enumeration before a typedef for another."""
+    def _folded(self, name: str, tags: frozenset[int], cancel: CancelToken) -> Die | None:
+        """Return the definition of *name* in another case."""
+        lasts: set[bytes] = set()
+        for search in self._all_searches(cancel):
+            lasts |= search.spelled(_last(name), cancel.check)
+        lasts.discard(_last(name))
+        wanted = _Wanted(name, tags, tuple(sorted(lasts)[:_MAX_SPELLINGS]), True)
+        return self._find(wanted, cancel) if lasts else None
+
+    def _find(self, wanted: _Wanted, cancel: CancelToken) -> Die | None:
+        """Return the definition of what is wanted: a class or enumeration before a typedef for
+        another, and what is only declared at last."""
         second: Die | None = None
-        for die in self._definitions(name, cancel):
-            if die.tag not in tags:
+        declared: list[Die] = []
+        for die in self._definitions(wanted, declared, cancel):
+            if die.tag not in wanted.tags:
                 continue
-            if die.tag in _TAGGED or not self._repeats(die, name):
+            if die.tag in _TAGGED or not self._repeats(die):
                 return die
             second = second or die
-        return second
+        return second or next(iter(declared), None)
 
-    def _repeats(self, die: Die, name: str) -> bool:
+    def _repeats(self, die: Die) -> bool:
         """Tell whether a typedef has the name of the class or enumeration that it is for."""
         with suppress(FormatError):
             target = die.reference(c.AT_TYPE)
             if target is not None and target.tag in _TAGGED:
-                return self._units.type_name(target) == name
+                return self._units.type_name(target) == self._units.type_name(die)
         return False
 
-    def _definitions(self, name: str, cancel: CancelToken) -> Iterator[Die]:
-        """Yield the definitions with the qualified *name*."""
-        last = last_part(name).encode("utf-8", "replace")
-        if not last:
-            return
-        for unit, offset in self._indexed(name, last):
-            die = self._defining(unit, offset, last)
-            if die is not None and self._is_named(die, die, name):
-                yield die
-        for search in self._all_searches(cancel):
-            for unit, offset in search.named(last, cancel.check):
-                yield from self._checked(search, unit, offset, name, cancel)
+    def _definitions(
+        self, wanted: _Wanted, declared: list[Die], cancel: CancelToken
+    ) -> Iterator[Die]:
+        """Yield the definitions of what is wanted; *declared* gets an entry that declares it."""
+        for last in filter(None, wanted.lasts):
+            for unit, offset in self._indexed(wanted.name, last):
+                die = self._defining(unit, offset, last)
+                if die is not None and self._is_named(die, wanted):
+                    yield die
+            for search in self._all_searches(cancel):
+                for unit, offset in search.named(last, cancel.check):
+                    with suppress(FormatError):
+                        yield from self._checked(search, (unit, offset), wanted, declared, cancel)
 
     def _checked(
-        self, search: EntrySearch, unit: Unit, offset: int, name: str, cancel: CancelToken
+        self,
+        search: EntrySearch,
+        place: Place,
+        wanted: _Wanted,
+        declared: list[Die],
+        cancel: CancelToken,
     ) -> Iterator[Die]:
-        """Yield the definition at *offset*, or what completes the declaration there elsewhere."""
-        last = last_part(name).encode("utf-8", "replace")
-        try:
-            die = unit.die(offset)
-            if die is None or die.tag not in _TYPES or die.string(c.AT_NAME) != last:
-                return
-            if not die.number(c.AT_DECLARATION):
-                if self._units.scopes_in(unit).is_entry(offset) and self._is_named(die, die, name):
-                    yield die
-                return
-            # A class may be declared within another one and defined outside of it.
-            for _, other in search.completing((unit, offset), cancel.check):
-                completing = unit.die(other)
-                if (
-                    completing is not None
-                    and not completing.number(c.AT_DECLARATION)
-                    and self._units.scopes_in(unit).is_entry(other)
-                    and self._is_named(completing, die, name)
-                ):
-                    yield completing
-        except FormatError:
+        """Yield the definition at *place*, or what completes the declaration there elsewhere.
+
+        :raises FormatError: the entries are damaged.
+        """
+        unit, offset = place
+        die = unit.die(offset)
+        if die is None or die.tag not in _TYPES or die.string(c.AT_NAME) not in wanted.lasts:
             return
+        scopes = self._units.scopes_in(unit)
+        if not die.number(c.AT_DECLARATION):
+            if scopes.is_entry(offset) and self._is_named(die, wanted):
+                yield die
+            return
+        # A class may be declared within another one and defined outside of it.
+        for _, other in search.completing(place, cancel.check):
+            found = unit.die(other)
+            if found is None or found.number(c.AT_DECLARATION) or not scopes.is_entry(other):
+                continue
+            if self._is_named(found, wanted):
+                yield found
+        if not declared and die.tag in wanted.tags and scopes.is_entry(offset):
+            declared += [die] if self._is_named(die, wanted) else []
 
     @staticmethod
     def _defining(unit: Unit, offset: int, last: bytes) -> Die | None:
@@ -139,9 +170,10 @@ class DwarfTypeNames:
                 return die if die.string(c.AT_NAME) == last else None
         return None
 
-    def _is_named(self, die: Die, owner: Die, name: str) -> bool:
+    def _is_named(self, die: Die, wanted: _Wanted) -> bool:
         with suppress(FormatError):
-            return self._units.type_name(owner) == name
+            name = self._units.type_name(die)
+            return name == wanted.name or (wanted.is_folded and name.lower() == wanted.name.lower())
         return False
 
     # -- where to look -------------------------------------------------------------------------
@@ -215,7 +247,7 @@ class DwarfTypeNames:
                 cancel.check()
                 with suppress(FormatError):
                     for die, name in self._named_in(unit, head, cancel):
-                        if name not in seen and wanted.fullmatch(name):
+                        if name and name not in seen and wanted.fullmatch(name):
                             seen.add(name)
                             yield die
 
@@ -238,8 +270,12 @@ class DwarfTypeNames:
             if prefix is None:
                 continue
             die = unit.die(offset)
-            plain = text(die.string(c.AT_NAME) or b"") if die is not None else ""
-            if die is not None and plain and not die.number(c.AT_DECLARATION):
+            if die is None or die.number(c.AT_DECLARATION):
+                continue
+            plain = text(die.string(c.AT_NAME) or b"")
+            if c.AT_SPECIFICATION in die.attributes:
+                yield die, self._units.type_name(die)
+            elif plain:
                 yield die, plain if unit.language in c.LANG_C_LIKE else prefix + plain
 
     def _prefix(self, unit: Unit, offset: int, head: str) -> str | None:
@@ -250,6 +286,10 @@ class DwarfTypeNames:
         prefix = "".join(f"{each}::" for each in scopes)
         folded = prefix.lower()
         return prefix if folded.startswith(head) or head.startswith(folded) else None
+
+
+def _last(name: str) -> bytes:
+    return last_part(name).encode("utf-8", "replace")
 
 
 def _head(pattern: str) -> str:

@@ -241,6 +241,7 @@ class CodeUnits:
     def type_name(self, die: Die, depth: int = 0) -> str:
         """Return the qualified name of a type with a name of its own, ``""`` without one; *depth*
         counts the names that it was needed for."""
+        die = _declaration(die) or die
         plain = text(die.string(c.AT_NAME) or b"")
         if not plain or die.tag == c.TAG_BASE_TYPE or die.unit.language in c.LANG_C_LIKE:
             return plain
@@ -294,16 +295,21 @@ class CodeUnits:
         return [each for each in reversed(scopes) if each]
 
 
-def _named_elsewhere(scope: Die) -> Die | None:
-    """Return the entry with the name of a class that is only repeated here: the type of a unit of
-    its own, or the declaration that it completes; ``None`` where it has its own name or none."""
-    if c.AT_NAME in scope.attributes:
+def _declaration(die: Die) -> Die | None:
+    """Return the declaration that a type completes elsewhere: that lies in the type's scopes."""
+    if c.AT_SPECIFICATION not in die.attributes:
         return None
-    for attribute in (c.AT_SIGNATURE, c.AT_SPECIFICATION):
-        if attribute in scope.attributes:
-            owner = scope.reference(attribute)
-            return owner if owner is not None and c.AT_NAME in owner.attributes else None
-    return None
+    owner = die.reference(c.AT_SPECIFICATION)
+    return owner if owner is not None and c.AT_NAME in owner.attributes else None
+
+
+def _named_elsewhere(scope: Die) -> Die | None:
+    """Return the entry with the name of a class that is only repeated here, ``None`` for others:
+    the declaration that it completes, or the type of a unit of its own."""
+    if c.AT_SIGNATURE not in scope.attributes or c.AT_NAME in scope.attributes:
+        return _declaration(scope)
+    owner = scope.reference(c.AT_SIGNATURE)
+    return owner if owner is not None and c.AT_NAME in owner.attributes else None
 
 
 def _is_decorated(name: Name, linkage: bytes) -> bool:

@@ -26,6 +26,7 @@ from polydbg.formats.section import Searchable, Section
 _CHUNK = 4 << 20
 _MAX_ENDS = 4096
 _AT_ONCE = 4
+_MAX_SPELLINGS = 64
 _MAX_CODE = 0x3FFF
 _ALT_FORMS = (c.FORM_GNU_STRP_ALT, c.FORM_STRP_SUP)
 _INDEX_SIZES = {c.FORM_STRX1: 1, c.FORM_STRX2: 2, c.FORM_STRX3: 3, c.FORM_STRX4: 4}
@@ -62,6 +63,22 @@ class EntrySearch:
                 for at in _all(unit.data, value):
                     yield from fields.entries(unit, at, form)
         poll()
+
+    def spelled(self, name: bytes, poll: Poll) -> set[bytes]:
+        """Return how *name* is spelled, in whatever case, at the ends of strings of the file; what
+        is not ASCII is taken as it is."""
+        wanted = name.lower() + b"\0"
+        found: set[bytes] = set()
+        for section in (self._file.get(".debug_str"), self._file.get(".debug_info")):
+            buffer, start, end = section.extent
+            for low in range(start, end, _CHUNK):
+                poll()
+                high = min(low + _CHUNK + len(wanted) - 1, end)
+                for at in _all(bytes(buffer[low:high]).lower(), wanted):
+                    if len(found) < _MAX_SPELLINGS:
+                        found.add(bytes(buffer[low + at : low + at + len(name)]))
+                _give_back(buffer, low, high)
+        return found
 
     # -- names in tables -----------------------------------------------------------------------
 
