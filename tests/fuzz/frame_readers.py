@@ -9,7 +9,7 @@ from polydbg.base.errors import DebuggerError
 from polydbg.formats.dwarf.cfi import CallFrameTable, SearchTable
 from polydbg.formats.dwarf.cfi_pointers import Bases
 from polydbg.formats.dwarf.expression import Encoding, Environment, evaluate
-from polydbg.formats.dwarf.expression_values import BaseType
+from polydbg.formats.dwarf.expression_values import BaseType, Value, make
 from polydbg.formats.elf.arm_exidx import ExceptionIndex, IndexRow
 from polydbg.formats.section import Section
 from polydbg.memory.space import BufferSpace
@@ -153,11 +153,11 @@ class _World(Environment):
     def object_address(self) -> int:
         return 0x1400
 
-    def entry_value(self, expression: bytes) -> int:
-        return len(expression)
+    def entry_value(self, expression: bytes) -> Value:
+        return make(len(expression), BaseType(8))
 
-    def entry_of(self, reference: int, is_local: bool) -> int:
-        return reference
+    def entry_of(self, reference: int, is_local: bool) -> Value:
+        return make(reference, BaseType(8))
 
     def base_type(self, reference: int) -> BaseType:
         return BaseType((1, 2, 4, 8, 16, 10)[reference % 6], reference % 9)

@@ -17,7 +17,7 @@ from polydbg.engine.modules import Module
 from polydbg.engine.stack import StackFrame, unwind_view
 from polydbg.targets.target import ThreadInfo
 from polydbg.types.place import ValueUnavailableError
-from polydbg.types.source import FrameView
+from polydbg.types.source import FrameView, TypeSource
 from polydbg.types.value import Memory
 from polydbg.unwind.frames import Frame, FrameTrust
 from polydbg.unwind.method import Callee
@@ -68,6 +68,10 @@ class PhysicalFrameView:
     @property
     def module_base(self) -> int:
         return self._module.base if self._module is not None else 0
+
+    @property
+    def types(self) -> TypeSource | None:
+        return self._system.modules.symbols(self._module) if self._module is not None else None
 
     @property
     def rva(self) -> int:

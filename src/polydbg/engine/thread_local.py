@@ -11,12 +11,15 @@ interface; Microsoft, "PE Format", section ".tls".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.elf_threads import POWER_OFFSET, Library, ThreadBlock, thread_block
 from polydbg.engine.modules import Module
 from polydbg.engine.session import System
 from polydbg.engine.structure import Structure
 from polydbg.engine.thread_storage import static_offsets, storage_blocks, storage_modules
+from polydbg.formats.elf.header import ProgramHeader
 from polydbg.images.pe import PeImage
 from polydbg.targets.linker_list import linker_list
 from polydbg.targets.target import ThreadInfo, byte_order
@@ -45,22 +48,39 @@ def thread_local_address(
         return _windows_block(system, thread, module) + offset & mask
     if platform in ("macos", "ios"):
         raise ValueUnavailableError("thread-local variables of this system are not looked for")
-    return _elf_block(system, thread, module) + offset & mask
+    return _elf_address(system, thread, module, offset) & mask
 
 
 # -- ELF -------------------------------------------------------------------------------------------
 
 
-def _elf_block(system: System, thread: ThreadInfo, module: Module) -> int:
+def _elf_address(system: System, thread: ThreadInfo, module: Module, offset: int) -> int:
     if not thread.teb:
         raise ValueUnavailableError("the thread pointer is not known")
     modules = storage_modules(system)
     rank = next((rank for rank, (each, _) in enumerate(modules) if each is module), None)
     if rank is None:
         raise ValueUnavailableError(f"{module.name} has no thread-local variables")
+    segment = modules[rank][1]
+    if offset >= segment.memory_size:
+        # In split units gcc has the linker write the address in the file instead.
+        offset -= segment.vaddr
+    if not 0 <= offset < segment.memory_size:
+        raise ValueUnavailableError("it does not lie in its module's block of the thread")
+    return _elf_block(system, thread, modules, rank) + offset
+
+
+def _elf_block(
+    system: System,
+    thread: ThreadInfo,
+    modules: Sequence[tuple[Module, ProgramHeader]],
+    rank: int,
+) -> int:
+    """Return where the block of the module of that *rank* in the loader's list is."""
+    module, segment = modules[rank]
     if rank == 0 and _is_program(system, module):
         # The processor's ABI fixes the place of the program's own.
-        return thread.teb + static_offsets([modules[0][1]], system)[0]
+        return (thread.teb or 0) + static_offsets([segment], system)[0]
     block = thread_block(system, thread)
     if block is None or block.library is Library.UNKNOWN:
         raise ValueUnavailableError("the C library's thread structure was not recognised")

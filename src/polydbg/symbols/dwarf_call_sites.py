@@ -22,7 +22,7 @@ from polydbg.formats.dwarf.unit import Die, Unit
 from polydbg.symbols.dwarf_names import DwarfNames
 from polydbg.symbols.dwarf_units import CodeUnits
 from polydbg.types.place import ValueUnavailableError
-from polydbg.types.source import FrameView
+from polydbg.types.source import FrameView, TypeSource
 
 _SITES = frozenset({c.TAG_CALL_SITE, c.TAG_GNU_CALL_SITE})
 _PARAMETERS = frozenset({c.TAG_CALL_SITE_PARAMETER, c.TAG_GNU_CALL_SITE_PARAMETER})
@@ -40,11 +40,13 @@ _MAX_LINKS = 16
 
 class FrameCode(msgspec.Struct, frozen=True, eq=False):
     """A frame and the entry of the function whose code it runs; *address* is that of the file to
-    look up. *depth* counts how many callers were gone to, and other variables asked."""
+    look up, *calls* are those of its module. *depth* counts how many callers were gone to, and
+    other variables asked."""
 
     view: FrameView
     function: Die
     address: int
+    calls: CallSites
     depth: int = 0
 
 
@@ -70,8 +72,8 @@ class CallSites:
     def __init__(self, units: CodeUnits, names: DwarfNames, base: int) -> None:
         self._units = units
         self._names = names
-        self._base = base
-        self._sites: dict[tuple[str, int], list[Die]] = {}
+        self.base = base
+        self._sites: dict[tuple[int, int], list[Die]] = {}
         self._bodies: dict[Unit, dict[int, int]] = {}
 
     def function_at(self, address: int) -> Die | None:
@@ -93,14 +95,13 @@ class CallSites:
         :raises FormatError: the entries are damaged.
         """
         view = frame.view.caller()
-        if view.module_base != frame.view.module_base:
-            raise ValueUnavailableError("the caller is in another module")
-        address = view.rva + self._base
-        function = self.function_at(address)
+        calls = self if view.module_base == frame.view.module_base else _calls_of(view.types)
+        address = view.rva + calls.base
+        function = calls.function_at(address)
         if function is None:
             raise ValueUnavailableError("nothing describes the caller")
-        caller = FrameCode(view, function, address, frame.depth + 1)
-        site = self._site_at(function, address + 1)
+        caller = FrameCode(view, function, address, calls, frame.depth + 1)
+        site = calls._site_at(function, address + 1)
         if site is None:
             raise ValueUnavailableError("the call to the function is not described")
         target = None
@@ -184,7 +185,7 @@ class CallSites:
         symbol = self._names.named(self._units.shown(name_of(function)), CancelToken())
         if symbol is None or not symbol.is_code:
             return None
-        return self.function_at(symbol.rva + self._base)
+        return self.function_at(symbol.rva + self.base)
 
     def _bodies_in(self, unit: Unit) -> dict[int, int]:
         """Return the entries of *unit* that have code, by those that they complete or repeat."""
@@ -234,11 +235,21 @@ def _target_of(site: Die) -> Expression:
     raise ValueUnavailableError("which function the caller called is not described")
 
 
-def _key(die: Die) -> tuple[str, int]:
-    return die.unit.file.suffix, die.offset
+def _calls_of(types: TypeSource | None) -> CallSites:
+    """Return the calls of another module."""
+    from polydbg.symbols.dwarf import DwarfSource
+
+    if not isinstance(types, DwarfSource):
+        raise ValueUnavailableError("nothing describes the caller")
+    return types.types.variables.calls
 
 
-def _chain(die: Die) -> Iterator[tuple[str, int]]:
+def _key(die: Die) -> tuple[int, int]:
+    # Sections live as long as the units, so that their ids stay theirs.
+    return id(die.unit.section), die.offset
+
+
+def _chain(die: Die) -> Iterator[tuple[int, int]]:
     """Yield what tells an entry, and those that it completes or repeats, from others."""
     current: Die | None = die
     for _ in range(_MAX_LINKS):

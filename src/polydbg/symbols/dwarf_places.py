@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from polydbg.base.errors import FormatError, MemoryReadError
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.expression import (
@@ -19,13 +21,20 @@ from polydbg.formats.dwarf.expression import (
     ValueUnknownError,
     evaluate,
     evaluate_address,
+    evaluate_value,
 )
-from polydbg.formats.dwarf.expression_values import BaseType
+from polydbg.formats.dwarf.expression_values import (
+    BaseType,
+    Value,
+    from_bytes,
+    make,
+    to_bytes,
+)
 from polydbg.formats.dwarf.location_lists import expression_at
 from polydbg.formats.dwarf.names import find, name_of
 from polydbg.formats.dwarf.reading import sleb128, uleb128
 from polydbg.formats.dwarf.unit import Die, Unit
-from polydbg.symbols.dwarf_call_sites import CallSites, Expression, FrameCode
+from polydbg.symbols.dwarf_call_sites import Call, Expression, FrameCode
 from polydbg.symbols.dwarf_types import size_of
 from polydbg.types.place import (
     OPTIMIZED_OUT,
@@ -46,7 +55,8 @@ _MAX_DEPTH = 64
 _MAX_EVALUATIONS = 128
 """How many expressions in all one place may take."""
 _REG0, _BREG0, _REGX, _BREGX = 0x50, 0x70, 0x90, 0x92
-_DEREFS = (b"\x06",)
+_REGVAL_TYPES = (0xA5, 0xF5)
+_DEREF = b"\x06"
 _WIDTHS = (("zmm", 64), ("ymm", 32), ("xmm", 16), ("st", 16), ("v", 16), ("q", 16))
 
 Size = Callable[[], int | None]
@@ -55,8 +65,7 @@ Size = Callable[[], int | None]
 class PlaceFinder:
     """Finds the places of one module's variables; RVA 0 is address *base* of the file."""
 
-    def __init__(self, calls: CallSites, base: int) -> None:
-        self._calls = calls
+    def __init__(self, base: int) -> None:
         self._base = base
         self._left = 0
 
@@ -91,7 +100,8 @@ class PlaceFinder:
         if not expression:
             return OPTIMIZED_OUT
         self.count()
-        frame = _FrameOfCode(self, self._calls, owner.unit, view, code, self._base)
+        base = code.calls.base if code is not None else self._base
+        frame = _FrameOfCode(self, owner.unit, view, code, base)
         return frame.place(evaluate(expression, frame, encoding_of(owner.unit)), size)
 
 
@@ -133,14 +143,12 @@ class _FrameOfCode(Environment):
     def __init__(
         self,
         finder: PlaceFinder,
-        calls: CallSites,
         unit: Unit,
         view: FrameView | None,
         code: FrameCode | None,
         base: int,
     ) -> None:
         self._finder = finder
-        self._calls = calls
         self._unit = unit
         self._view = view
         self._code = code
@@ -181,7 +189,7 @@ class _FrameOfCode(Environment):
         expression = expression_at(owner.unit, form, value, code.address)
         if not expression:
             raise ValueUnavailableError("the frame base is not described here")
-        frame = _WithoutBase(self._finder, self._calls, owner.unit, self._view, code, self._base)
+        frame = _WithoutBase(self._finder, owner.unit, self._view, code, self._base)
         pieces = evaluate(expression, frame, encoding_of(owner.unit))
         first = pieces[0]
         if len(pieces) == 1 and first.kind is PlaceKind.REGISTER:
@@ -211,24 +219,38 @@ class _FrameOfCode(Environment):
     def thread_address(self, offset: int) -> int:
         return self._frame.thread_local(self._frame.module_base, offset)
 
-    def entry_value(self, expression: bytes) -> int:
-        number, is_memory = _register_of(expression)
-        location = _location_of_register(number)
-        call = self._calls.caller_of(self._own_code)
-        frame = self._caller_frame(call.site.unit, call.caller)
-        frame.check_target(call.target, self._own_code.function)
-        return frame.number_of(
-            self._calls.value_of_register(call.site, location, is_memory=is_memory)
-        )
+    def entry_value(self, expression: bytes) -> Value:
+        meant = _entry_of(expression)
+        own = self._own_code
+        call = own.calls.caller_of(own)
+        location = _location_of_register(meant.register)
+        found = own.calls.value_of_register(call.site, location, is_memory=meant.is_memory)
+        kind = self.base_type(meant.type) if meant.type else BaseType(self._size)
+        order = self._unit.section.order
+        data = to_bytes(self._passed(call, found), order)
+        if kind.is_float and len(data) != kind.size:
+            raise ValueUnavailableError("what the caller passed is of another size")
+        return from_bytes(data, kind, order)
 
-    def entry_of(self, reference: int, is_local: bool) -> int:
+    def entry_of(self, reference: int, is_local: bool) -> Value:
+        entry = self._entry(reference, is_local)
         if not is_local:
-            return self._value_of_variable(self._entry(reference, is_local))
-        call = self._calls.caller_of(self._own_code)
-        frame = self._caller_frame(call.site.unit, call.caller)
-        frame.check_target(call.target, self._own_code.function)
-        wanted = self._entry(reference, is_local)
-        return frame.number_of(self._calls.value_of_parameter(call.site, wanted))
+            return make(self._value_of_variable(entry), BaseType(self._size))
+        own = self._own_code
+        call = own.calls.caller_of(own)
+        return self._passed(call, own.calls.value_of_parameter(call.site, entry))
+
+    def _passed(self, call: Call, passed: Expression) -> Value:
+        """Return what an expression of a call computes, in the caller's frame."""
+        self._finder.count()
+        unit, caller = call.site.unit, call.caller
+        frame = _FrameOfCode(self._finder, unit, caller.view, caller, caller.calls.base)
+        if call.target is not None:
+            number = evaluate_address(call.target.expression, frame, encoding_of(unit))
+            ranges = self._own_code.function.ranges()
+            if not ranges or number & self._mask != self.loaded_address(ranges[0][0]):
+                raise ValueUnavailableError("which function the caller called is not certain")
+        return evaluate_value(passed.expression, frame, encoding_of(unit))
 
     def base_type(self, reference: int) -> BaseType:
         die = self._entry(reference, True)
@@ -246,25 +268,6 @@ class _FrameOfCode(Environment):
             raise FormatError("a DWARF expression names an entry that there is not")
         return die
 
-    def _caller_frame(self, unit: Unit, caller: FrameCode) -> _FrameOfCode:
-        return _FrameOfCode(self._finder, self._calls, unit, caller.view, caller, self._base)
-
-    def number_of(self, found: Expression) -> int:
-        """Return the number that an expression of a call computes in this frame."""
-        self._finder.count()
-        return evaluate_address(found.expression, self, encoding_of(found.die.unit)) & self._mask
-
-    def check_target(self, target: Expression | None, function: Die) -> None:
-        """Check that *target*, computed in this frame, is *function*.
-
-        :raises ValueUnavailableError: it is another, or that is not known.
-        """
-        if target is None:
-            return
-        ranges = function.ranges()
-        if not ranges or self.number_of(target) != self.loaded_address(ranges[0][0]):
-            raise ValueUnavailableError("which function the caller called is not certain")
-
     def _value_of_variable(self, die: Die) -> int:
         place = self._other_place(die)
         if place.kind is WhereKind.MEMORY:
@@ -277,7 +280,7 @@ class _FrameOfCode(Environment):
 
     def _other_place(self, die: Die) -> Place:
         own = self._own_code
-        deeper = FrameCode(own.view, own.function, own.address, own.depth + 1)
+        deeper = FrameCode(own.view, own.function, own.address, own.calls, own.depth + 1)
         return self._finder.place_within(die, self._view, deeper, lambda: size_of(die) or None)
 
     # -- from pieces to places ---------------------------------------------------------------
@@ -336,23 +339,33 @@ class _WithoutBase(_FrameOfCode):
         raise FormatError("a DWARF frame base counts from itself")
 
 
-def _register_of(expression: bytes) -> tuple[int, bool]:
-    """Return the register whose value at the entry is meant, and whether it is what that points
-    to."""
+class _Entry(msgspec.Struct, frozen=True):
+    """A *register* whose value at the entry is meant: as of the base type at *type* of the unit (0:
+    the generic one), or what it points to."""
+
+    register: int
+    type: int = 0
+    is_memory: bool = False
+
+
+def _entry_of(expression: bytes) -> _Entry:
     opcode = expression[0] if expression else 0
     if _REG0 <= opcode < _BREG0 and len(expression) == 1:
-        return opcode - _REG0, False
-    if opcode == _REGX:
+        return _Entry(opcode - _REG0)
+    if opcode in (_REGX, *_REGVAL_TYPES):
         number, position = uleb128(expression, 1)
+        kind = 0
+        if opcode != _REGX:
+            kind, position = uleb128(expression, position)
         if position == len(expression):
-            return number, False
+            return _Entry(number, kind)
     elif _BREG0 <= opcode < _REGX or opcode == _BREGX:
         number, position = opcode - _BREG0, 1
         if opcode == _BREGX:
             number, position = uleb128(expression, 1)
         offset, position = sleb128(expression, position)
-        if not offset and expression[position:] in (b"", *_DEREFS):
-            return number, expression[position:] != b""
+        if not offset and expression[position:] in (b"", _DEREF):
+            return _Entry(number, is_memory=expression[position:] == _DEREF)
     raise ValueUnavailableError("the value at the function's entry is of a form not known")
 
 

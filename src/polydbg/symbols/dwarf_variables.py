@@ -63,8 +63,8 @@ class DwarfVariables:
         self._units = units
         self._base = base
         self._builder = builder
-        self._calls = CallSites(units, names, base)
-        self.places = PlaceFinder(self._calls, base)
+        self.calls = CallSites(units, names, base)
+        self.places = PlaceFinder(base)
         self._kept: dict[int, tuple[Scope, ...]] = {}
 
     def scopes_at(self, rva: int) -> Sequence[Scope]:
@@ -151,7 +151,7 @@ class DwarfVariables:
             if _fixed_address(die) is None:
                 return nowhere("there is no frame of the function")
             return self.places.place(die, None, None, self.size_of(die))
-        code = FrameCode(view, function, view.rva + self._base)
+        code = FrameCode(view, function, view.rva + self._base, self.calls)
         return self.places.place(die, view, code, self.size_of(die))
 
     def _words(self, die: Die, function: Die, view: FrameView | None) -> str:

@@ -41,6 +41,11 @@ class FrameView(Protocol):
         ...
 
     @property
+    def types(self) -> TypeSource | None:
+        """Return what the debug information of that module answers, ``None`` without any."""
+        ...
+
+    @property
     def rva(self) -> int:
         """Return the RVA to look scopes and ranges up at: pc, or inside the call for a return
         address."""

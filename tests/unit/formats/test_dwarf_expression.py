@@ -16,7 +16,7 @@ from polydbg.formats.dwarf.expression import (
     evaluate,
     evaluate_address,
 )
-from polydbg.formats.dwarf.expression_values import BaseType
+from polydbg.formats.dwarf.expression_values import BaseType, Value, make
 
 MINUS_1 = (1 << 64) - 1
 CODE = Encoding()
@@ -55,11 +55,11 @@ class World(Environment):
     def object_address(self) -> int:
         return 0x5000
 
-    def entry_value(self, expression: bytes) -> int:
-        return 0x6000 + expression[0]
+    def entry_value(self, expression: bytes) -> Value:
+        return make(0x6000 + expression[0], BaseType(8))
 
-    def entry_of(self, reference: int, is_local: bool) -> int:
-        return reference + is_local
+    def entry_of(self, reference: int, is_local: bool) -> Value:
+        return make(reference + is_local, BaseType(8))
 
     def base_type(self, reference: int) -> BaseType:
         return TYPES[reference]

@@ -138,11 +138,11 @@ class Environment:
         """Return the address of the object whose part is looked for."""
         _unknown("the object's address")
 
-    def entry_value(self, expression: bytes) -> int:
+    def entry_value(self, expression: bytes) -> Value:
         """Return what *expression* was when the function was entered."""
         _unknown("a value at the function's entry")
 
-    def entry_of(self, reference: int, is_local: bool) -> int:
+    def entry_of(self, reference: int, is_local: bool) -> Value:
         """Return the value of the variable, or that of the parameter at the call, whose entry is at
         *reference*."""
         _unknown("the value of another entry")
@@ -183,6 +183,14 @@ def evaluate_address(
     return pieces[0].value
 
 
+def evaluate_value(expression: bytes, environment: Environment, encoding: Encoding) -> Value:
+    """Return the value that an expression leaves on the stack, with its type. Arguments and errors
+    are those of :func:`evaluate`."""
+    machine = _Machine(environment, encoding, ())
+    machine.run(expression)
+    return machine.value()
+
+
 class _Machine:
     """The stack, and the pieces so far."""
 
@@ -207,6 +215,11 @@ class _Machine:
         if self._place is not None:
             raise FormatError("a DWARF expression goes on behind its last piece")
         return tuple(self._pieces)
+
+    def value(self) -> Value:
+        if self._pieces or self._place is not None:
+            raise FormatError("a DWARF expression has no number where one is needed")
+        return self._pop()
 
     def run(self, expression: bytes) -> None:
         outer = self._data, self._at
@@ -387,11 +400,11 @@ class _Machine:
         elif opcode == _FORM_TLS_ADDRESS:
             self._push(environment.thread_address(self._pop().bits))
         elif opcode == _ENTRY_VALUE:
-            self._push(environment.entry_value(self._block(self._uleb())))
+            self._stack.append(environment.entry_value(self._block(self._uleb())))
         elif opcode in (_PARAMETER_REF, _VARIABLE_VALUE):
             is_local = opcode == _PARAMETER_REF
             size = 4 if is_local else self._reference_size()
-            self._push(environment.entry_of(self._fixed(size), is_local))
+            self._stack.append(environment.entry_of(self._fixed(size), is_local))
         elif opcode in (_CALL2, _CALL4, _CALL_REF):
             sizes = {_CALL2: 2, _CALL4: 4}
             reference = self._fixed(sizes.get(opcode) or self._reference_size())
