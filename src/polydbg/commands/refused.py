@@ -72,6 +72,13 @@ REFUSED: tuple[tuple[str, str, str, str], ...] = (
     (".create", "Start a process.", _NOT_IN_SESSION, _PROCESS),
     (".abandon", "Leave the process stopped.", _NOT_IN_SESSION, _PROCESS),
     (".childdbg", "Follow child processes.", _NOT_IN_SESSION, _PROCESS),
+    (".createdir", "Set the folder of new processes.", _NOT_IN_SESSION, _PROCESS),
+    (".step_filter", "Set which code stepping skips.", _NOT_RUNNABLE, _RUN),
+    (".bpsync", "Stop all threads at a breakpoint.", _NOT_HERE, _BREAK),
+    (".crash", "Crash the target.", _NOT_RUNNABLE, _RUN),
+    (".reboot", "Restart the target's machine.", _NOT_RUNNABLE, _RUN),
+    (".closehandle", "Close a handle of the target.", _NOT_IN_SESSION, _PROCESS),
+    ("ah", "Control assertions.", _NOT_RUNNABLE, _RUN),
     (".dvalloc", "Allocate memory in the target.", _NOT_IN_SESSION, _ALLOCATE),
     (".dvfree", "Free memory of the target.", _NOT_IN_SESSION, _ALLOCATE),
     ("fp", "Fill physical memory.", _NOT_IN_SESSION, _HARDWARE),
@@ -90,6 +97,13 @@ _TYPES = "types are not read; x MODULE!NAME gives a variable's address, db, dd a
 _RAW = "lm, ~ and | show what the dump says of the process; dps ADDRESS shows raw memory"
 _REGION = "!address shows the map of the process and !address ADDRESS one region"
 _ASSEMBLE = ".overlay on lets bytes be edited: eb ADDRESS BYTES"
+_CACHE = "-y and .sympath name it: srv*FOLDER*SERVER"
+_STRINGS = "da, du and dS show text; dt OBJECT shows its members"
+_NUMBERS = "n sets the base; .formats shows a value in all"
+_MANAGED = "managed code is not read; k shows native frames"
+_MOMENTS = "-c and -cf run commands at the start, .for and .foreach several"
+_LOOKS = "--color and --json choose how output looks"
+_SNAPSHOT = "a dump is one moment; k shows how the thread got there"
 
 ABSENT: tuple[tuple[str, str, str], ...] = (
     ("dx", "Evaluate an expression of the data model.", _TYPES),
@@ -106,6 +120,67 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
     (".process .tlist", "Choose a process.", "a dump holds one process; || shows the open dumps"),
     (".trap .bugcheck", "Show a kernel's state.", ".exr -1 and .ecxr show an exception"),
     ("a", "Assemble instructions.", _ASSEMBLE),
+    (".dml_flow", "Show code as a graph.", "uf shows a function by its blocks"),
+    ("!dflink !dblink", "Show a linked list.", "dl and dlb walk lists, !list runs commands"),
+    ("dg", "Show a selector of the processor.", "r shows the segment registers"),
+    (".holdmem", "Keep memory to compare it later.", "c compares ranges, .writemem saves one"),
+    ("!imgreloc !chksym", "Check images and symbols.", "!lmi MODULE and !sym why MODULE say it"),
+    ("!itoldyouso", "Say how symbols were matched.", "!sym why MODULE says it"),
+    (".open .srcnoisy", "Show files of sources.", "lsf FILE loads one, ls shows it"),
+    ("ss", "Set a suffix of symbol names.", "x MODULE!NAME* finds both spellings"),
+    (".copysym !homedir !symsrv", "Set up the cache of symbols.", _CACHE),
+    (".allow_image_mapping .pagein", "Read images and pages.", ".exepath names folders of images"),
+    ("!stl !ustr !str !hstring !hstring2", "Show a string or container.", _STRINGS),
+    (".typeopt", "Set how types are found.", "dt MODULE!TYPE names the module"),
+    (".enable_unicode .enable_long_status .force_radix_output", "Set how numbers show.", _NUMBERS),
+    ("!cppexr", "Show an exception of C++.", "!analyze -v names its type, .exr -1 its record"),
+    (".event_code .jdinfo .tss", "Show what led to the event.", ".lastevent and .exr -1 show it"),
+    ("!findxmldata !triage", "Show the data of an analysis.", "!analyze -v shows it"),
+    ("!version", "Show the version of an extension.", "version shows polydbg's"),
+    (".dumpcab", "Pack a dump with its symbols.", "polydbg sym fetch packs symbols"),
+    ("!clrstack !threads !dumpheap !gcroot !pe !clru", "Show managed code.", _MANAGED),
+    (".wake .ocommand .idle_cmd .pcmd", "Run commands at other moments.", _MOMENTS),
+    (".write_cmd_hist", "Save the history of commands.", ".logopen FILE writes a log"),
+    (".scriptdebug", "Debug a script.", "!py -v EXPRESSION shows the traceback of an error"),
+    (
+        "!help .extmatch .extpath",
+        "List extensions.",
+        ".help lists all commands, .chain their origin",
+    ),
+    (".prefer_dml .dml_start .browse .prompt_allow", "Set how output looks.", _LOOKS),
+    (
+        ".cls .wtitle .beep .suspend_ui .flash_on_break .scroll_prefs .sound_notify",
+        "Control the window.",
+        "the terminal does that",
+    ),
+    (".echotimestamps .echocpunum", "Stamp output.", ".echotime prints the time"),
+    (".outmask .ofilter", "Filter output by kind.", "--json tells kinds apart"),
+    ("sq so", "Set how quiet commands are.", ".noshell, .lines and l+ set what can be set"),
+    (".settings .push .pop", "Keep settings and state.", "-cf FILE runs commands at the start"),
+    (
+        ".hideinjectedcode .fpo .fiximports .noversion .locale .dbgdbg .cordll",
+        "Set up the engine.",
+        ".inline and .lines set what can be set",
+    ),
+    (".secure .quit_lock", "Lock the session down.", ".noshell forbids programs and scripts"),
+    (".allow_exec_cmds", "Allow commands that run the target.", _SNAPSHOT),
+    (
+        ".server .servers .endsrv .clients .endpsrv .remote .remote_exit .netuse .send_file",
+        "Share the session.",
+        "a dump can be copied and opened anywhere",
+    ),
+    (".fiber .apply_dbp", "Choose a register context.", ".cxr ADDRESS takes one from memory"),
+    ("g- p- t- gu- !tt !positions !position !index", "Go back in time.", _SNAPSHOT),
+    (
+        "!process !thread !dml_proc !findthreads !ready !stacks !running !pcr !prcb !irql !cpuinfo "
+        "!cpuid !sysinfo !pte !vtop !ptov !pool !poolfind !poolused !poolval !vm !memusage !vad "
+        "!object !drvobj !devobj !devstack !devnode !devext !irp !irpfind !deadlock !qlocks !dpcs "
+        "!timer !idt !apc !verifier !errrec !whea !session !job !sd !acl !sid !reg !dreg !lpc "
+        "!alpc !exqueue !tz !filecache !ca !fileobj !blackboxbsd .cache .ignore_missing_pages "
+        "!drivers .context !db !dc !dd !dp !dq !du !dw !eb !ed",
+        "Show a kernel.",
+        "dumps of kernels are not opened; lm, ~ and !analyze -v tell of a process",
+    ),
 )
 """Names with a blank in between, what WinDbg does with these, what to do instead."""
 

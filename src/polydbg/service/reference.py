@@ -7,7 +7,7 @@ import types
 import typing
 
 from polydbg.commands.output import CommandEnd, Heading, Item, ShownItem
-from polydbg.commands.registry import REGISTRY
+from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, REGISTRY, Command
 from polydbg.service.render import SCHEMA_VERSION, hidden_fields, is_hex, type_name
 
 _NOT_IN_JSON: frozenset[type[Item]] = frozenset({CommandEnd, Heading, ShownItem})
@@ -36,7 +36,25 @@ def commands_page() -> str:
         names = ", ".join(f"`{n}`" for n in (entry.name, *entry.aliases))
         lines += ["", f"### {names}", "", entry.summary, ""]
         lines += ["```", entry.syntax, "", f"0:000> {entry.example}", "```"]
+    lines += ["", "## Every name and its state", "", "| command | state |", "| --- | --- |"]
+    lines += [
+        f"| `{name.replace('|', chr(92) + '|')}` | {command_state(entry)} |"
+        for name, entry in sorted(
+            REGISTRY.declared().items(), key=lambda row: (row[0].lower(), row[0])
+        )
+    ]
     return "\n".join(lines) + "\n"
+
+
+def command_state(entry: Command) -> str:
+    """Return whether a command works, and what there is instead of one that does not."""
+    _, _, instead = entry.example.partition("    ")
+    instead = instead.replace("|", "\\|")
+    if entry.family == ABSENT_FAMILY:
+        return f"not yet: {instead}"
+    if entry.family == LIVE_FAMILY:
+        return f"not possible with a dump: {instead}"
+    return "done"
 
 
 def index_page() -> str:
