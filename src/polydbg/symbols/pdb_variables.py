@@ -1,7 +1,8 @@
 """Variables of functions from a PDB: which are in scope at an address, and where they are there.
 
 Records of old kinds hold for the whole function but its prologue and epilogue, in which the frame
-they count from is not there; those with ranges hold where these say.
+they count from is not there; those with ranges hold where these say. Optimised code has both for
+one variable, and then the old one tells of a place that may never be written.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from polydbg.types.source import FrameView, Scope, Variable, VariableKind
 
 _STATICS = frozenset((records.S_LDATA32, records.S_GDATA32))
 _THREADS = frozenset((records.S_LTHREAD32, records.S_GTHREAD32))
+_OLD = frozenset((records.S_REGREL32, records.S_BPREL32, records.S_REGISTER))
 _MAX_VARIABLES = 1 << 14
 _NOT_HERE = nowhere("the compiler keeps it nowhere at this instruction")
 _NO_FRAME = nowhere("the function has no frame at this instruction: it makes or leaves it")
@@ -177,8 +179,10 @@ class PdbVariables:
     def _ordered(self, level: _Level, code: _Code) -> Iterator[Variable]:
         """Yield the variables of a level: innermost block first, statics last."""
         found = sorted(level.found, key=lambda each: (_is_static(each[1]), -each[0]))
+        with_ranges = {record.name for _, record in found if record.kind == records.S_LOCAL}
         for _, record in found:
-            yield self._variable(record, code)
+            if record.kind not in _OLD or record.name not in with_ranges:
+                yield self._variable(record, code)
 
     def _function_type(self, index: int, is_id: bool) -> FunctionType | None:
         if is_id and index >> 31:
@@ -208,10 +212,9 @@ class PdbVariables:
         if record.kind == records.S_FILESTATIC and not record.slots:
             for each in code.module.symbols.data_named(record.name.encode()):
                 return self._static(record.name, record.type_index, each.key)
-        is_parameter = record.is_parameter or _is_above_frame(record, self._builder, code)
         return Variable(
             record.name,
-            VariableKind.PARAMETER if is_parameter else VariableKind.LOCAL,
+            _kind_of(record, code),
             type_,
             partial(self._place, record, code),
             partial(_words, record, code),
@@ -302,11 +305,21 @@ def _add_slot(level: _Level, index: int, slot: Slot) -> None:
 
 
 def _is_static(record: LocalRecord) -> bool:
-    return record.kind in _STATICS or record.kind in _THREADS
+    kind = record.kind
+    return kind in _STATICS or kind in _THREADS or kind == records.S_FILESTATIC
 
 
-def _is_above_frame(record: LocalRecord, builder: PdbTypeBuilder, code: _Code) -> bool:
+def _kind_of(record: LocalRecord, code: _Code) -> VariableKind:
+    if record.kind == records.S_FILESTATIC:
+        return VariableKind.STATIC
+    is_parameter = record.is_parameter or _is_above_frame(record, code)
+    return VariableKind.PARAMETER if is_parameter else VariableKind.LOCAL
+
+
+def _is_above_frame(record: LocalRecord, code: _Code) -> bool:
     """Tell a parameter by where it is: old records do not say what is one."""
+    if record.kind in _OLD and record.name == "this":
+        return True
     if record.kind == records.S_BPREL32:
         return record.slots[0].offset > 0
     if record.kind != records.S_REGREL32:
