@@ -59,7 +59,7 @@ def path_to(type_: Type, name: str) -> tuple[Member, ...] | None:
 def _only(found: list[tuple[Member, ...]], name: str) -> tuple[Member, ...]:
     first = found[0]
     for other in found[1:]:
-        if other[-1] is first[-1] and _is_shared(first) and _is_shared(other):
+        if _is_shared(first) and _is_shared(other) and _is_same(first[-1], other[-1]):
             continue  # one virtual base, reached twice
         if other[-1].kind is MemberKind.STATIC and other[-1] is first[-1]:
             continue
@@ -68,6 +68,12 @@ def _only(found: list[tuple[Member, ...]], name: str) -> tuple[Member, ...]:
             hint=f"name the base: Base::{name}",
         )
     return first
+
+
+def _is_same(one: Member, other: Member) -> bool:
+    """Say whether both are one member, or one virtual base that two classes name."""
+    is_base = one.kind is other.kind is MemberKind.VIRTUAL_BASE
+    return one is other or (is_base and one.type.bare.name == other.type.bare.name)
 
 
 def _is_shared(path: tuple[Member, ...]) -> bool:

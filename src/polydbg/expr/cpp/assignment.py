@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from polydbg.base.errors import MemoryReadError
+from polydbg.base.errors import DebuggerError, MemoryReadError
 from polydbg.expr.cpp import operators
 from polydbg.expr.cpp.arithmetic import OperandError
 from polydbg.expr.cpp.casts import cast
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 def assign(evaluator: Evaluator, node: AssignmentNode) -> Value:
     """Carry out an assignment; return the target.
 
-    :raises ExpressionError: the target has no place, or the types do not go together.
-    :raises DebuggerError: the debuggee cannot be written.
+    :raises ExpressionError: the target has no place or cannot be written, or the types do not go
+        together.
     """
     target = _target(evaluator, node.target)
     operand = evaluator.operand(node.value)
     try:
         if node.symbol != "=":
             operand = operators.binary(evaluator.machine, node.symbol, target, operand)
-        _store(evaluator, target, operand)
+        _store(evaluator, target, operand, evaluator.after(node))
     except OperandError as error:
         raise evaluator.failed(error, node.value) from error
     return target
@@ -42,7 +42,8 @@ def step(evaluator: Evaluator, node: Node, symbol: str, inner: Node) -> tuple[Op
     try:
         before = machine.loaded(target)
         after = operators.binary(machine, symbol[0], before, Scalar(machine.types.int, 1))
-        _store(evaluator, target, after)
+        at = evaluator.after(node) if node.end == inner.end else node.end - len(symbol)
+        _store(evaluator, target, after, at)
     except OperandError as error:
         raise evaluator.failed(error, inner) from error
     kind = machine.types.of(target.type)
@@ -64,8 +65,8 @@ def _target(evaluator: Evaluator, node: Node) -> Value:
         raise evaluator.failed(error, node) from error
 
 
-def _store(evaluator: Evaluator, target: Value, operand: Operand) -> None:
-    """Write *operand* where *target* is, converted to its type."""
+def _store(evaluator: Evaluator, target: Value, operand: Operand, at: int) -> None:
+    """Write *operand* where *target* is, converted to its type; *at* is the token to blame."""
     machine = evaluator.machine
     if isinstance(target.type.bare, ArrayType):
         raise OperandError("Operand error", hint="arrays are not assigned to: name an element")
@@ -80,7 +81,15 @@ def _store(evaluator: Evaluator, target: Value, operand: Operand) -> None:
         data = machine.encoded(converted)
     if target.bit_field is not None:
         data = _with_bits(target, int.from_bytes(data, machine.model.order))
-    evaluator.context.write(target, data)
+    try:
+        evaluator.context.write(target, data)
+    except DebuggerError as error:
+        raise evaluator.error(
+            "Memory access error",
+            at,
+            error.identifier,
+            hint=": ".join(each for each in (error.message, error.hint) if each),
+        ) from error
 
 
 def _with_bits(target: Value, number: int) -> bytes:

@@ -84,7 +84,6 @@ def evaluate(text: str, context: CppContext) -> Value:
     :raises ExpressionError: it is not an expression, or something in it has no value;
         :class:`~polydbg.expr.context.ExtraCharacterError` when text follows the expression.
     :raises ValueUnavailableError: a value it needs is optimized out.
-    :raises DebuggerError: the target cannot be written.
     """
     node, end = parsed(text, ContextNames(context))
     value = Evaluator(text, context).result(node)
@@ -173,7 +172,7 @@ class Evaluator:
     def failed(self, error: OperandError, node: Node) -> ExpressionError:
         """Return *error* of an operation whose last operand is *node* with its position."""
         if error.identifier == "expression.no-pointer":
-            at = self._after(node)
+            at = self.after(node)
             return self.error(error.message, at, error.identifier, joint="")
         return self.error(error.message, self.last_token(node), error.identifier, hint=error.hint)
 
@@ -188,7 +187,7 @@ class Evaluator:
             return match.start() if match is not None else node.start
         return node.start
 
-    def _after(self, node: Node) -> int:
+    def after(self, node: Node) -> int:
         """Return where the token after *node* begins."""
         rest = self.text[node.end : self._end]
         return node.end + len(rest) - len(rest.lstrip())

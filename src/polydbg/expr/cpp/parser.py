@@ -403,7 +403,14 @@ class Parser:
                 continue
             if _AFTER_TEMPLATE.match(self.text[end : self.end]) or self.names.is_known(name):
                 return end
-        return ends[0] if ends else None
+        return self._without_number(at, ends[0]) if ends else None
+
+    def _without_number(self, at: int, end: int) -> int:
+        """Leave the number out of ``x@1`` where there is no second ``x``."""
+        bare, mark, _ = self.text[at:end].rpartition("@")
+        if not mark or not bare or self.names.is_known(self.text[at:end]):
+            return end
+        return at + len(bare)
 
     # -- what starts with @ or # -----------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""The language of ``dx``: C++ expressions with lambdas, anonymous objects and strings."""
