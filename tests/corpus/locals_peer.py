@@ -10,6 +10,7 @@ import json
 import math
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +62,8 @@ def leaf(value, t, code):
             return number if math.isfinite(number) else repr(number)
         if code in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
             return int(value.referenced_value().address)
+        if code == gdb.TYPE_CODE_INT and t.sizeof > 8:
+            return 'skipped'
         if code == gdb.TYPE_CODE_PTR:
             return int(value)
         if code in (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR, gdb.TYPE_CODE_BOOL,
@@ -92,6 +95,14 @@ def variables(frame):
         block = block.superblock
     return found
 
+def evaluated(name):
+    try:
+        parts = []
+        leaves(gdb.parse_and_eval(name), '', parts)
+    except (gdb.error, gdb.MemoryError) as error:
+        parts = [['', 'error: ' + str(error)]]
+    return parts
+
 out = []
 for thread in gdb.selected_inferior().threads():
     thread.switch()
@@ -105,7 +116,7 @@ for thread in gdb.selected_inferior().threads():
         except gdb.error:
             break
     out.append([thread.ptid[1], frames])
-print('JSON' + json.dumps(out))
+print('JSON' + json.dumps([out, {name: evaluated(name) for name in %r}]))
 """
 
 _MAX_LEAVES, _MAX_ELEMENTS = 48, 4
@@ -125,16 +136,36 @@ class PeerFrame(NamedTuple):
     variables: Listed | None
 
 
-def gdb_frames(arguments: list[str], script: Path, limit: int = 64) -> dict[int, list[PeerFrame]]:
-    """Return the frames of each thread by its id, as gdb with *arguments* has them."""
-    script.write_text(SCRIPT % limit)
+class PeerState(NamedTuple):
+    """What gdb says of a process: the frames of its threads by id, and variables by name."""
+
+    threads: dict[int, list[PeerFrame]]
+    variables: dict[str, Leaves]
+
+
+def gdb_states(
+    arguments: list[str], script: Path, names: Sequence[str] = (), limit: int = 64
+) -> list[PeerState]:
+    """Return the frames and the variables called *names* as gdb with *arguments* has them, each
+    time that these run *script*, and at the end."""
+    script.write_text(SCRIPT % (limit, tuple(names)))
     command = ["gdb", "-nx", "-batch", "-iex", "set auto-load off"]
     command += ["-iex", "set debuginfod enabled off"]
     command += ["-iex", "set print frame-arguments none", *arguments, "-x", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    text = next((line[4:] for line in done.stdout.splitlines() if line.startswith("JSON")), "")
-    assert text, done.stdout[-2000:] + done.stderr[-2000:]
-    return {thread: [PeerFrame(*each) for each in frames] for thread, frames in json.loads(text)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, stdin=subprocess.DEVNULL
+    )
+    found = [_state(line[4:]) for line in done.stdout.splitlines() if line.startswith("JSON")]
+    assert found, done.stdout[-2000:] + done.stderr[-2000:]
+    return found
+
+
+def _state(text: str) -> PeerState:
+    threads, variables = json.loads(text)
+    return PeerState(
+        {thread: [PeerFrame(*each) for each in frames] for thread, frames in threads},
+        {name: [(path, value) for path, value in leaves] for name, leaves in variables.items()},
+    )
 
 
 def our_variables(
@@ -146,10 +177,15 @@ def our_variables(
     view = frame_view(system, frame, thread)
     for variable in scope.variables if scope is not None else ():
         value = named_value(system, variable, view).value
-        parts: Leaves = []
-        _leaves(value, "", parts)
-        found.append((variable.name, variable.kind.value == "param", parts))
+        found.append((variable.name, variable.kind.value == "param", leaves_of(value)))
     return scope, found
+
+
+def leaves_of(value: Value) -> Leaves:
+    """Return the leaves of a value."""
+    found: Leaves = []
+    _leaves(value, "", found)
+    return found
 
 
 def _leaves(value: Value, path: str, found: Leaves) -> None:

@@ -108,7 +108,7 @@ class CallSites:
         origin = _origin_of(site)
         if origin is None:
             target = _target_of(site)
-        elif not is_same(origin, frame.function):
+        elif not is_same(origin, frame.function) and not self._is_alias(origin, frame.function):
             raise ValueUnavailableError("another function was called, which called this one last")
         self._check_tail_calls(frame.function)
         return Call(caller, site, target)
@@ -186,6 +186,16 @@ class CallSites:
         if symbol is None or not symbol.is_code:
             return None
         return self.function_at(symbol.rva + self.base)
+
+    def _is_alias(self, called: Die, function: Die) -> bool:
+        """Tell whether *called* is another name for *function*, by the symbols."""
+        if not is_external(called):
+            return False
+        symbol = self._names.named(self._units.shown(name_of(called)), CancelToken())
+        ranges = function.ranges()
+        if symbol is None or not ranges:
+            return False
+        return symbol.rva + self.base == ranges[0][0]
 
     def _bodies_in(self, unit: Unit) -> dict[int, int]:
         """Return the entries of *unit* that have code, by those that they complete or repeat."""
