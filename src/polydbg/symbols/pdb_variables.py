@@ -25,12 +25,12 @@ from polydbg.formats.pdb.module import (
     records_within,
 )
 from polydbg.formats.pdb.reading import qualified, u16, u32
-from polydbg.formats.pdb.registers import EDX_EAX, VFRAME, frame_register, registers_of
+from polydbg.formats.pdb.registers import EDX_EAX, VFRAME, Register, frame_register, registers_of
 from polydbg.formats.pdb.variables import FrameRecord, LocalRecord, Slot, SlotKind
 from polydbg.symbols.pdb_file import Module, PdbFile
-from polydbg.symbols.pdb_places import constant_place, static_place, thread_place
+from polydbg.symbols.pdb_places import static_place, thread_place
 from polydbg.symbols.pdb_type_builder import PdbTypeBuilder
-from polydbg.types.model import FunctionType, Type
+from polydbg.types.model import FunctionType, PointerType, Type
 from polydbg.types.place import (
     OPTIMIZED_OUT,
     Place,
@@ -47,6 +47,7 @@ _STATICS = frozenset((records.S_LDATA32, records.S_GDATA32))
 _THREADS = frozenset((records.S_LTHREAD32, records.S_GTHREAD32))
 _OLD = frozenset((records.S_REGREL32, records.S_BPREL32, records.S_REGISTER))
 _MAX_VARIABLES = 1 << 14
+_X87_SIZE = 10
 _NOT_HERE = nowhere("the compiler keeps it nowhere at this instruction")
 _NO_FRAME = nowhere("the function has no frame at this instruction: it makes or leaves it")
 
@@ -202,8 +203,10 @@ class PdbVariables:
         type_ = partial(self._builder.type_of, record.type_index)
         artificial = bool(record.flags & records.FLAG_ARTIFICIAL)
         if record.kind == records.S_CONSTANT:
-            place = constant_place(self._builder, record.type_index, record.value)
-            return Variable(record.name, VariableKind.CONSTANT, type_, lambda frame: place)
+            # LLVM writes this for variables that it turned into constants, of whatever range: what
+            # stands here may be another value's.
+            place = nowhere(f"it was {record.value} somewhere; the file does not say where")
+            return Variable(record.name, VariableKind.LOCAL, type_, lambda frame: place)
         if record.kind in _THREADS:
             locate = partial(thread_place, record.key & 0xFFFFFFFF)
             return Variable(record.name, VariableKind.THREAD, type_, locate)
@@ -212,6 +215,8 @@ class PdbVariables:
         if record.kind == records.S_FILESTATIC and not record.slots:
             for each in code.module.symbols.data_named(record.name.encode()):
                 return self._static(record.name, record.type_index, each.key)
+        if record.name == "this" and (adjustment := self._this_adjustment(code)):
+            type_ = partial(self._adjusted, record.type_index, adjustment)
         return Variable(
             record.name,
             _kind_of(record, code),
@@ -220,6 +225,20 @@ class PdbVariables:
             partial(_words, record, code),
             is_artificial=artificial,
         )
+
+    def _this_adjustment(self, code: _Code) -> int:
+        """Return how far behind the object ``this`` points, as the function's type says."""
+        index = code.function.type_index
+        if code.function.has_id_type:
+            index = self._file.types.function_type_of_id(index)
+        return self._file.types.this_adjustment(index)
+
+    def _adjusted(self, index: int, adjustment: int) -> Type:
+        found = self._builder.type_of(index)
+        bare = found.bare
+        if not isinstance(bare, PointerType):
+            return found
+        return PointerType(lambda: bare.target, bare.size, adjustment=adjustment)
 
     def _static(self, name: str, type_index: int, key: int) -> Variable:
         rva = self._file.rva_of_key(key)
@@ -247,7 +266,8 @@ class PdbVariables:
             if slots[0].parent < 0:
                 if _needs_frame(slots[0]) and not code.has_frame:
                     return _NO_FRAME
-                return _slot_place(slots[0], record, code, frame)
+                size = self._builder.type_of(record.type_index).size or 0
+                return _slot_place(slots[0], record, code, frame, size)
             return self._pieces(slots, record, code, frame)
         except ValueUnavailableError as error:
             return nowhere(error.message)
@@ -264,7 +284,10 @@ class PdbVariables:
             end = min(following.parent, size) if following is not None else size
             if start > at:
                 pieces.append(PlacePiece(_NOT_HERE, 8 * (start - at)))
-            place = _slot_place(slot, record, code, frame)
+            try:
+                place = _slot_place(slot, record, code, frame, end - start)
+            except ValueUnavailableError as error:
+                place = nowhere(error.message)
             width = len(place.data) if place.data else end - start
             taken = min(end - start, width)
             pieces.append(PlacePiece(place, 8 * taken))
@@ -345,47 +368,57 @@ def _needs_frame(slot: Slot) -> bool:
 
 
 def _base_of(slot: Slot, record: LocalRecord, code: _Code, machine: str) -> str:
-    """Return the register that a slot counts from, ``""`` for the virtual frame."""
+    """Return the register that a slot counts from, ``""`` for the virtual frame.
+
+    :raises ValueUnavailableError: the file does not tell it, or it is not known.
+    """
+    number = slot.register
     if slot.kind is SlotKind.FRAME:
-        if code.frame is None:
+        frame = code.frame or FrameRecord(0, 0, 0)
+        base = frame.parameters_base if record.is_parameter else frame.locals_base
+        found = frame_register(machine, base)
+        if found is None:
             raise ValueUnavailableError("the function's record does not tell its frame's base")
-        base = code.frame.parameters_base if record.is_parameter else code.frame.locals_base
-        return frame_register(machine, base)
-    if slot.register == VFRAME:
-        return ""
-    known = registers_of(machine).get(slot.register)
+        number = found
+    return "" if number == VFRAME else _register(machine, number).name
+
+
+def _register(machine: str, number: int) -> Register:
+    known = registers_of(machine).get(number)
     if known is None:
-        raise ValueUnavailableError(f"register {slot.register} of CodeView is not known")
-    return known[0]
+        raise ValueUnavailableError(f"register {number} of CodeView is not known")
+    return known
 
 
-def _slot_place(slot: Slot, record: LocalRecord, code: _Code, frame: FrameView) -> Place:
-    """Return the place of a slot. :raises ValueUnavailableError: a register was not kept."""
+def _slot_place(slot: Slot, record: LocalRecord, code: _Code, frame: FrameView, size: int) -> Place:
+    """Return the place of a slot that holds *size* bytes.
+
+    :raises ValueUnavailableError: a register was not kept.
+    """
     if slot.kind is SlotKind.REGISTER:
-        return _register_place(slot.register, frame)
+        return _register_place(slot.register, size, frame)
     name = _base_of(slot, record, code, frame.machine)
     base = frame.register(name) if name else frame.virtual_frame()
-    size = 4 if frame.machine in ("x86", "arm") else 8
-    mask = (1 << 8 * size) - 1
+    width = 4 if frame.machine in ("x86", "arm") else 8
+    mask = (1 << 8 * width) - 1
     address = base + slot.offset & mask
     if slot.kind is SlotKind.INDIRECT:
-        pointer = int.from_bytes(frame.memory.read(address, size), "little")
+        pointer = int.from_bytes(frame.memory.read(address, width), "little")
         address = pointer + slot.within & mask
     return in_memory(address)
 
 
-def _register_place(number: int, frame: FrameView) -> Place:
+def _register_place(number: int, size: int, frame: FrameView) -> Place:
     if number == EDX_EAX:
         halves = [
             in_register(name, frame.register(name).to_bytes(4, "little")) for name in ("eax", "edx")
         ]
         return in_pieces(tuple(PlacePiece(half, 32) for half in halves))
-    known = registers_of(frame.machine).get(number)
-    if known is None:
-        raise ValueUnavailableError(f"register {number} of CodeView is not known")
-    name, width = known
-    value = frame.register(name) & (1 << 8 * width) - 1
-    return in_register(name, value.to_bytes(width, "little"))
+    register = _register(frame.machine, number)
+    if register.size == _X87_SIZE and size != _X87_SIZE:
+        raise ValueUnavailableError(f"the value is in {register.name}, in another format")
+    value = frame.register(register.name) >> 8 * register.offset & (1 << 8 * register.size) - 1
+    return in_register(register.name, value.to_bytes(register.size, "little"))
 
 
 def _words(record: LocalRecord, code: _Code, frame: FrameView | None) -> str:
@@ -403,7 +436,7 @@ def _slot_words(slot: Slot, record: LocalRecord, code: _Code, frame: FrameView) 
         if slot.register == EDX_EAX:
             return "@edx:eax"
         known = registers_of(frame.machine).get(slot.register)
-        return f"@{known[0]}" if known is not None else ""
+        return f"@{known.name}" if known is not None else ""
     try:
         name = _base_of(slot, record, code, frame.machine) or "vframe"
     except ValueUnavailableError:

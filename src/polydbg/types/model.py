@@ -114,7 +114,11 @@ class PointerKind(enum.Enum):
 
 
 class PointerType(Type):
-    """A pointer or reference to *target*. *name* is set where the language names it (Rust)."""
+    """A pointer or reference to *target*. *name* is set where the language names it (Rust).
+
+    What is stored points *adjustment* bytes behind the start of the object: ``this`` of a virtual
+    function that overrides one of a second base is stored as a pointer to that base.
+    """
 
     def __init__(
         self,
@@ -122,9 +126,11 @@ class PointerType(Type):
         size: int,
         kind: PointerKind = PointerKind.POINTER,
         name: str = "",
+        adjustment: int = 0,
     ) -> None:
         self._target = target
         self._size = size
+        self.adjustment = adjustment
         self.kind = kind
         self.name = name
 

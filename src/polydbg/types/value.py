@@ -79,7 +79,13 @@ class Value(msgspec.Struct, frozen=True, eq=False):
             raise ValueUnavailableError("the type is only declared: its size is not known")
         if size > MAX_SIZE:
             raise ValueUnavailableError(f"the object has {size:#x} bytes, too many to read at once")
-        return _read(self.place, size, self.around)
+        data = _read(self.place, size, self.around)
+        type_ = self.type.bare
+        if isinstance(type_, PointerType) and type_.adjustment and size == type_.size:
+            order = self.around.model.order
+            number = int.from_bytes(data, order) - type_.adjustment
+            return (number & (1 << 8 * size) - 1).to_bytes(size, order)
+        return data
 
     def bits(self) -> int:
         """Return the value's bits as an unsigned number, in the target's byte order.

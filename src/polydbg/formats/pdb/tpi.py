@@ -447,6 +447,14 @@ class Types:
         (*types,) = unpack(struct.Struct(f"<{min(count, len(body) // 4)}I"), body, 4)
         return [each for each in types if each != 0]
 
+    def this_adjustment(self, index: int) -> int:
+        """Return how many bytes behind the start of the object ``this`` points in a method of type
+        *index*; 0 for other types."""
+        if index < FIRST_INDEX:
+            return 0
+        leaf, body = self.tpi.record(index)
+        return int.from_bytes(body[20:24], "little", signed=True) if leaf == LF_MFUNCTION else 0
+
     def function_type_of_id(self, index: int) -> int:
         """Return the type of the function that an id record names, 0 when it is none."""
         leaf, body = self.ipi.record(index)
