@@ -6,12 +6,18 @@ from polydbg.symbols.pdb_type_builder import PdbTypeBuilder
 from polydbg.types.place import Place, constant, in_memory, nowhere
 from polydbg.types.source import FrameView
 
+_MAX_CONSTANT = 16
 
-def constant_place(builder: PdbTypeBuilder, type_index: int, value: int) -> Place:
-    """Return the place of a constant, nowhere where its type has no size."""
+
+def constant_place(builder: PdbTypeBuilder, type_index: int, value: int | bytes) -> Place:
+    """Return the place of a constant, nowhere where its type is not that of the value."""
     size = builder.type_of(type_index).size or 0
-    if not size:
+    if not size or size > _MAX_CONSTANT:
         return nowhere("the type of the constant is not known")
+    if isinstance(value, bytes):
+        if len(value) != size:
+            return nowhere("the constant is in another format than its type says")
+        return constant(value)
     return constant((value & (1 << 8 * size) - 1).to_bytes(size, "little"))
 
 

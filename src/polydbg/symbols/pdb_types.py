@@ -17,7 +17,7 @@ from polydbg.base.errors import FormatError
 from polydbg.base.wildcards import compile_wildcard
 from polydbg.formats.pdb import tpi
 from polydbg.formats.pdb.module import DATA, S_PROCREF, THREAD_DATA, read_symbol
-from polydbg.formats.pdb.reading import cstring, numeric, qualified, text, u32, unpack
+from polydbg.formats.pdb.reading import constant, cstring, numeric, qualified, text, u32, unpack
 from polydbg.symbols.pdb_file import PdbFile
 from polydbg.symbols.pdb_names import search_literal
 from polydbg.symbols.pdb_places import constant_place, static_place, thread_place
@@ -204,7 +204,7 @@ class PdbTypes(NoTypes):
         """Return what a record of the global symbols describes, ``None`` for other kinds."""
         if kind == S_CONSTANT:
             _, _, index = unpack(_CONSTANT, record, 0)
-            value, at = numeric(record, _CONSTANT.size)
+            value, at = constant(record, _CONSTANT.size)
             name = qualified(text(cstring(record, at)))
             place = constant_place(self.builder, index, value)
             type_ = partial(self.builder.type_of, index)

@@ -77,6 +77,18 @@ _NUMERIC = {
 _NUMERIC_OTHER = {0x8005: 4, 0x8006: 8, 0x8007: 10, 0x8008: 16, 0x800B: 6}
 
 
+def constant(data: bytes, offset: int) -> tuple[int | bytes, int]:
+    """Return a numeric leaf's value and the offset after it, as :func:`numeric` does; one that is
+    no integer is the bytes of a floating-point number."""
+    value, end = numeric(data, offset)
+    size = _NUMERIC_OTHER.get(u16(data, offset))
+    if size is None:
+        return value, end
+    if end > len(data):
+        raise FormatError("a numeric leaf ends early", offset=offset)
+    return bytes(data[end - size : end]), end
+
+
 def numeric(data: bytes, offset: int) -> tuple[int, int]:
     """Return a numeric leaf's value and the offset after it."""
     first = u16(data, offset)

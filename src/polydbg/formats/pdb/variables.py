@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from polydbg.formats.pdb.reading import cstring, numeric, text, unpack
+from polydbg.formats.pdb.reading import constant, cstring, text, unpack
 
 S_FRAMEPROC: Final = 0x1012
 S_REGISTER: Final = 0x1106
@@ -103,7 +103,7 @@ class LocalRecord(msgspec.Struct, frozen=True):
     type_index: int
     flags: int = 0
     key: int = 0
-    value: int = 0
+    value: int | bytes = 0
     slots: tuple[Slot, ...] = ()
 
     @property
@@ -171,7 +171,7 @@ def _static(data: bytes, at: int, end: int, kind: int) -> LocalRecord:
 
 def _constant(data: bytes, at: int, end: int, kind: int) -> LocalRecord:
     _, _, index = unpack(_TYPED, data, at)
-    value, name_at = numeric(data, at + _TYPED.size)
+    value, name_at = constant(data, at + _TYPED.size)
     return LocalRecord(kind, text(cstring(data, name_at, end)), index, value=value)
 
 
