@@ -17,6 +17,7 @@ from importlib import resources
 from typing import NamedTuple
 
 import frame_readers
+import language_readers
 import root_readers
 import unix_readers
 from probing import PROBES, ask_table, attempt, members
@@ -417,6 +418,7 @@ def archive_seeds() -> list[bytes]:
 
 
 TARGETS: dict[str, Target] = {
+    "language": Target(language_readers.read_language, language_readers.language_seeds),
     "minidump": Target(read_minidump, minidump_seeds),
     "context": Target(read_context, context_seeds),
     "userdump": Target(read_userdump, userdump_seeds),
