@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from polydbg.base.errors import CommandError
 from polydbg.base.text import sanitise_line
+from polydbg.base.wildcards import is_wildcard
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.dt_display import Display, ObjectRow
@@ -19,7 +20,8 @@ from polydbg.commands.dt_request import SWITCHES, Request, read_request
 from polydbg.commands.output import Item, Text
 from polydbg.commands.registry import command
 from polydbg.commands.type_words import tight
-from polydbg.types.place import Place, PlaceKind, in_memory
+from polydbg.engine.variables import NamedValue
+from polydbg.types.place import PlaceKind, in_memory
 from polydbg.types.value import Value
 
 _SYNTAX = (
@@ -48,23 +50,25 @@ def display_type(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         yield from matching_names(ctx, request)
         return
     meaning = meaning_of(ctx, request.name, request.keyword, request.types_only)
+    if meaning is None and is_wildcard(request.name):  # in the arguments of a template
+        yield from matching_names(ctx, request)
+        return
     if meaning is None:
-        raise _not_found(request.name)
+        raise _not_found(request)
     address = _address(ctx, request)
     display = Display(ctx, request.rows())
-    if request.link:
-        start = _first_of_list(meaning, address, ctx)
-        yield from follow_list(ctx, display, start, request.link)
-    else:
-        yield from _shown(ctx, display, request, meaning, address)
+    yield from _shown(ctx, display, request, meaning, address)
     yield from display.faults()
 
 
-def _not_found(name: str) -> CommandError:
+def _not_found(request: Request) -> CommandError:
+    hint = "dt MODULE!* lists what a module has; lm which modules have symbols"
+    if request.link:
+        hint = f"-l stands behind the name: dt {request.link} ADDRESS -l {request.name}"
     return CommandError(
-        f"Symbol {sanitise_line(name)} not found.",
+        f"Symbol {sanitise_line(request.name)} not found.",
         identifier="types.not-found",
-        hint="dt MODULE!* lists what a module has; lm which modules have symbols",
+        hint=sanitise_line(hint),
     )
 
 
@@ -81,11 +85,13 @@ def _shown(
 ) -> Iterator[Item]:
     value = _object(meaning, address, ctx)
     if meaning.local is not None and address is None:
-        yield _local_head(meaning)
+        yield _local_head(meaning.local)
     elif meaning.module is not None and "!" not in request.name:
         name = sanitise_line(f"{meaning.module.name}!{request.name}")
         yield ObjectRow(name=name, type=tight(meaning.type), kind="type", shown=name)
-    if value is None:
+    if request.link:
+        yield from follow_list(ctx, display, _first_of_list(value), request.link)
+    elif value is None:
         yield from display.type(meaning.type, request.name.rpartition("!")[2])
     elif request.elements is not None and value.address is not None:
         count = request.elements or display.count(value) or _NO_ELEMENTS
@@ -101,9 +107,8 @@ def _object(meaning: Meaning, address: int | None, ctx: CommandContext) -> Value
     return meaning.local.value if meaning.local is not None else meaning.value
 
 
-def _local_head(meaning: Meaning) -> ObjectRow:
-    local = meaning.local
-    place = local.value.place if local is not None else Place(PlaceKind.NOWHERE)
+def _local_head(local: NamedValue) -> ObjectRow:
+    place = local.value.place
     words = f"<{place.kind.value}>"
     if place.kind is PlaceKind.MEMORY:
         words = f"{place.address:#x}"
@@ -111,9 +116,9 @@ def _local_head(meaning: Meaning) -> ObjectRow:
         words = place.register
     elif place.kind is PlaceKind.NOWHERE:
         words = "<unavailable>"
-    type_ = tight(meaning.type)
+    type_ = tight(local.value.type)
     return ObjectRow(
-        name=sanitise_line(local.name) if local is not None else "",
+        name=sanitise_line(local.name),
         type=type_,
         address=place.address if place.kind is PlaceKind.MEMORY else None,
         kind="local",
@@ -121,17 +126,16 @@ def _local_head(meaning: Meaning) -> ObjectRow:
     )
 
 
-def _first_of_list(meaning: Meaning, address: int | None, ctx: CommandContext) -> Value:
+def _first_of_list(value: Value | None) -> Value:
     """Return the first element of the list that ``-l`` follows.
 
     :raises CommandError: there is only a type.
     """
-    value = _object(meaning, address, ctx)
     if value is None:
         raise CommandError(
             "a list needs the address of its first element",
             identifier="types.no-address",
-            hint="dt app!Node -l next ADDRESS",
+            hint="dt app!Node ADDRESS -l next",
         )
     return value
 

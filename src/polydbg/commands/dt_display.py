@@ -246,7 +246,7 @@ class Display:
             yield from self.value(Value(type_, in_memory(address), value.around))
             yield Text(value="")
 
-    def heading(self, type_: Type, address: int, words: str, kind: str) -> ObjectRow:
+    def heading(self, type_: Type, address: int | None, words: str, kind: str) -> ObjectRow:
         """Return the line above one object of several."""
         return ObjectRow(name="", type=tight(type_), address=address, kind=kind, shown=words)
 

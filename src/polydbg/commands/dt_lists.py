@@ -22,24 +22,15 @@ def follow_list(ctx: CommandContext, display: Display, start: Value, link: str) 
     """Yield the elements of a list whose first is *start*, or what *start* points to; *link* leads
     from one to the next: a pointer, also one within a member (``entry.Flink``).
 
-    :raises CommandError: there is no such pointer.
+    :raises CommandError: there is no such pointer, which shows after the first element.
     """
-    element, address = _first(start)
-    path = _path(ctx, element, link)
-    back = _way_back(element, path)
-    seen: set[int] = set()
-    while address:
+    yield from _element(ctx, display, start, link)
+    value = start.target() if isinstance(start.type.bare, PointerType) else start
+    path = _path(ctx, value.type, link)
+    back = _way_back(value.type, path)
+    seen = {value.place.address}
+    while True:
         ctx.cancel.check()
-        if address in seen or len(seen) >= MAX_SEEN:
-            yield Notice(identifier="types.circular-list", value=_ending(ctx, address, seen))
-            return
-        seen.add(address)
-        where = address_text(address, ctx.system.pointer_size)
-        yield display.heading(element, address, f"{sanitise_line(link)} at 0x{where}", "link")
-        yield Text(value=RULE)
-        value = Value(element, in_memory(address), start.around)
-        yield from display.value(value)
-        yield Text(value="")
         try:
             following = follow(value, path).bits()
         except DebuggerError as error:
@@ -47,27 +38,30 @@ def follow_list(ctx: CommandContext, display: Display, start: Value, link: str) 
                 identifier="types.broken-list", value=f"the list breaks off: {error.message}"
             )
             return
-        address = following - back if following else 0
+        if not following:
+            return
+        address = following - back
+        if address in seen or len(seen) >= MAX_SEEN:
+            yield Notice(identifier="types.circular-list", value=_ending(ctx, address, seen))
+            return
+        seen.add(address)
+        value = Value(value.type, in_memory(address), start.around)
+        yield from _element(ctx, display, value, link)
+
+
+def _element(ctx: CommandContext, display: Display, value: Value, link: str) -> Iterator[Item]:
+    address = value.address
+    where = "<no address>" if address is None else address_text(address, ctx.system.pointer_size)
+    yield display.heading(value.type, address, f"{sanitise_line(link)} at 0x{where}", "link")
+    yield Text(value=RULE)
+    yield from display.value(value)
+    yield Text(value="")
 
 
 def _ending(ctx: CommandContext, address: int, seen: set[int]) -> str:
     if address in seen:
         return f"the list goes on at 0x{address_text(address, ctx.system.pointer_size)} again"
     return f"the list has more than {MAX_SEEN} elements"
-
-
-def _first(start: Value) -> tuple[Type, int]:
-    """Return the type and the address of the first element.
-
-    :raises CommandError: it is in no memory.
-    :raises DebuggerError: the pointer to it cannot be read.
-    """
-    bare = start.type.bare
-    if isinstance(bare, PointerType):
-        return bare.target, start.bits()
-    if start.address is None:
-        raise CommandError("the first element of a list is in memory", identifier="types.no-list")
-    return start.type, start.address
 
 
 def _path(ctx: CommandContext, element: Type, link: str) -> tuple[Member, ...]:
@@ -83,7 +77,7 @@ def _path(ctx: CommandContext, element: Type, link: str) -> tuple[Member, ...]:
             raise CommandError(
                 "Cannot find specified field members.",
                 identifier="types.no-such-field",
-                hint=f"-l takes the pointer to the next element; there is no {name}",
+                hint=f"-l, behind the name, takes the next pointer; there is no {name}",
             )
         path, type_ = path + step, step[-1].type
     bare = type_.bare

@@ -23,6 +23,7 @@ _FIELD = re.compile(
     r"[A-Za-z_~$?*][\w$?*!:]*(?:<[^>]*>)?(?:\[\d+\])?"
     r"(?:(?:\.|->)[A-Za-z_*?][\w*?]*(?:\[\d+\])?)*\.*\Z"
 )
+_NO_WILDCARDS = re.compile(r"<.*>|(?:[ \t][*&]+)+\Z")
 _KEYWORDS = ("struct", "class", "union", "enum")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 _MAX_WORDS = 256
@@ -48,7 +49,8 @@ class Request(msgspec.Struct):
 
     @property
     def is_pattern(self) -> bool:
-        return is_wildcard(self.name)
+        """Whether the name has wildcards: stars of template arguments and pointers are none."""
+        return is_wildcard(_NO_WILDCARDS.sub("", self.name))
 
     @property
     def types_only(self) -> bool:
@@ -95,7 +97,7 @@ class _Reader:
         self._at = 0
         self.letters: set[str] = set()
         self.request = Request()
-        self._is_prefix = self._is_name = False
+        self._is_prefix = self._is_name = self._link_follows = False
 
     def read(self) -> None:
         while (word := self._next()) is not None:
@@ -104,8 +106,12 @@ class _Reader:
                 self._switches(switch[1])
             elif not self.request.name:
                 self._name(word)
+            elif self._link_follows:
+                self._link(word)
             else:
                 self._argument(word)
+        if self._link_follows:
+            self._link("")
 
     def _next(self) -> str | None:
         if self._at >= len(self._words):
@@ -124,10 +130,10 @@ class _Reader:
                 request.depth = min(int(digits or DEFAULT_DEPTH), MAX_RECURSION)
             elif letter == "a":
                 request.elements = min(int(digits or 0), 1 << 32)
+            elif letter == "l" and not request.name:
+                self._link_follows = True  # as in the engine: -l NAME LINK
             elif letter == "l":
-                request.link = self._next() or ""
-                if not request.link:
-                    raise self._cursor.error("Syntax error", hint="-l needs the field to follow")
+                self._link(self._next() or "")
             elif letter == "s":
                 self._size(digits)
             elif letter == "y":
@@ -144,6 +150,12 @@ class _Reader:
             self.letters.add(letter)
         if end != len(letters):
             raise self._cursor.error("Syntax error", hint=f"dt has {SWITCHES}")
+
+    def _link(self, word: str) -> None:
+        if not word:
+            raise self._cursor.error("Syntax error", hint="-l needs the field to follow")
+        self.request.link = word
+        self._link_follows = False
 
     def _size(self, digits: str) -> None:
         if not digits and self._at < len(self._words) and self._words[self._at][1].isdigit():

@@ -51,13 +51,14 @@ class _Style(msgspec.Struct, frozen=True):
     keyword: bool  # "struct " in front of classes
     prototypes: bool  # functions with result and parameters
     counts: bool  # the counts of arrays
+    references: bool  # told from pointers
     blank: str  # before the first star
     inner: str  # between stars, and between a star and a bracket
 
 
-_BRIEF = _Style(keyword=True, prototypes=False, counts=True, blank=" ", inner="")
-_MODEL = _Style(keyword=False, prototypes=True, counts=True, blank=" ", inner=" ")
-_TIGHT = _Style(keyword=False, prototypes=False, counts=False, blank="", inner="")
+_BRIEF = _Style(keyword=True, prototypes=False, counts=True, references=True, blank=" ", inner="")
+_MODEL = _Style(keyword=False, prototypes=True, counts=True, references=True, blank=" ", inner=" ")
+_TIGHT = _Style(keyword=False, prototypes=False, counts=False, references=False, blank="", inner="")
 
 
 def spelled(type_: Type) -> str:
@@ -73,7 +74,8 @@ def spelled_for_model(type_: Type) -> str:
 
 
 def spelled_tightly(type_: Type) -> str:
-    """Return the name as ``dt`` prints it for variables and parameters: ``Node*``, ``char[]``."""
+    """Return the name as ``dt`` prints it for variables and parameters: ``Node*``, also for
+    references, and ``char[]``."""
     return _spelled(type_, _TIGHT, 0)
 
 
@@ -95,7 +97,8 @@ def _spelled(type_: Type, style: _Style, depth: int) -> str:
         if isinstance(type_, QualifiedType):
             type_ = type_.target
         elif isinstance(type_, PointerType) and not type_.name:
-            declarator = type_.kind.value + _after_star(declarator, style)
+            star = type_.kind.value if style.references else "*"
+            declarator = star + _after_star(declarator, style)
             type_ = type_.target
         elif isinstance(type_, ArrayType):
             declarator = _in_parentheses(declarator) + _brackets(type_, style)

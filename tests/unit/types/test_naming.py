@@ -60,7 +60,7 @@ def function(result: Type, *parameters: Type, variadic: bool = False) -> Functio
         (array(pointer(VoidType()), 2), "void *[2]", "void * [2]", "void*[]"),
         (pointer(array(CHAR, 6)), "char (*)[6]", "char (*)[6]", "char(*)[]"),
         (array(CHAR, None), "char []", "char []", "char[]"),
-        (pointer(INT, PointerKind.REFERENCE), "int &", "int &", "int&"),
+        (pointer(INT, PointerKind.REFERENCE), "int &", "int &", "int*"),
         (function(INT, pointer(CHAR)), "<function>", "int __cdecl(char *)", "<function>"),
         (
             pointer(function(INT, pointer(CHAR), INT)),
