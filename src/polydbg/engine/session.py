@@ -37,6 +37,7 @@ from polydbg.unwind.frames import FrameTrust
 if TYPE_CHECKING:
     from polydbg.engine.address_map import AddressMap
     from polydbg.engine.type_finder import TypeFinder
+    from polydbg.engine.views.view_set import ViewSet
 
 
 class Scope(msgspec.Struct, eq=False):
@@ -232,6 +233,16 @@ class Session:
         self.scripts = ScriptBook()
         self.log = SessionLog()
         self.is_finished = False
+        self._presenter: ViewSet | None = None
+
+    @property
+    def presenter(self) -> ViewSet:
+        """Return the views of types that are loaded."""
+        from polydbg.engine.views.view_set import ViewSet
+
+        if self._presenter is None:
+            self._presenter = ViewSet(self)
+        return self._presenter
 
     @property
     def has_target(self) -> bool:

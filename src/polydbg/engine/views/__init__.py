@@ -1,0 +1,1 @@
+"""Views of types: NatVis applied to values."""
