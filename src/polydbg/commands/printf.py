@@ -108,7 +108,7 @@ def _converted(ctx: CommandContext, found: re.Match[str], value: int) -> str:
         try:
             return read(ctx.system, value, wide=wide)
         except MemoryReadError:
-            return "<HRESULT 0x80004002>"
+            return "<Win32 error 0n30>"  # the engine's: the read failed
     if kind in "sSaY":
         raise CommandError("Unsupported format type", identifier="printf.format",
                            hint="%ma and %mu print strings of the target")  # fmt: skip

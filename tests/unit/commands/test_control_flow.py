@@ -184,7 +184,7 @@ def test_aliases_do_not_grow_without_end(printed: Print) -> None:
         (r'"%N", 1f', "000000000000001F"),
         (r'"%ma", 1`400091e4', "Aiko"),
         (r'"%8ma|%-8ma|%.2ma", 1`400091e4, 1`400091e4, 1`400091e4', "    Aiko|Aiko    |Ai"),
-        (r'"%ma", 1', "<HRESULT 0x80004002>"),
+        (r'"%ma", 1', "<Win32 error 0n30>"),
         (r'"%y", practice!price_line+5', "practice!price_line+0x5 (00000001`40001555)"),
         (r'"%f", 3ff8000000000000', "1.500000"),
         (r'/D "<b>bold</b>"', "bold"),
