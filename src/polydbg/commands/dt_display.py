@@ -76,6 +76,10 @@ class Display:
             system.types.around,
         )
 
+    def fields(self, value: Value) -> Iterator[FieldRow]:
+        """Yield the rows of an object's members."""
+        return self._rows.members(value.type, value)
+
     def faults(self) -> Iterator[Item]:
         """Yield the engine's last line where memory was missing."""
         if self.writer.fault is not None:
@@ -188,7 +192,11 @@ class Display:
             yield self._line(value, self.writer.words(value))
 
     def _pointer_line(self, value: Value, pointer: PointerType) -> ObjectRow:
-        words = f"{address_words(value.bits(), value)} "
+        address = value.bits()
+        words = f"{address_words(address, value)} "
+        if pointer.adjustment:  # `this` of an overriding function of a further base
+            stored = address_words(address + pointer.adjustment, value)
+            words = f"{stored}  (-{pointer.adjustment:x}) "
         if self._options.verbose and not self._options.fields:
             words += compound_words(
                 self._types.completed(pointer.target, self._cancel), verbose=True

@@ -91,18 +91,19 @@ _CONVENTIONS: Final = {
 }
 _UNNAMED: Final = ("<unnamed-tag>", "<anonymous-tag>", "__unnamed", "<unnamed-type-")
 
-StaticAddress = Callable[[str], int | None]
-"""From the qualified name of a static member to its RVA, ``None`` where the file does not say."""
+StaticPlace = Callable[[str], tuple[int | None, int | None]]
+"""From the qualified name of a static member to its RVA and to the value of one that is only a
+constant, ``None`` where the file does not say."""
 
 
 class PdbTypeBuilder:
-    """The types of a PDB by index. *origin* is what they are said to come from, *address_of* finds
+    """The types of a PDB by index. *origin* is what they are said to come from, *place_of* finds
     static members."""
 
-    def __init__(self, types: Types, origin: object, address_of: StaticAddress) -> None:
+    def __init__(self, types: Types, origin: object, place_of: StaticPlace) -> None:
         self._types = types
         self._origin = origin
-        self._address_of = address_of
+        self._place_of = place_of
         self._built: dict[int, Type] = {}
 
     def type_of(self, index: int) -> Type:
@@ -265,11 +266,29 @@ class PdbTypeBuilder:
             locate = virtual_base(field.value, field.slot)
             return Member(type_.name, type_, 0, MemberKind.VIRTUAL_BASE, locate=locate)
         if field.kind is FieldKind.VTABLE:
+            if isinstance(type_, PointerType):
+                type_ = PointerType(
+                    partial(self._virtual_table, field.type, type_.size), type_.size
+                )
             return Member(field.name, type_, 0, MemberKind.VTABLE, is_artificial=True)
         if field.kind is FieldKind.STATIC:
-            address = self._address_of(f"{owner}::{field.name}")
-            return Member(field.name, type_, 0, MemberKind.STATIC, address=address)
+            address, value = self._place_of(f"{owner}::{field.name}")
+            return Member(field.name, type_, 0, MemberKind.STATIC, address=address, constant=value)
         return None
+
+    def _virtual_table(self, pointer: int, size: int) -> Type:
+        """Return the type of the table that a *pointer* of *size* bytes leads to: pointers to
+        functions, as many as its record (LF_VTSHAPE) counts."""
+        try:
+            _, body = self._types.tpi.record(pointer)
+            leaf, shape = self._types.tpi.record(u32(body, 0))
+            if leaf != tpi.LF_VTSHAPE:
+                return self.type_of(u32(body, 0))
+            count = u16(shape, 0)
+        except FormatError as error:
+            return UnknownType("", error.message)
+        function = FunctionType(VoidType, tuple, is_prototyped=False)
+        return ArrayType(lambda: PointerType(lambda: function, size), count)
 
     def _data_member(self, field: Field, type_: Type) -> Member:
         name = "" if field.name.startswith(_UNNAMED) else field.name

@@ -45,7 +45,7 @@ class PdbTypes(NoTypes):
 
     def __init__(self, file: PdbFile) -> None:
         self._file = file
-        self.builder = PdbTypeBuilder(file.types, self, self._static_rva)
+        self.builder = PdbTypeBuilder(file.types, self, self._static_place)
         self._variables: PdbVariables | None = None
 
     # -- types by name ---------------------------------------------------------------------
@@ -185,12 +185,16 @@ class PdbTypes(NoTypes):
     def global_near(self, rva: int, name: str) -> Variable | None:
         return self.variables.static_near(rva, name)
 
-    def _static_rva(self, name: str) -> int | None:
+    def _static_place(self, name: str) -> tuple[int | None, int | None]:
+        """Return the RVA of a static member, or its value where it is only a constant."""
         for kind, record in self._global_records(name):
             if kind in DATA:
                 found = read_symbol(record, 0, 0)
-                return self._file.rva_of_key(found.key) if found is not None else None
-        return None
+                return self._file.rva_of_key(found.key) if found is not None else None, None
+            if kind == S_CONSTANT:
+                value, _ = constant(record, _CONSTANT.size)
+                return None, value if isinstance(value, int) else None
+        return None, None
 
     def global_named(self, name: str, cancel: CancelToken | None = None) -> Variable | None:
         for fold in (False, True):

@@ -14,6 +14,7 @@ from polydbg.base.errors import FormatError
 from polydbg.formats.pdb.msf import Msf, Stream
 from polydbg.formats.pdb.reading import cstring, numeric, qualified, text, u16, u32, unpack
 
+LF_VTSHAPE = 0x000A
 LF_MODIFIER = 0x1001
 LF_POINTER = 0x1002
 LF_PROCEDURE = 0x1008
