@@ -44,23 +44,6 @@ def evaluate_command(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 
 
 @command(
-    "??",
-    summary="Evaluate a C++ expression (comes with types).",
-    syntax="?? expression",
-    example="? @rax    the MASM evaluator, which needs no types",
-    family="evaluate",
-)
-def evaluate_cpp(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
-    cursor.rest()
-    raise CommandError(
-        "the C++ evaluator comes with types, which this version does not read",
-        identifier="expression.cpp-unavailable",
-        hint="? evaluates MASM expressions; poi(), dwo(), by() read memory",
-    )
-    yield  # a generator like every command
-
-
-@command(
     ".formats",
     summary="Show a value in every number format.",
     syntax=".formats expression",

@@ -205,7 +205,7 @@ class PdbVariables:
         if record.kind == records.S_CONSTANT:
             # LLVM writes this for variables that it turned into constants, of whatever range: what
             # stands here may be another value's.
-            place = nowhere(f"it was {record.value} somewhere; the file does not say where")
+            place = nowhere("the file has a constant for it, but not where it holds")
             return Variable(record.name, VariableKind.LOCAL, type_, lambda frame: place)
         if record.kind in _THREADS:
             locate = partial(thread_place, record.key & 0xFFFFFFFF)
