@@ -36,6 +36,7 @@ _TYPES = _COMPOUNDS | {
 _TAGGED = _COMPOUNDS | {c.TAG_ENUMERATION_TYPE}
 _KEYWORD = re.compile(r"(struct|class|union|enum|interface)\s+(?:(?:class|struct)\s+)?(?=\S)")
 _AROUND_MARKS = re.compile(r"\s*([<>,])\s*")
+_PATH = re.compile(r"[\w:]*")
 _LITERAL = re.compile(r"[^*?\[\]#+\\]*")
 _POLL_EVERY = 256
 _MAX_SPELLINGS = 16
@@ -68,7 +69,7 @@ class DwarfTypeNames:
             name = name[keyword.end() :]
             tags = frozenset((c.TAG_ENUMERATION_TYPE,)) if keyword[1] == "enum" else _COMPOUNDS
         for spelling in spellings(name.strip()):
-            found = self._find(_Wanted(spelling, tags, (_last(spelling),)), cancel)
+            found = self._find(_Wanted(spelling, tags, _lasts(spelling)), cancel)
             if found is not None:
                 return found
         return self._folded(spellings(name.strip())[-1], tags, cancel)
@@ -83,7 +84,7 @@ class DwarfTypeNames:
             return None
         is_class = declaration.tag in _COMPOUNDS
         tags = _COMPOUNDS if is_class else frozenset((declaration.tag,))
-        found = self._find(_Wanted(name, tags, (_last(name),)), CancelToken())
+        found = self._find(_Wanted(name, tags, _lasts(name)), CancelToken())
         return found if found is not None and not found.number(c.AT_DECLARATION) else None
 
     def _folded(self, name: str, tags: frozenset[int], cancel: CancelToken) -> Die | None:
@@ -290,6 +291,13 @@ class DwarfTypeNames:
 
 def _last(name: str) -> bytes:
     return last_part(name).encode("utf-8", "replace")
+
+
+def _lasts(name: str) -> tuple[bytes, ...]:
+    """Return what an entry with the qualified *name* may be called itself. Rust's compiler puts
+    whole paths into the names of boxes, closures and references."""
+    last, whole = _last(name), name.encode("utf-8", "replace")
+    return (last,) if last == whole or _PATH.fullmatch(name) else (last, whole)
 
 
 def _head(pattern: str) -> str:
