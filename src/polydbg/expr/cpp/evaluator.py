@@ -99,7 +99,8 @@ def evaluate_prefix(
     what cannot continue it, which a comma cannot either. Errors are those of :func:`evaluate`."""
     parser = Parser(text, position, end, names=ContextNames(context), commas=False)
     node = parser.expression()
-    return Evaluator(text, context, end=end).result(node), parser.position
+    value = Evaluator(text, context, end=end).result(node)
+    return value, len(text[: parser.position].rstrip())
 
 
 def evaluate_node(node: Node, context: CppContext, text: str = "") -> Value:
@@ -278,7 +279,15 @@ class Evaluator:
         try:
             return self.joined(symbol, left, right)
         except OperandError as error:
-            raise self.failed(error, node.right) from error
+            raise self.failed(error, self._guilty(node, left)) from error
+
+    def _guilty(self, node: BinaryNode, left: Operand) -> Node:
+        """Return the operand of a failed operation to blame: the left one if it has no number."""
+        try:
+            self.machine.loaded(left)
+        except OperandError:
+            return node.left
+        return node.right
 
     def joined(self, symbol: str, left: Operand, right: Operand) -> Operand:
         """Return ``left SYMBOL right`` for all but ``&&`` and ``||``.

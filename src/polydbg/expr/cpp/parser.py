@@ -311,7 +311,7 @@ class Parser:
         if at >= end:
             raise self.unexpected(at)
         char = text[at]
-        if char == "(":
+        if char == "(" and not text.startswith("(anonymous namespace)", at):
             self.position = at + 1
             node = self.expression(commas=True)
             self.expect(")")
@@ -320,7 +320,7 @@ class Parser:
             return self._at_sign(at)
         if char == "#":
             return self._macro(at)
-        number = tokens.number_at(text, at, end) if char.isalnum() or char == "." else None
+        number = tokens.number_at(text, at, end)
         if number is not None:
             self.position = number.end
             if isinstance(number.value, float):

@@ -46,6 +46,7 @@ _FLOAT = re.compile(
     r"(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)"
     r"(?P<suffix>[fFlL]?)(?!\w)"
 )
+_NUMBER_START = re.compile(r"[0-9.]|[a-fA-F][0-9a-fA-F]*`")
 _MAX_DIGITS = 128
 _QUOTED = re.compile(r"(?P<prefix>u8|u|U|L)?(?P<quote>['\"])")
 _ESCAPE = re.compile(
@@ -90,6 +91,8 @@ def operator_at(text: str, position: int, end: int) -> Operator | None:
 
 def number_at(text: str, position: int, end: int) -> Literal | None:
     """Return the number that starts at *position*, ``None`` if none does or it is malformed."""
+    if not _NUMBER_START.match(text, position, end) or _MODULE.match(text, position, end):
+        return None
     split = _SPLIT.match(text, position, end)
     if split is not None:
         value = int(split["high"], 16) << 32 | int(split["low"], 16)
@@ -153,5 +156,7 @@ def name_ends(text: str, position: int, end: int) -> tuple[int, ...]:
     begin = module.end() if module is not None else position
     if text.startswith("::", begin):
         begin += 2
+    if text[begin : begin + 1].isdigit():
+        return ()
     found = lexer.name_at(text, begin, end, _NAME_PART)
     return found.ends if found is not None else ()
