@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from polydbg.base.errors import DebuggerError, ExpressionError
+from polydbg.engine.modules import Module
+from polydbg.engine.type_finder import is_declaration
 from polydbg.engine.variables import global_named
 from polydbg.types.model import CompoundType, Type
 from polydbg.types.value import Value
@@ -70,23 +72,33 @@ class ViewEnvironment:
 
     # -- names -----------------------------------------------------------------------------
 
-    def type_named(self, name: str) -> Type | None:
-        """Return the type of that name in any module, however its ``>`` are spaced."""
+    def type_named(self, name: str, near: CompoundType) -> Type | None:
+        """Return the type of that name, however its ``>`` are spaced: of the module that *near* is
+        from, else of any whose symbols are loaded."""
         system = self.system
-        loaded = [each.state for each in system.modules.modules]
+        loaded = (system.ordinal, [each.state for each in system.modules.modules])
         if loaded != self._loaded or len(self._types) > _MAX_KEPT:
             self._types.clear()
             self._loaded = loaded
-        key = (system.ordinal, name)
+        base = system.types.around.base_of(near.origin)
+        key = (base or 0, name)
         if key not in self._types:
-            self._types[key] = self._found(name)
+            here = system.modules.at(base) if base is not None else None
+            self._types[key] = self._found(name, here)
         return self._types[key]
 
-    def _found(self, name: str) -> Type | None:
+    def _found(self, name: str, here: Module | None) -> Type | None:
         tight = name.replace("> >", ">>").replace("> >", ">>")
         loose = tight.replace(">>", "> >").replace(">>", "> >")
-        for spelling in dict.fromkeys((name, loose, tight)):
-            found = self.system.types.named(spelling, self._session.files.cancel)
+        spellings = dict.fromkeys((name, loose, tight))
+        for spelling in spellings:
+            if here is None:
+                break
+            own = self.system.types.type_in(here, spelling, self._session.files.cancel)
+            if own is not None and not is_declaration(own):
+                return own
+        for spelling in spellings:
+            found = self.system.types.named(spelling, self._session.files.cancel, here)
             if found is not None:
                 return found[1]
         return None

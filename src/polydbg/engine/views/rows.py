@@ -10,6 +10,7 @@ from polydbg.base.text import sanitise_line
 from polydbg.engine.views import arrays, custom_lists, walks
 from polydbg.engine.views.arrays import failure, row
 from polydbg.engine.views.display import applies, display_text, text_of
+from polydbg.engine.views.environment import ViewError
 from polydbg.engine.views.scope import ViewScope
 from polydbg.formats.natvis.model import (
     ArrayItems,
@@ -24,16 +25,14 @@ from polydbg.formats.natvis.model import (
 )
 from polydbg.types.model import ArrayType, CompoundType, MemberKind, PointerType
 from polydbg.types.naming import spelled_for_model
-from polydbg.types.presentation import Child
+from polydbg.types.presentation import Child, Presentation
 from polydbg.types.value import Value
 
 MAX_EXPANSIONS = 16
 """How deep expanded items may stand in each other."""
 
 
-def rows_of(
-    scope: ViewScope, parts: tuple[ViewPart, ...], view: str, skip: int, depth: int = 0
-) -> Iterator[Child]:
+def rows_of(scope: ViewScope, parts: tuple[ViewPart, ...], view: str, skip: int) -> Iterator[Child]:
     """Yield the rows of *parts* from the one numbered *skip* on. What cannot be told is a row with
     the words for it."""
     for part in parts:
@@ -41,7 +40,7 @@ def rows_of(
         try:
             if not applies(scope, part, view):
                 continue
-            count = _count(scope, part, view, depth)
+            count = _count(scope, part, view)
         except DebuggerError as error:
             if not part.is_optional:
                 yield failure("[...]", error)
@@ -49,7 +48,7 @@ def rows_of(
         if count is not None and skip >= count:
             skip -= count
             continue
-        rows = _rows(scope, part, view, skip if count is not None else 0, depth)
+        rows = _rows(scope, part, view, skip if count is not None else 0)
         if count is None:
             for each in rows:
                 if skip:
@@ -71,7 +70,7 @@ def count_of(scope: ViewScope, parts: tuple[ViewPart, ...] | None, view: str) ->
         try:
             if not applies(scope, part, view):
                 continue
-            count = _count(scope, part, view, 0)
+            count = _count(scope, part, view)
         except DebuggerError:
             if part.is_optional:
                 continue
@@ -82,7 +81,7 @@ def count_of(scope: ViewScope, parts: tuple[ViewPart, ...] | None, view: str) ->
     return total
 
 
-def _count(scope: ViewScope, part: ViewPart, view: str, depth: int) -> int | None:
+def _count(scope: ViewScope, part: ViewPart, view: str) -> int | None:
     if isinstance(part, (Item, Synthetic)):
         return 1
     if isinstance(part, ArrayItems):
@@ -91,16 +90,19 @@ def _count(scope: ViewScope, part: ViewPart, view: str, depth: int) -> int | Non
         return arrays.size_of(scope, part.sizes)
     if isinstance(part, (LinkedListItems, TreeItems, CustomListItems)) and part.sizes:
         return arrays.size_of(scope, part.sizes)
+    if isinstance(part, ExpandedItem):
+        inner = _presentation(scope, part, view)
+        return inner.count if inner is not None else None
     return None
 
 
-def _rows(scope: ViewScope, part: ViewPart, view: str, skip: int, depth: int) -> Iterator[Child]:
+def _rows(scope: ViewScope, part: ViewPart, view: str, skip: int) -> Iterator[Child]:
     if isinstance(part, Item):
         yield from _item(scope, part)
     elif isinstance(part, Synthetic):
         yield _synthetic(scope, part, view)
     elif isinstance(part, ExpandedItem):
-        yield from _expanded(scope, part, view, depth)
+        yield from _expanded(scope, part, view, skip)
     elif isinstance(part, ArrayItems):
         yield from arrays.Array(scope, part).rows(skip)
     elif isinstance(part, IndexListItems):
@@ -139,23 +141,32 @@ def _synthetic(scope: ViewScope, part: Synthetic, view: str) -> Child:
     return Child(name, text=text, children=inner)
 
 
-def _expanded(scope: ViewScope, part: ExpandedItem, view: str, depth: int) -> Iterator[Child]:
-    if depth >= MAX_EXPANSIONS:
-        yield Child("[...]", text="<expanded items without an end>")
-        return
+def _expanded(scope: ViewScope, part: ExpandedItem, view: str, skip: int) -> Iterator[Child]:
+    inner = _presentation(scope, part, view)
+    if inner is not None and inner.children is not None:
+        yield from inner.children(skip)
+    else:
+        yield from islice(raw_rows(_expanded_value(scope, part)), skip, None)
+
+
+def _expanded_value(scope: ViewScope, part: ExpandedItem) -> Value:
     value = scope.evaluate(part.what.expression)
     bare = value.type.bare
     if isinstance(bare, PointerType) and isinstance(bare.target.bare, CompoundType):
-        value = value.target()
-    found = None
-    if "!" not in part.what.specifiers:
-        for bound, this in scope.views.matches(value):
-            inner = ViewScope(scope.views, bound, this)
-            found = bound.view.parts
-            if found is not None:
-                yield from rows_of(inner, found, view, 0, depth + 1)
-                return
-    yield from raw_rows(value)
+        return value.target()
+    return value
+
+
+def _presentation(scope: ViewScope, part: ExpandedItem, view: str) -> Presentation | None:
+    """Return what the view of an expanded item makes of it; ``None``: the item's own members are
+    meant."""
+    if "!" in part.what.specifiers:
+        return None
+    if scope.depth >= MAX_EXPANSIONS:
+        raise ViewError("expanded items stand in each other without an end")
+    found = scope.views.present(_expanded_value(scope, part), view, scope.depth + 1)
+    has_rows = found is not None and not found.problem and found.children is not None
+    return found if has_rows else None
 
 
 def raw_rows(value: Value) -> Iterator[Child]:

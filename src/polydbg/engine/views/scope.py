@@ -157,7 +157,7 @@ class ViewScope:
     def type_named(self, name: str) -> Type | None:
         binding = self._binding(name)
         if binding is None:
-            return self.environment.type_named(self._spelled_out(name))
+            return self.environment.type_named(self._spelled_out(name), self.bound.owner)
         if _NUMBER.match(binding.text):
             return None
         return self._argument_type(binding) or self._written_type(binding.text)
@@ -176,7 +176,7 @@ class ViewScope:
         return type_ if binding.path else None
 
     def _written_type(self, text: str) -> Type | None:
-        found = self.environment.type_named(text)
+        found = self.environment.type_named(text, self.bound.owner)
         if found is not None:
             return found
         parser = Parser(text, names=ContextNames(self))

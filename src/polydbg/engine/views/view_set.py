@@ -209,8 +209,9 @@ class ViewSet:
 
     # -- what they say ---------------------------------------------------------------------
 
-    def present(self, value: Value, view: str = "") -> Presentation | None:
-        """Return what the view of the value's class makes of it; *view* names one of several.
+    def present(self, value: Value, view: str = "", depth: int = 0) -> Presentation | None:
+        """Return what the view of the value's class makes of it; *view* names one of several,
+        *depth* is how many views are being expanded around it.
 
         A view that fails leaves its reason in :attr:`Presentation.problem`.
         """
@@ -223,7 +224,7 @@ class ViewSet:
             if not _is_shown(bound.view, view):
                 continue
             try:
-                return self._presented(bound, this, view)
+                return self._presented(bound, this, view, depth)
             except DebuggerError as error:
                 if not problem or error.identifier not in MISSING:
                     problem = error.message
@@ -251,8 +252,8 @@ class ViewSet:
             found = self.present(value, view) if may_begin else None
         return found.text if found is not None and not found.problem else None
 
-    def _presented(self, bound: BoundView, this: Value, view: str) -> Presentation:
-        scope = ViewScope(self, bound, this)
+    def _presented(self, bound: BoundView, this: Value, view: str, depth: int) -> Presentation:
+        scope = ViewScope(self, bound, this, depth=depth)
         with self.environment.nested() as may_begin:
             if not may_begin:
                 return Presentation(text="{...}", view=_name_of(bound))
