@@ -136,7 +136,8 @@ class CppScope:
                 return static
         for module in self._system.types.in_order(here):
             for prefix in prefixes if module is here else ("",):
-                found = self._global(module, prefix + name)
+                # A folded name in the class of a method would mostly be its constructor.
+                found = self._global(module, prefix + name, by_case=bool(prefix))
                 if found is not None:
                     return found
         return None
@@ -151,9 +152,9 @@ class CppScope:
             return None
         return global_value(self._system, module, found, self._view) if found is not None else None
 
-    def _global(self, module: Module, name: str) -> Value | None:
+    def _global(self, module: Module, name: str, *, by_case: bool = False) -> Value | None:
         cancel = self._session.files.cancel
-        return global_named(self._system, module, name, self._view, cancel)
+        return global_named(self._system, module, name, self._view, cancel, by_case=by_case)
 
     # -- types -----------------------------------------------------------------------------
 

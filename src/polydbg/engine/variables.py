@@ -96,20 +96,25 @@ def global_named(
     name: str,
     view: FrameView | None = None,
     cancel: CancelToken | None = None,
+    *,
+    by_case: bool = False,
 ) -> Value | None:
     """Return the variable, constant or function of that name in *module*; *view* is the frame
-    whose thread's copy of a thread's own variable is meant."""
+    whose thread's copy of a thread's own variable is meant. With *by_case*, names that differ in
+    the case of letters are others."""
     source = system.modules.symbols(module)
     if source is None:
         return None
     try:
         variable = source.global_named(name, cancel)
-        if variable is not None:
+        if variable is not None and (not by_case or variable.name == name):
             return global_value(system, module, variable, view)
         symbol = source.symbol_named(name, cancel)
     except DebuggerError:
         return None
-    return symbol_value(system, module, symbol) if symbol is not None else None
+    if symbol is None or (by_case and symbol.name != name):
+        return None
+    return symbol_value(system, module, symbol)
 
 
 def global_value(
