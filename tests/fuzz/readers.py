@@ -18,8 +18,10 @@ from typing import NamedTuple
 
 import frame_readers
 import language_readers
+import pdb_readers
 import root_readers
 import unix_readers
+import variable_readers
 from probing import PROBES, ask_table, attempt, members
 
 from polydbg.base.cancel import CancelToken
@@ -429,6 +431,8 @@ TARGETS: dict[str, Target] = {
     "arm_unwind": Target(read_arm, arm_seeds),
     "pdb": Target(read_pdb, pdb_seeds),
     "pdb_module": Target(read_pdb_module, pdb_module_seeds),
+    "pdb_types": Target(pdb_readers.read_pdb_types, pdb_readers.pdb_types_seeds),
+    "pdb_variables": Target(pdb_readers.read_pdb_variables, pdb_readers.pdb_variables_seeds),
     "source_links": Target(read_source_links, source_links_seeds),
     "source_server": Target(read_source_server, source_server_seeds),
     "breakpad": Target(read_breakpad, breakpad_seeds),
@@ -436,6 +440,7 @@ TARGETS: dict[str, Target] = {
     "elf": Target(unix_readers.read_elf, unix_readers.elf_seeds),
     "macho": Target(unix_readers.read_macho, unix_readers.macho_seeds),
     "dwarf": Target(unix_readers.read_dwarf, unix_readers.dwarf_seeds),
+    "dwarf-variables": Target(variable_readers.read_variables, variable_readers.variable_seeds),
     "cfi": Target(frame_readers.read_cfi, frame_readers.cfi_seeds),
     "exidx": Target(frame_readers.read_exidx, frame_readers.exidx_seeds),
     "expression": Target(frame_readers.read_expression, frame_readers.expression_seeds),
