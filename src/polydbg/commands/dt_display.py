@@ -64,7 +64,7 @@ class Display:
         self._types = system.types
         self.writer = ValueWriter(
             system,
-            None,
+            ctx.session.presenter if not options.verbose else None,
             verbose=options.verbose,
             brief=options.embedded,
         )
