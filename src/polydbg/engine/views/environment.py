@@ -60,6 +60,11 @@ class ViewEnvironment:
         if not self._nesting:
             self._steps = 0
 
+    @property
+    def is_nested(self) -> bool:
+        """Tell whether only the text of a part of a display string is asked for."""
+        return self._nesting > 0
+
     @contextmanager
     def nested(self) -> Iterator[bool]:
         """Count displays within each other; the answer is whether a further one may begin."""

@@ -31,6 +31,9 @@ _NUMBER = re.compile(r"-?(?:0x[0-9a-f]+|\d+)[uUlL]*\Z|true\Z|false\Z")
 _MAX_INTRINSICS = 16
 """How deep intrinsics may call each other."""
 
+BASE = "__base"
+"""An intrinsic of our own: the base class of that number."""
+
 _INDEX = ScalarType("long long", 8, Encoding.SIGNED)
 
 
@@ -227,7 +230,9 @@ class ViewEvaluator(Evaluator):
         function, scope = node.function, self._scope
         if isinstance(function, NameNode):
             found = scope.bound.intrinsics.get(function.name)
-            return self._applied(found, scope, node) if found is not None else None
+            if found is not None:
+                return self._applied(found, scope, node)
+            return self._base(node) if function.name == BASE else None
         if not isinstance(function, MemberNode):
             return None
         operand = self.operand(function.object)
@@ -240,6 +245,15 @@ class ViewEvaluator(Evaluator):
                 inner = ViewScope(scope.views, bound, this, {}, scope.depth)
                 return self._applied(found, inner, node)
         return None
+
+    def _base(self, node: CallNode) -> Operand:
+        """Return a base of the object by its number: bases whose names are not known otherwise."""
+        compound = self._scope.this.type.bare
+        bases = compound.bases if isinstance(compound, CompoundType) else ()
+        number = int(self.machine.loaded(self.operand(node.arguments[0])).number)
+        if len(node.arguments) != 1 or not 0 <= number < len(bases):
+            raise ViewError(f"{BASE}: the class has {len(bases)} bases")
+        return self._scope.this.member(bases[number])
 
     def _applied(self, intrinsic: Intrinsic, scope: ViewScope, node: CallNode) -> Operand:
         if len(node.arguments) != len(intrinsic.parameters):

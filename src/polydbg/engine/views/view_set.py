@@ -247,31 +247,28 @@ class ViewSet:
         return present_variant(self, value)
 
     def display(self, value: Value, view: str = "") -> str | None:
-        """Return the display string of an object, ``None`` where it has none or that fails."""
+        """Return the display string of an object within another one's, ``None`` where it has none
+        or that fails."""
         with self.environment.nested() as may_begin:
             found = self.present(value, view) if may_begin else None
         return found.text if found is not None and not found.problem else None
 
     def _presented(self, bound: BoundView, this: Value, view: str, depth: int) -> Presentation:
         scope = ViewScope(self, bound, this, depth=depth)
-        with self.environment.nested() as may_begin:
-            if not may_begin:
-                return Presentation(text="{...}", view=_name_of(bound))
-            text = self._display(bound.view, scope, view)
-            count = count_of(scope, bound.view.parts, view)
-        if text is None and bound.view.parts is None:
+        self.environment.begin_row()
+        text = self._display(bound.view, scope, view)
+        parts = bound.view.parts
+        if text is None and parts is None:
             raise ViewError("no display string of the view applies")
+        if parts is None or self.environment.is_nested:
+            return Presentation(text=text, view=_name_of(bound))
+        count = count_of(scope, parts, view)
+        rows = parts
 
         def children(skip: int) -> Iterator[Child]:
-            return rows_of(scope, bound.view.parts or (), view, skip)
+            return rows_of(scope, rows, view, skip)
 
-        has_rows = bound.view.parts is not None
-        return Presentation(
-            text=text,
-            children=children if has_rows else None,
-            count=count if has_rows else None,
-            view=_name_of(bound),
-        )
+        return Presentation(text, children, count, view=_name_of(bound))
 
     def _display(self, view: TypeView, scope: ViewScope, name: str) -> str | None:
         shown = display_text(scope, view.display, name)

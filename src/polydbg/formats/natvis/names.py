@@ -1,8 +1,9 @@
 """Names of types as patterns: ``std::vector<*,*>`` matches, and what its stars stand for.
 
 Blanks, and ``class`` and its like before arguments, do not count. A star that ends a list of
-arguments stands for all that are left, each bound on its own; any other for one. ``[`` and ``]``
-enclose arguments as well, for the slices of Rust.
+arguments stands for all that are left, each bound on its own (at least one, but where it stands
+alone); any other for one. Suffixes of numbers do not count either (``4ul`` is ``4``). ``[`` and
+``]`` enclose arguments as well, for the slices of Rust.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Binding(msgspec.Struct, frozen=True):
 
 
 def _plain(text: str) -> str:
-    return _BLANK.sub("", _KEYWORD.sub("", text.strip()))
+    plain = _BLANK.sub("", _KEYWORD.sub("", text.strip()))
+    return plain.rstrip("uUlL") if plain[:1].isdigit() else plain
 
 
 def parse_name(text: str) -> NameTree | None:
@@ -148,8 +150,9 @@ def _match_arguments(
     path: tuple[int, ...] | None,
     found: list[Binding],
 ) -> bool:
-    rest = bool(wanted) and wanted[-1].is_star
-    if len(items) < len(wanted) - rest or (not rest and len(items) != len(wanted)):
+    has_rest = bool(wanted) and wanted[-1].is_star
+    least = 0 if has_rest and len(wanted) == 1 else len(wanted)
+    if len(items) < least or (not has_rest and len(items) != len(wanted)):
         return False
     for index, item in enumerate(items):
         pattern = wanted[min(index, len(wanted) - 1)]
