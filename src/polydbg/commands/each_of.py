@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from polydbg.base.errors import CommandError
 from polydbg.base.text import address_text, sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Hex, Item, ShownItem
+from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.threads import process_id, thread_row
 from polydbg.engine.aliases import fit_for_commands
@@ -105,17 +104,15 @@ def _frame_row(row: StackFrame) -> EachFrame:
     family="control",
 )
 def for_each_local(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    from polydbg.commands.locals import no_locals
     from polydbg.engine.variables import variables_of
 
     template = _command_string(cursor)
     frame = ctx.session.current_frame(ctx.cancel)
     found = variables_of(ctx.system, frame) if frame is not None else None
     if found is None:
-        raise CommandError(
-            "the frame has no records of variables",
-            identifier="symbols.no-variables",
-            hint="they are in a PDB or DWARF: !sym why MODULE says where it was sought",
-        )
+        yield Text(value="\n".join(no_locals(ctx.system, frame)))
+        return
     for name in dict.fromkeys(each.name for each in found):
         if template:
             yield from _run(ctx, template, {"Local": name})

@@ -102,10 +102,10 @@ class Interpreter:
 
     def _expanded(self, line: str) -> str:
         """Replace the aliases of a line; in one that defines or deletes some, only ``${}``."""
-        line = self._expand_fixed_aliases(line)
-        is_about_aliases = _ABOUT_ALIASES.match(line) is not None
         aliases = self._session.aliases
         uses = aliases.foreign_uses
+        line = self._expand_fixed_aliases(line)
+        is_about_aliases = _ABOUT_ALIASES.match(line) is not None
         line = aliases.expand(line, words=not is_about_aliases)
         self._flow.foreign += aliases.foreign_uses > uses
         return line
@@ -115,8 +115,14 @@ class Interpreter:
         return self.run(self._last_line)
 
     def _expand_fixed_aliases(self, line: str) -> str:
-        aliases = self._session.fixed_aliases
-        return _FIXED_ALIAS.sub(lambda m: aliases[int(m.group(1))], line) if "$u" in line else line
+        texts, aliases = self._session.fixed_aliases, self._session.aliases
+
+        def text(found: re.Match[str]) -> str:
+            number = int(found.group(1))
+            aliases.foreign_uses += number in aliases.foreign_fixed
+            return texts[number]
+
+        return _FIXED_ALIAS.sub(text, line) if "$u" in line else line
 
     def _run(self, line: str, *, in_block: bool = False) -> Iterator[Item]:
         if len(line) > MAX_LINE:

@@ -46,7 +46,7 @@ class Link(msgspec.Struct, frozen=True):
     "pointer and where the list comes back to an element.",
     syntax='!list -t [module!]type.field[.field] -x "commands" [-a "arguments"] [-e] [-m count] '
     'address | !list "the same with \\" for quotes"',
-    example='!list -t heapdata!node.next -x "dt heapdata!node @$extret value" 0    0 is an empty list',
+    example='!list -t heapdata!node.next -x "dt heapdata!node @$extret" poi(heapdata!g_list)',
     family="control",
 )
 def list_walk(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
@@ -87,7 +87,8 @@ def _options(ctx: CommandContext, cursor: Cursor) -> _Options | None:
         if cursor.match(r"-e(?=\s|;|$)"):
             options.is_echoed = True
         elif cursor.match(r"-m(?=\s|\d)"):
-            options.most = min(ctx.expression(cursor), MAX_ELEMENTS)
+            # A word: as an expression it would take the next option for a subtraction.
+            options.most = min(ctx.evaluate(cursor.word()), MAX_ELEMENTS)
         elif cursor.match(r"-t(?=\s)"):
             options.link = cursor.string_or_word()
         elif found := cursor.match(r"-([xa])(?=[\s\"])"):

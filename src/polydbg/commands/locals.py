@@ -65,7 +65,7 @@ def display_variables(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     frame = _frame(ctx, options)
     found = variables_of(ctx.system, frame) if frame is not None else None
     if frame is None or found is None:
-        yield from (Text(value=line) for line in _complaint(ctx.system, frame))
+        yield from (Text(value=line) for line in no_locals(ctx.system, frame))
         return
     if options.pattern:
         regex = compile_wildcard(options.pattern, symbols=True)
@@ -116,7 +116,7 @@ def _frame(ctx: CommandContext, options: _Options) -> StackFrame | None:
     )
 
 
-def _complaint(system: System, frame: StackFrame | None) -> tuple[str, ...]:
+def no_locals(system: System, frame: StackFrame | None) -> tuple[str, ...]:
     """Return the engine's three lines; its number tells whether there are symbols at all."""
     lookup = frame.frame.lookup_pc if frame is not None else 0
     module = system.modules.at(lookup)

@@ -94,6 +94,8 @@ def registers(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 def _fixed_alias(ctx: CommandContext, cursor: Cursor, index: int, is_set: bool) -> Iterator[Item]:
     if is_set:
         ctx.session.fixed_aliases[index] = cursor.rest().strip('"')
+        foreign = ctx.session.aliases.foreign_fixed
+        (foreign.add if ctx.flow.foreign else foreign.discard)(index)
     else:
         yield Text(value=f'$u{index}="{ctx.session.fixed_aliases[index]}"')
 

@@ -29,6 +29,8 @@ class Aliases:
         self._texts: dict[str, str] = {}
         self._foreign: set[str] = set()
         self._variables: list[tuple[Mapping[str, str], bool]] = []
+        self.foreign_fixed: set[int] = set()
+        """The numbers of the fixed aliases ($u0 to $u9) whose text is foreign."""
         self.foreign_uses = 0
         """Counts the replacements by text that the user did not write: the target's, output's."""
 

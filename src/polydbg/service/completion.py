@@ -28,11 +28,11 @@ def completions(session: Session, line: str, position: int) -> Sequence[Completi
     """Return at most 200 completions for the text before *position*."""
     before = line[:position]
     if start := _START.search(before):
-        return list(islice(_commands(start.group("word")), _LIMIT))
+        return list(islice(_commands(session, start.group("word")), _LIMIT))
     word = _WORD.search(before)
     text = word.group() if word else ""
     if text.startswith(("!", ".")) or _HELP.search(before):  # `~*e !gle`, `.help k`
-        return list(islice(_commands(text), _LIMIT))
+        return list(islice(_commands(session, text), _LIMIT))
     if text.startswith("@"):
         return [
             Completion(f"@{name}", len(text), "register")
@@ -44,11 +44,16 @@ def completions(session: Session, line: str, position: int) -> Sequence[Completi
     return list(islice(_modules(session, text), _LIMIT))
 
 
-def _commands(prefix: str) -> Iterator[Completion]:
+def _commands(session: Session, prefix: str) -> Iterator[Completion]:
     declared = REGISTRY.declared()
-    for name in sorted(declared):
-        if name.startswith(prefix) and declared[name].family != ABSENT_FAMILY:
-            yield Completion(name, len(prefix), declared[name].summary)
+    known = {
+        name: entry.summary for name, entry in declared.items() if entry.family != ABSENT_FAMILY
+    }
+    for script in session.scripts.scripts:
+        known.update((each.name, each.summary) for each in script.commands)
+    for name in sorted(known):
+        if name.startswith(prefix):
+            yield Completion(name, len(prefix), known[name])
 
 
 def _registers(session: Session) -> list[str]:

@@ -8,10 +8,18 @@ from conftest_types import Items, Run
 from polydbg.base.errors import CommandError
 from polydbg.commands.each_of import EachFrame
 from polydbg.commands.language import Interpreter
-from polydbg.commands.list_walk import Link, _elements, _Options
+from polydbg.commands.list_walk import Link, _back, _elements, _field, _Options, _split_fields
 from polydbg.commands.output import Failure
 from polydbg.commands.printf import Printed
 from polydbg.engine.session import Session
+from polydbg.types.model import (
+    CompoundParts,
+    CompoundType,
+    Member,
+    MemberKind,
+    PointerType,
+    VoidType,
+)
 
 
 def test_each_frame_is_chosen_while_its_command_runs(items: Items, session: Session) -> None:
@@ -78,3 +86,48 @@ def test_lists_end_at_null_at_their_start_and_in_circles(
     with pytest.raises(CommandError, match="Cannot read next element"):
         list(_elements(ctx, link, options))
     assert list(_elements(ctx, link, _Options(start=sp, most=2))) == nodes[:2]
+
+
+def _compound(name: str, *members: Member) -> CompoundType:
+    return CompoundType(name, 0x20, "struct", lambda: CompoundParts(members))
+
+
+def _entry() -> CompoundType:
+    def pointer() -> PointerType:
+        return PointerType(lambda: entry, 8)
+
+    entry = _compound("ENTRY", Member("Flink", pointer()), Member("Blink", pointer(), 8))
+    return entry
+
+
+def test_pointers_to_links_are_followed_to_the_elements_that_hold_them() -> None:
+    entry = _entry()
+    owner = _compound("NODE", Member("value", entry), Member("links", entry, 0x10))
+    offset, links = _field(owner, "links") or (0, entry)
+    flink = (_field(links, "Flink") or (0, entry))[1]
+    assert isinstance(flink, PointerType)
+    assert offset == 0x10
+    assert _back(flink, [(owner, 0), (links, offset)]) == 0x10
+    assert _back(PointerType(lambda: owner, 8), [(owner, 0), (links, offset)]) == 0
+    assert _back(PointerType(VoidType, 8), [(owner, 0), (links, offset)]) == 0
+
+
+def test_members_of_bases_and_of_parts_without_a_name_are_found() -> None:
+    entry = _entry()
+    unnamed = _compound("", Member("inner", entry, 8))
+    base = _compound("BASE", Member("", unnamed, 8))
+    derived = _compound("DERIVED", Member("BASE", base, 0x10, MemberKind.BASE))
+    assert (_field(derived, "inner") or (0, None))[0] == 0x20
+    assert _field(derived, "nosuch") is None
+    own = CompoundType("ROUND", 8, "struct", lambda: CompoundParts((round_member,)))
+    round_member = Member("", own, 0)
+    assert _field(own, "nosuch") is None, "a type that holds itself ends"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [("a!b.c.d", ["a!b", "c", "d"]), ("v<x.y>.n", ["v<x.y>", "n"]), ("a", ["a"])],
+    ids=["path", "template", "bare"],
+)
+def test_links_are_split_at_their_dots(text: str, parts: list[str]) -> None:
+    assert _split_fields(text) == parts

@@ -77,10 +77,11 @@ def test_programs_can_be_forbidden_for_good(items: Items, line: str) -> None:
         [".foreach (w { .echo a }) { .if (1) { .echo w; .shell echo x } }"],
         ["as /c name .echo a", "!!echo ${name}"],
         ["as /c name .echo a", 'aS other "${name}"', ".shell echo ${other}"],
+        [".foreach (w { .echo a }) { r $.u3 = w }", "!!echo $u3"],
         ["!for_each_module .shell echo @#ModuleName"],
         ["!for_each_register -c:!!echo @#RegisterName"],
     ],
-    ids=["foreach", "nested", "alias", "alias-of-alias", "module", "register"],
+    ids=["foreach", "nested", "alias", "alias-of-alias", "fixed", "module", "register"],
 )
 def test_lines_with_foreign_text_run_no_programs(items: Items, lines: list[str]) -> None:
     found = [item for line in lines for item in items(line)]
