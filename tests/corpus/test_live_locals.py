@@ -116,3 +116,57 @@ def _judge(where: str, core: Path, state: PeerState, counts: Counter[str]) -> No
                 compare_leaves(f"{where}: {name}", dict(ours), dict(leaves), counts)
     finally:
         session.close()
+
+
+CPP_BUILDS = {
+    "g++-O0": ("g++", "-O0"),
+    "g++-types": ("g++", "-O0 -gdwarf-4 -fdebug-types-section -gz"),
+    "clang-O0": ("clang++-19", "-O0"),
+    "clang-O2-split": ("clang++-19", "-O2 -gsplit-dwarf -gdwarf-4"),
+    "clang-linked": ("clang++-19", "-O1 -flto -fuse-ld=lld-19"),
+}
+CPP_TRUTH: dict[str, int | float] = {
+    "zoo::count": 5,
+    "zoo::(anonymous namespace)::hidden": 7,
+    "zoo::(anonymous namespace)::fixed": 8,
+    "zoo::ratio": 2.5,
+    "zoo::Cage::made": 11,
+    "zoo::Cage::kMax": 99,
+    "zoo::Cage::t_in": 12,
+    "zoo::Box<short>::spare": 13,
+    "file_static": 30,
+    "plain_c": 31,
+}
+"""What the source says: namespaces, static members, templates, constants, thread-local ones."""
+_LEFT_OUT = {
+    "clang-O0": {"zoo::ratio"},
+    "clang-O2-split": {"zoo::ratio"},
+    "clang-linked": {"zoo::ratio", "zoo::count", "zoo::Cage::made"},
+}
+"""What a build has no description of, or a description that names no place."""
+
+
+@pytest.mark.parametrize("name", CPP_BUILDS)
+def test_globals_are_those_of_the_source(name: str, tmp_path: Path) -> None:
+    compiler, flags = CPP_BUILDS[name]
+    if shutil.which(compiler) is None or shutil.which("gdb") is None:
+        pytest.skip(f"needs {compiler} and gdb")
+    program = tmp_path / "globals"
+    command = [compiler, "-g", "-std=c++17", "-w", *flags.split(), "-o", program]
+    subprocess.run([*command, PROGRAMS / "globals.cpp"], check=True, cwd=tmp_path)
+    run = [str(program), "-ex", "run", "-ex", f"generate-core-file {tmp_path}/core"]
+    gdb_states(run, tmp_path / "script.py")
+    session = Session()
+    session.settings.image_path = SymbolPath.parse(str(tmp_path))
+    system = session.open_dump(f"{tmp_path}/core")
+    try:
+        module = system.modules.named("globals")
+        assert module is not None
+        found = {each: global_named(system, module, each) for each in CPP_TRUTH}
+        values = {each: leaves_of(value)[0][1] for each, value in found.items() if value}
+    finally:
+        session.close()
+    left_out = _LEFT_OUT.get(name, set())
+    assert {each: values.get(each) for each in CPP_TRUTH if each not in left_out} == {
+        each: value for each, value in CPP_TRUTH.items() if each not in left_out
+    }

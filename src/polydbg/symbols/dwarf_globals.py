@@ -195,9 +195,10 @@ class DwarfGlobals:
             kind = VariableKind.CONSTANT
         elif owner is None:
             rva = self._names.address_of(name)
-            if rva is None:
+            if rva is None and find(die, c.AT_DECLARATION) is not None:
                 return None
-            address = rva + self._base
+            # Without a place, and no declaration of what has one elsewhere, it was optimised away.
+            address = rva + self._base if rva is not None else None
         if address is not None and address < max(self._base, self._units.lowest):
             return None
         rva = address - self._base if address is not None else None

@@ -35,6 +35,16 @@ _BARREN = frozenset(
         c.TAG_SUBROUTINE_TYPE,
     }
 )
+_NAMED_TYPES = frozenset(
+    {
+        c.TAG_BASE_TYPE,
+        c.TAG_ENUMERATION_TYPE,
+        c.TAG_SUBRANGE_TYPE,
+        c.TAG_TEMPLATE_ALIAS,
+        c.TAG_TYPEDEF,
+        c.TAG_UNSPECIFIED_TYPE,
+    }
+)
 _CODE = frozenset({c.AT_LOW_PC, c.AT_RANGES})
 _NO_PARENT = 0
 _MAX_DEPTH = 512
@@ -47,7 +57,7 @@ def _kind_of(abbreviation: Abbreviation) -> int:
     """Return what the pass does with entries of this abbreviation, 0 for nothing."""
     if abbreviation.tag in c.SCOPES:
         return _SCOPE
-    if abbreviation.tag in (c.TAG_ENUMERATION_TYPE, c.TAG_TYPEDEF):
+    if abbreviation.tag in _NAMED_TYPES and c.AT_NAME in abbreviation.names:
         return _DECLARATION
     if abbreviation.tag == c.TAG_SUBPROGRAM:
         return _DECLARATION if abbreviation.names.isdisjoint(_CODE) else _FUNCTION
@@ -94,11 +104,8 @@ class Scopes:
 
         :raises FormatError: the unit has no abbreviations.
         """
-        if self._has_table:
-            offsets, wanted = self._table.offsets, offset - self.unit.header.offset
-            rank = bisect_left(offsets, wanted)
-            if rank < len(offsets) and offsets[rank] == wanted:
-                return True
+        if self._has_table and self._table.has(offset):
+            return True
         return self._passed(offset) is not None
 
     def around(self, offset: int) -> list[int]:
@@ -109,6 +116,9 @@ class Scopes:
         """
         is_cheap = offset in self._found or len(self._found) < _MAX_PASSES
         if not self._has_table and is_cheap and is_large(self.unit):
+            return self._passed(offset) or []
+        if not self._table.has(offset):
+            # One of the few that it is not worth to record: a variable that only has a value.
             return self._passed(offset) or []
         chain: list[int] = []
         parent = self.parent(offset)
@@ -144,6 +154,11 @@ class ScopeTable(msgspec.Struct, frozen=True):
     offsets: Sequence[int]
     parents: Sequence[int]
     variables: Sequence[int]
+
+    def has(self, offset: int) -> bool:
+        """Tell whether the entry at *offset* of the section is one of those."""
+        rank = bisect_left(self.offsets, offset - self.base)
+        return rank < len(self.offsets) and self.offsets[rank] == offset - self.base
 
     def parent(self, offset: int) -> int | None:
         """Return the offset of the scope around the entry at *offset*, both in the section;
