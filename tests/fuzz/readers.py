@@ -21,6 +21,7 @@ import language_readers
 import pdb_readers
 import root_readers
 import unix_readers
+import view_readers
 import variable_readers
 from probing import PROBES, ask_table, attempt, members
 
@@ -420,6 +421,7 @@ def archive_seeds() -> list[bytes]:
 
 
 TARGETS: dict[str, Target] = {
+    "natvis": Target(view_readers.read_views, view_readers.view_seeds),
     "language": Target(language_readers.read_language, language_readers.language_seeds),
     "minidump": Target(read_minidump, minidump_seeds),
     "context": Target(read_context, context_seeds),
