@@ -19,6 +19,7 @@ from polydbg.commands.cursor import Cursor
 from polydbg.commands.flow import Flow, ProgramFailed
 from polydbg.commands.output import CommandEnd, Failure, Item, Notice
 from polydbg.commands.registry import ABSENT_FAMILY, LIVE_FAMILY, REGISTRY, Command
+from polydbg.engine.automatic_aliases import expand_automatic
 from polydbg.engine.session import Session
 
 MAX_LINE = 64 * 1024
@@ -104,7 +105,7 @@ class Interpreter:
         """Replace the aliases of a line; in one that defines or deletes some, only ``${}``."""
         aliases = self._session.aliases
         uses = aliases.foreign_uses
-        line = self._expand_fixed_aliases(line)
+        line = expand_automatic(self._session, self._expand_fixed_aliases(line))
         is_about_aliases = _ABOUT_ALIASES.match(line) is not None
         line = aliases.expand(line, words=not is_about_aliases)
         self._flow.foreign += aliases.foreign_uses > uses
