@@ -17,6 +17,7 @@ from polydbg.base.errors import DebuggerError, ExpressionError
 from polydbg.engine.line_search import address_of_line, search_groups
 from polydbg.engine.modules import Module, SymbolState
 from polydbg.memory.space import ByteOrder
+from polydbg.types.source import VariableKind
 
 if TYPE_CHECKING:
     from polydbg.engine.cpp_scope import CppScope
@@ -101,7 +102,7 @@ class Evaluator:
 
         :raises ExpressionError: it has no address.
         """
-        if not self._session.current.thread or not name.isidentifier():
+        if not self._session.current.thread or not self._may_be_local(name):
             return None
         found = self.cpp_scope.local(name)
         if found is None or found.address is not None:
@@ -112,6 +113,23 @@ class Evaluator:
             identifier="value.not-in-memory",
         )
 
+    def _may_be_local(self, name: str) -> bool:
+        """Tell whether a variable of that name is in scope where the thread stands: to know that
+        takes no walk over the stack, which loads the files of other modules."""
+        system = self._session.current
+        if not name.isidentifier() or system.scope.frame:
+            return name.isidentifier()
+        pc = system.pc
+        module = system.modules.at(pc) if pc is not None else None
+        source = system.modules.symbols(module) if module is not None else None
+        if pc is None or module is None or source is None:
+            return False
+        try:
+            scopes = source.scopes_at(pc - module.base)
+        except DebuggerError:
+            return False
+        return any(each.name == name for scope in scopes for each in scope.variables)
+
     @property
     def cpp_scope(self) -> CppScope:
         """Return what names mean in C++ expressions now."""
@@ -119,12 +137,19 @@ class Evaluator:
 
         return CppScope(self._session)
 
-    def evaluate_cpp(self, text: str) -> int:
-        """Return the value of a C++ expression as 64 bits."""
-        from polydbg.expr.cpp.conversions import to_number
-        from polydbg.expr.cpp.evaluator import evaluate
+    def evaluate_cpp(
+        self,
+        text: str,
+        position: int = 0,
+        *,
+        end: int | None = None,
+        blamed: int | None = None,
+    ) -> tuple[int, int]:
+        """Return the value of the C++ expression at *position* as 64 bits, and where it ends; see
+        :func:`polydbg.expr.cpp.evaluator.evaluate_number`."""
+        from polydbg.expr.cpp.evaluator import evaluate_number
 
-        return int(to_number(evaluate(text, self.cpp_scope))) & 0xFFFF_FFFF_FFFF_FFFF
+        return evaluate_number(text, position, self.cpp_scope, end=end, blamed=blamed)
 
     def function_succeeded(self, function: int, value: int, flag: int) -> bool | None:
         """Say what ``$fnsucc`` asks; see :mod:`polydbg.engine.return_values`."""
@@ -136,11 +161,19 @@ class Evaluator:
         source = self._session.current.modules.symbols(module)
         if source is None:
             return None
+        cancel = self._session.files.cancel
         try:
-            symbol = source.symbol_named(name, self._session.files.cancel)
+            symbol = source.symbol_named(name, cancel)
+            variable = source.global_named(name, cancel) if symbol is None else None
         except DebuggerError:
             return None
-        return module.base + symbol.rva if symbol else None
+        if variable is None or variable.kind is not VariableKind.THREAD:
+            return module.base + symbol.rva if symbol is not None else None
+        from polydbg.engine.variables import current_view, global_value
+
+        # Each thread has its own: the selected one's is meant.
+        view = current_view(self._session)
+        return global_value(self._session.current, module, variable, view).address
 
     def source_line(self, text: str) -> int | None:
         """Return the address of ``[mod!]file:line``."""

@@ -20,7 +20,6 @@ from polydbg.formats.pdb.module import (
     S_LPROCREF,
     S_PROCREF,
     S_THUNK32,
-    THREAD_DATA,
     CodeViewSymbol,
     read_symbol,
 )
@@ -30,7 +29,7 @@ from polydbg.symbols.pdb_file import Module, PdbFile
 from polydbg.symbols.source import Symbol, SymbolKind
 
 _REFERENCES = frozenset((S_PROCREF, S_LPROCREF))
-_WANTED = _REFERENCES | DATA | THREAD_DATA | {S_PUB32}
+_WANTED = _REFERENCES | DATA | {S_PUB32}
 _NAME_AT = 14  # in all of them
 _CHUNK = 1 << 21
 _OVERLAP = 1 << 16  # the longest record
@@ -93,7 +92,7 @@ def private_symbol(file: PdbFile, found: CodeViewSymbol, rva: int | None = None)
                 type_index = 0
     elif found.kind == S_THUNK32:
         kind = SymbolKind.THUNK
-    elif found.kind in DATA or found.kind in THREAD_DATA:
+    elif found.kind in DATA:
         kind = SymbolKind.DATA
         try:
             size = file.types.size(type_index)
@@ -149,7 +148,7 @@ class PdbNames:
         if kind in _REFERENCES:
             found = self._file.referenced(record)
             return found[0] if found is not None else None
-        if kind in DATA or kind in THREAD_DATA:
+        if kind in DATA:
             return read_symbol(record, 0, 0)
         return None
 
@@ -218,7 +217,7 @@ class PdbNames:
                 continue
             kind = record[2] | record[3] << 8
             is_function = kind in _REFERENCES
-            if not is_function and kind not in DATA and kind not in THREAD_DATA:
+            if not is_function and kind not in DATA:
                 continue
             if regex.fullmatch(qualified(text(cstring(record, _NAME_AT)))) is None:
                 continue

@@ -237,13 +237,15 @@ class PdbTypes(NoTypes):
             chunk = stream.read(base, min(_CHUNK + _OVERLAP, stream.size - base))
             if literal and literal not in chunk.lower():
                 continue
-            for start in _record_starts(chunk, S_CONSTANT):
-                if start >= _CHUNK:
-                    break
-                size = (chunk[start] | chunk[start + 1] << 8) + 2
-                record = chunk[start : start + size]
-                found = self._variable(S_CONSTANT, record)
-                if found and found.name not in seen and regex.fullmatch(found.name):
+            # Constants, enumerators among them, are left out, as the engine does.
+            for kind in sorted(THREAD_DATA):
+                for start in _record_starts(chunk, kind):
+                    if start >= _CHUNK:
+                        break
+                    size = (chunk[start] | chunk[start + 1] << 8) + 2
+                    found = self._variable(kind, chunk[start : start + size])
+                    if not found or found.name in seen or not regex.fullmatch(found.name):
+                        continue
                     seen.add(found.name)
                     yield found
 

@@ -162,7 +162,7 @@ class TypeSource(Protocol):
 
     def globals_without_address(self, pattern: str, cancel: CancelToken) -> Iterator[Variable]:
         """Yield what :meth:`SymbolSource.symbols_matching` does not: the threads' own variables
-        and constants that match."""
+        that match, and constants that are declared as variables."""
         ...
 
     def global_near(self, rva: int, name: str) -> Variable | None:
