@@ -138,6 +138,7 @@ def _open(arguments: Arguments, *, first_screen: bool = True, alone: bool = Fals
             symbol_wait=_symbol_wait(arguments, prompts=interactive and not alone),
             offline=arguments.has("offline"),
             programs=not arguments.has("noshell"),
+            evaluator=arguments.get("ee"),
         )
         opened = printer.run(client, client.open(request), "open")
         if opened.interrupted:

@@ -70,6 +70,7 @@ OPTIONS = (
     Option("-arch", "NAME", "processor of minidumps that lack it: amd64, x86, arm64, arm"),
     Option("-c", "COMMANDS", "run these commands first", joint="; "),
     Option("-cf", "FILE", "run the commands in FILE, after -c"),
+    Option("-ee", "masm|c++", "what reads expressions (_NT_EXPR_EVAL; masm)"),
     Option("-noshell", "", "forbid .shell, !! and Python scripts for the whole session"),
     Option("-lines", "", "load line numbers (the default here)"),
     Option("-logo", "FILE", "write a log, over what FILE holds"),

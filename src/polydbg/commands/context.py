@@ -10,9 +10,13 @@ from polydbg.base.cancel import CancelToken
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.flow import Flow
 from polydbg.commands.output import Item
+from polydbg.engine.evaluation import Evaluator
 from polydbg.engine.session import Session, System
+from polydbg.engine.settings import CPP
+from polydbg.expr.context import EvaluationContext, ExtraCharacterError
 from polydbg.expr.evaluator import evaluate, evaluate_prefix
-from polydbg.expr.ranges import Range, parse_range
+from polydbg.expr.lexer import skip_blanks
+from polydbg.expr.ranges import Range, Reader, parse_range
 
 
 class CommandContext(msgspec.Struct, frozen=True):
@@ -36,15 +40,25 @@ class CommandContext(msgspec.Struct, frozen=True):
         return self.session.current
 
     def evaluate(self, text: str) -> int:
-        """Return the value of a whole MASM expression. :raises ExpressionError:"""
-        return evaluate(text, self.session.evaluator)
+        """Return the value of a whole expression, as 64 bits. :raises ExpressionError:"""
+        if self._read is evaluate_prefix:
+            return evaluate(text, self.session.evaluator)
+        value, end = self._read(text, 0, self.session.evaluator)
+        if skip_blanks(text, end, len(text)) < len(text):
+            raise ExtraCharacterError(skip_blanks(text, end, len(text)), value)
+        return value
+
+    @property
+    def _read(self) -> Reader:
+        """Return what reads expressions: MASM's or C++'s, as ``.expr`` says."""
+        if self.session.settings.evaluator == CPP:
+            return _read_cpp
+        return evaluate_prefix
 
     def expression(self, cursor: Cursor) -> int:
-        """Read one MASM expression at the cursor. :raises ExpressionError:"""
+        """Read one expression at the cursor. :raises ExpressionError:"""
         cursor.skip_blanks()
-        value, cursor.position = evaluate_prefix(
-            cursor.text, cursor.position, self.session.evaluator
-        )
+        value, cursor.position = self._read(cursor.text, cursor.position, self.session.evaluator)
         return value
 
     def range(
@@ -71,5 +85,13 @@ class CommandContext(msgspec.Struct, frozen=True):
             default_start=default_start,
             limit=limit,
             overflow=overflow,
+            read=self._read,
         )
         return found
+
+
+def _read_cpp(
+    text: str, position: int, context: EvaluationContext, *, end: int | None = None
+) -> tuple[int, int]:
+    assert isinstance(context, Evaluator)
+    return context.evaluate_cpp(text, position, end=end)

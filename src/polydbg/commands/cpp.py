@@ -56,7 +56,7 @@ def evaluate_cpp(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     cursor.skip_blanks()
     start = cursor.position
     value, cursor.position = evaluate_prefix(
-        cursor.text, start, CppScope(ctx.session), end=_end_of_expression(cursor)
+        cursor.text[: _end_of_expression(cursor)], start, CppScope(ctx.session)
     )
     yield shown_value(ctx, cursor.text[start : cursor.position].strip(), value)
     cursor.skip_blanks()
@@ -185,7 +185,7 @@ def set_typed(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         raise cursor.error("Syntax error", hint="r? $t0 = EXPRESSION; $t0 to $t19 are there")
     name, number = found[1].lower(), int(found[2])
     value, cursor.position = evaluate_prefix(
-        cursor.text, cursor.position, CppScope(ctx.session), end=_end_of_expression(cursor)
+        cursor.text[: _end_of_expression(cursor)], cursor.position, CppScope(ctx.session)
     )
     evaluator = ctx.session.evaluator
     evaluator.user_registers[number] = int(to_number(value)) & 0xFFFF_FFFF_FFFF_FFFF

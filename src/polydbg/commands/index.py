@@ -364,7 +364,7 @@ INDEX = {
     "dv": "locals",
     "dw": "memory",
     "dW": "memory",
-    "dx": "refused",
+    "dx": "dx",
     "dyb": "memory",
     "dyd": "memory",
     "e": "overlay",

@@ -6,6 +6,8 @@ import os
 
 import msgspec
 
+from polydbg.base.errors import CommandError
+from polydbg.base.text import sanitise_line
 from polydbg.symbols.store.path import SymbolPath
 
 SYMBOL_OPTIONS = {
@@ -40,6 +42,10 @@ ONLY_SOURCE = 0x8
 """Bits of ``l+``: the source line at a stop display, and nothing else there."""
 DEFAULT_SYMBOL_OPTIONS = 0x30337
 
+MASM, CPP = "masm", "c++"
+EVALUATORS = {MASM: "MASM - Microsoft Assembler expressions", CPP: "C++ - C++ source expressions"}
+"""What reads expressions, by the name that ``.expr /s`` takes, as ``.expr`` shows it."""
+
 
 class Settings(msgspec.Struct, eq=False):
     """What ``.sympath``, ``n``, ``.lines``, ``.asm`` and the like change.
@@ -47,7 +53,8 @@ class Settings(msgspec.Struct, eq=False):
     *sysroots* are root file systems, folders or archives. With *offline* no server is asked;
     *debuginfod_urls* are those that the environment names. *radix* is 8, 10 or 16; *stack_limit* is
     the default depth of ``k``; *register_mask* the one of ``rm``. *programs* tells whether commands
-    may run programs of this computer and Python.
+    may run programs of this computer and Python. *evaluator*, :data:`MASM` or :data:`CPP`, reads
+    the expressions of commands.
     """
 
     symbol_path: SymbolPath = msgspec.field(default_factory=lambda: SymbolPath.parse(""))
@@ -66,6 +73,7 @@ class Settings(msgspec.Struct, eq=False):
     assembly_options: set[str] = msgspec.field(default_factory=set)
     source_options: int = 0
     programs: bool = True
+    evaluator: str = MASM
 
     def search(
         self,
@@ -86,6 +94,20 @@ class Settings(msgspec.Struct, eq=False):
         self.symbol_path, self.image_path = paths
         self.debuginfod_urls = _urls_of_environment() if use_environment else ()
         self.offline = offline
+
+    def choose_evaluator(self, name: str | None, *, use_environment: bool = True) -> None:
+        """Choose what reads expressions; ``None``: as the environment says, MASM if it does not.
+
+        :raises CommandError: there is no evaluator of that name.
+        """
+        name = name or (os.environ.get("_NT_EXPR_EVAL") if use_environment else None) or MASM
+        if name.lower() not in EVALUATORS:
+            raise CommandError(
+                f"No evaluator named '{sanitise_line(name)}'",
+                identifier="expression.no-evaluator",
+                hint=f"there are {' and '.join(EVALUATORS)}",
+            )
+        self.evaluator = name.lower()
 
     @property
     def image_search_path(self) -> SymbolPath:

@@ -95,10 +95,18 @@ class FunctionTypes(Protocol):
 class CppEvaluation(Protocol):
     """A context with a C++ evaluator behind it (``@@(...)``, ``@@c++(...)``)."""
 
-    def evaluate_cpp(self, text: str) -> int:
-        """Return the value as 64 bits.
+    def evaluate_cpp(
+        self,
+        text: str,
+        position: int = 0,
+        *,
+        end: int | None = None,
+        blamed: int | None = None,
+    ) -> tuple[int, int]:
+        """Return the value of the expression at *position*, as 64 bits, and where it ends, at most
+        at *end*. *blamed* is where what has no number begins for its user.
 
-        :raises ExpressionError: *text* is not a C++ expression with a numeric value.
+        :raises ExpressionError: there is no C++ expression with a numeric value.
         """
         ...
 

@@ -119,12 +119,28 @@ class _Evaluator:
 
     # Errors
 
-    def error(self, what: str, at: int, identifier: str | None = None) -> ExpressionError:
+    def error(
+        self, what: str, at: int, identifier: str | None = None, *, hint: str = ""
+    ) -> ExpressionError:
         """Return ``WHAT at 'REST'`` with the rest of the text from *at* on."""
-        return ExpressionError(f"{what} at '{self._rest(at)}'", identifier=identifier)
+        return ExpressionError(
+            f"{what} at '{self._rest(at)}'", column=at, hint=hint, identifier=identifier
+        )
 
     def missing(self, at: int) -> ExpressionError:
-        return ExpressionError(f"Numeric expression missing from '{self._rest(at)}'")
+        is_arrow = self.text.startswith("->", at - 1)
+        return ExpressionError(
+            f"Numeric expression missing from '{self._rest(at)}'",
+            column=at,
+            hint=f"members are C++: ?? {self.text[: self.end].strip()}" if is_arrow else "",
+        )
+
+    def unresolved(self, at: int, name: str) -> ExpressionError:
+        if "." in name:
+            hint = f"members are C++: ?? {name}"
+        else:
+            hint = f"x *!*{name}* searches the symbols" if name.isidentifier() else ""
+        return self.error("Couldn't resolve error", at, "expression.unresolved", hint=hint)
 
     def _rest(self, at: int) -> str:
         return self.text[at : self.end] or "<EOL>"
@@ -266,7 +282,10 @@ class _Evaluator:
                 hint="Write the expression in MASM syntax: a symbol is its address, poi() reads.",
                 identifier="expression.cpp-unavailable",
             )
-        value = self.context.evaluate_cpp(self.text[match.end() + 1 : close])
+        whole = self.text[: self.end]
+        value, end = self.context.evaluate_cpp(whole, match.end() + 1, end=close, blamed=at)
+        if lexer.skip_blanks(self.text, end, close) < close:
+            raise self.error("Syntax error", end)
         self._advance(close, close + 1)
         return value & MASK64
 
@@ -363,7 +382,7 @@ class _Evaluator:
                 return value & MASK64
         value = self._register(word)
         if value is None:
-            raise self.error("Couldn't resolve error", at, "expression.unresolved")
+            raise self.unresolved(at, self.text[at : ends[-1]])
         self._advance(at, ends[0])
         return value & MASK64
 

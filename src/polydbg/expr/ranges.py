@@ -6,6 +6,7 @@ See the command-language reference, section 7. Sizes are in bytes; ranges never 
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 import msgspec
 
@@ -17,6 +18,14 @@ from polydbg.expr.numbers import parse_number
 _WORD = re.compile(r"[0-9A-Za-z_$@!:?.`]+|\?")
 _LENGTH = re.compile(r"(?P<start>[0-9a-fA-F`x]*)[lL](?P<sign>[?-]?)(?P<count>[0-9A-Za-z`]*)")
 _JOINS_OPERAND = "+-*/%&|^<>=~(["
+
+
+class Reader(Protocol):
+    """Reads an expression; see :func:`~polydbg.expr.evaluator.evaluate_prefix`."""
+
+    def __call__(
+        self, text: str, position: int, context: EvaluationContext, *, end: int | None = None
+    ) -> tuple[int, int]: ...
 
 
 class Range(msgspec.Struct, frozen=True, eq=False):
@@ -48,13 +57,14 @@ def parse_range(
     default_start: int | None = None,
     limit: int = 256 << 20,
     overflow: int | None = 0xFFFF_FFFF,
+    read: Reader = evaluate_prefix,
 ) -> tuple[Range, int]:
     """Read the range at *position* of *text*, the whole command; return it and where it ends.
 
     *element_size* is the size in bytes of what ``L`` counts; *default_count* how many there are
     when only a start is given (``None``: the command needs a range); *default_start* is the
     address when there is none (``None``: it must be given). *limit* bounds ranges without ``L?``
-    and *overflow* those with it, both in bytes.
+    and *overflow* those with it, both in bytes. *read* reads the expressions.
 
     :raises ExpressionError: an expression in it has no value; as
         :class:`~polydbg.expr.context.ArgumentError`, the range is backward, missing or too large.
@@ -67,16 +77,17 @@ def parse_range(
     if default_start is not None and _is_finished(text, position, start_end):
         start, cursor = default_start, position
     else:
-        start, cursor = evaluate_prefix(text, position, context, end=start_end)
+        start, cursor = read(text, position, context, end=start_end)
     count: int | None
     if mark is not None and lexer.skip_blanks(text, cursor, start_end) == start_end:
-        size, cursor = _counted(text, mark, context, element_size)
-        count = size // element_size
+        count, cursor = read(text, mark.count, context)
+        size = count * element_size
         unlimited = mark.sign == "?"
         if mark.sign == "-":
             start, size = max(start - size, 0), min(size, start)
     else:
-        size, cursor, is_default = _ended(text, start, cursor, context, element_size, default_count)
+        default = (element_size, default_count)
+        size, cursor, is_default = _ended(text, start, cursor, context, default, read)
         count = default_count if is_default else None
         unlimited = False
     if unlimited and overflow is not None and size > overflow:
@@ -140,13 +151,6 @@ def _length_in(text: str, word: re.Match[str], radix: int) -> _Length | None:
     return _Length(found.start() + len(start), found["sign"], found.start("count"))
 
 
-def _counted(
-    text: str, mark: _Length, context: EvaluationContext, element_size: int
-) -> tuple[int, int]:
-    count, cursor = evaluate_prefix(text, mark.count, context)
-    return count * element_size, cursor
-
-
 def _is_finished(text: str, position: int, end: int) -> bool:
     return position >= end or text[position] == ";"
 
@@ -156,19 +160,20 @@ def _ended(
     start: int,
     cursor: int,
     context: EvaluationContext,
-    element_size: int,
-    default_count: int | None,
+    default: tuple[int, int | None],
+    read: Reader,
 ) -> tuple[int, int, bool]:
     """Return the size of ``start end`` or of a lone ``start``, where the text ends, and whether
     the size is the default one."""
     next_position = lexer.skip_blanks(text, cursor, len(text))
     if next_position < len(text) and text[next_position] == ",":
         next_position = lexer.skip_blanks(text, next_position + 1, len(text))
+    element_size, default_count = default
     if next_position >= len(text) or text[next_position] in ";\"'{}":
         if default_count is None:
             raise ArgumentError("Range error", cursor - 1)
         return default_count * element_size, cursor, True
-    last, cursor = evaluate_prefix(text, next_position, context)
+    last, cursor = read(text, next_position, context)
     if last < start:
         raise ArgumentError("Range error", cursor - 1)
     return last - start + 1, cursor, False

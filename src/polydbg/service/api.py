@@ -19,7 +19,8 @@ class OpenRequest(msgspec.Struct, frozen=True):
     ``None`` means: from the environment. *sysroots* are root file systems. *arch* is the processor
     of minidumps, over what they say. *symbol_wait* is for how many seconds in all commands may wait
     for servers, ``None`` at a prompt; with *offline* no server is asked. *programs* tells whether
-    commands may run programs of the engine's computer and Python."""
+    commands may run programs of the engine's computer and Python. *evaluator*, ``masm`` or ``c++``,
+    reads the expressions of commands; ``None``: as the environment says."""
 
     dumps: Sequence[str] = ()
     symbol_path: str | None = None
@@ -33,6 +34,7 @@ class OpenRequest(msgspec.Struct, frozen=True):
     symbol_wait: float | None = None
     offline: bool = False
     programs: bool = True
+    evaluator: str | None = None
 
 
 class ItemsEvent(msgspec.Struct, frozen=True):

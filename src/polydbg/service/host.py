@@ -268,6 +268,7 @@ class EngineHost:
         settings.sysroots = checked_roots(request.sysroots)
         settings.lines = request.lines
         settings.programs = settings.programs and request.programs
+        settings.choose_evaluator(request.evaluator, use_environment=request.use_environment)
         self._session.files.downloads.wait_at_most(request.symbol_wait)
         context = self._interpreter.context()
         for path in expand_dump_arguments(request.dumps):

@@ -84,5 +84,9 @@ class RichContext(TableContext):
     def function_succeeded(self, function: int, value: int, flag: int) -> bool | None:
         return None if function == 0 else value == 0
 
-    def evaluate_cpp(self, text: str) -> int:
-        return len(text)
+    def evaluate_cpp(
+        self, text: str, position: int = 0, *, end: int | None = None, blamed: int | None = None
+    ) -> tuple[int, int]:
+        """Return how long the text is, as if that were its value."""
+        end = len(text) if end is None else end
+        return end - position, end

@@ -245,3 +245,18 @@ def test_any_text_gives_a_value_or_an_expression_error(text: str) -> None:
 def test_arithmetic_is_modulo_2_to_the_64(left: int, right: int, symbol: str) -> None:
     expected = eval(f"{left} {symbol} {right}") % M
     assert evaluate(f"0n{left} {symbol} {right:x}", TableContext()) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "hint"),
+    [
+        ("1 + nosuch", 4, "x *!*nosuch* searches the symbols"),
+        ("order.id", 0, "members are C++: ?? order.id"),
+        ("rsp->id", 4, "members are C++: ?? rsp->id"),
+        ("1/0", 2, ""),
+    ],
+)
+def test_errors_tell_where_and_what_to_do(text: str, column: int, hint: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        evaluate(text, TableContext())
+    assert (caught.value.column, caught.value.hint) == (column, hint)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from polydbg.base.errors import ExpressionError
 
 
-def rest_of(text: str, at: int, end: int | None = None) -> str:
-    """Return what stands in *text* from *at* on."""
-    return text[at:end] or "<EOL>"
+def rest_of(text: str, at: int) -> str:
+    """Return what stands in *text* from *at* on, behind the expression as well."""
+    return text[at:] or "<EOL>"
 
 
 def cpp_error(message: str, at: int, *, hint: str = "", identifier: str) -> ExpressionError:
@@ -18,8 +18,6 @@ def cpp_error(message: str, at: int, *, hint: str = "", identifier: str) -> Expr
     return ExpressionError(message, column=at, hint=hint, identifier=identifier)
 
 
-def unexpected(text: str, at: int, end: int | None = None) -> ExpressionError:
+def unexpected(text: str, at: int) -> ExpressionError:
     """Return the error for a token that cannot stand where it does."""
-    return cpp_error(
-        f"Unexpected token '{rest_of(text, at, end)}'", at, identifier="expression.syntax"
-    )
+    return cpp_error(f"Unexpected token '{rest_of(text, at)}'", at, identifier="expression.syntax")

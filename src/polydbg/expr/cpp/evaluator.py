@@ -17,6 +17,7 @@ from polydbg.expr.cpp import operators
 from polydbg.expr.cpp.arithmetic import OperandError
 from polydbg.expr.cpp.casts import cast
 from polydbg.expr.cpp.context import CppContext
+from polydbg.expr.cpp.conversions import to_number
 from polydbg.expr.cpp.errors import cpp_error, rest_of, unexpected
 from polydbg.expr.cpp.literals import literal
 from polydbg.expr.cpp.nodes import (
@@ -47,6 +48,7 @@ from polydbg.expr.cpp.nodes import (
 from polydbg.expr.cpp.operands import Machine, Operand, Scalar
 from polydbg.expr.cpp.parser import Parser
 from polydbg.expr.cpp.trees import ContextNames, parsed
+from polydbg.expr.numbers import MASK64
 from polydbg.types.model import (
     EnumType,
     FunctionType,
@@ -99,8 +101,32 @@ def evaluate_prefix(
     what cannot continue it, which a comma cannot either. Errors are those of :func:`evaluate`."""
     parser = Parser(text, position, end, names=ContextNames(context), commas=False)
     node = parser.expression()
-    value = Evaluator(text, context, end=end).result(node)
+    value = Evaluator(text, context).result(node)
     return value, len(text[: parser.position].rstrip())
+
+
+def evaluate_number(
+    text: str,
+    position: int,
+    context: CppContext,
+    *,
+    end: int | None = None,
+    blamed: int | None = None,
+) -> tuple[int, int]:
+    """Return the number that the expression at *position* is worth, as 64 bits, and where it ends:
+    what commands take for addresses and counts.
+
+    Errors are those of :func:`evaluate`. A class is no number: *blamed* is where what failed then
+    begins, *position* by default.
+    """
+    value, after = evaluate_prefix(text, position, context, end=end)
+    try:
+        number = to_number(value)
+    except OperandError as error:
+        at = position if blamed is None else blamed
+        words = f"{error.message} at '{rest_of(text, at)}'"
+        raise cpp_error(words, at, hint=error.hint, identifier=error.identifier) from error
+    return int(number) & MASK64, after
 
 
 def evaluate_node(node: Node, context: CppContext, text: str = "") -> Value:
@@ -113,14 +139,13 @@ def evaluate_node(node: Node, context: CppContext, text: str = "") -> Value:
 class Evaluator:
     """Evaluates trees of one *text*. Languages that extend C++ add to :attr:`handlers`."""
 
-    def __init__(self, text: str, context: CppContext, *, end: int | None = None) -> None:
+    def __init__(self, text: str, context: CppContext) -> None:
         from polydbg.expr.cpp.type_building import TypeBuilder
 
         self.text = text
         self.context = context
         self.machine = Machine(context.model, context.around)
         self.builder = TypeBuilder(context, self.machine.types)
-        self._end = end
         self._depth = 0
 
     # -- entry points ----------------------------------------------------------------------
@@ -167,7 +192,7 @@ class Evaluator:
         self, what: str, at: int, identifier: str, *, hint: str = "", joint: str = " at"
     ) -> ExpressionError:
         """Return ``WHAT at 'REST'`` with the rest of the text from *at* on."""
-        words = f"{what}{joint} '{rest_of(self.text, at, self._end)}'"
+        words = f"{what}{joint} '{rest_of(self.text, at)}'"
         return cpp_error(words, at, hint=hint, identifier=identifier)
 
     def failed(self, error: OperandError, node: Node) -> ExpressionError:
@@ -190,7 +215,7 @@ class Evaluator:
 
     def after(self, node: Node) -> int:
         """Return where the token after *node* begins."""
-        rest = self.text[node.end : self._end]
+        rest = self.text[node.end :]
         return node.end + len(rest) - len(rest.lstrip())
 
     # -- names -----------------------------------------------------------------------------
@@ -395,7 +420,7 @@ class Evaluator:
     def _index(self, node: IndexNode) -> Operand:
         operand = self.operand(node.object)
         if len(node.arguments) != 1:
-            raise unexpected(self.text, node.arguments[1].start, self._end)
+            raise unexpected(self.text, node.arguments[1].start)
         index = self.operand(node.arguments[0])
         try:
             return operators.element(self.machine, operand, index)

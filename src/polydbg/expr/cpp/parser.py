@@ -156,11 +156,11 @@ class Parser:
             raise self.unexpected(self.position)
 
     def unexpected(self, at: int) -> ExpressionError:
-        return unexpected(self.text, at, self.end)
+        return unexpected(self.text, at)
 
     def too_deep(self, at: int) -> ExpressionError:
         return cpp_error(
-            f"Overflow error at '{rest_of(self.text, at, self.end)}'",
+            f"Overflow error at '{rest_of(self.text, at)}'",
             at,
             hint="the expression is too long or nests too deep",
             identifier="expression.too-deep",

@@ -67,7 +67,7 @@ class DxParser(Parser):
         if not self.accept("{"):
             where = self.skip()
             raise cpp_error(
-                f"Expected '{{' at '{rest_of(self.text, where, self.end)}'",
+                f"Expected '{{' at '{rest_of(self.text, where)}'",
                 where,
                 hint="new { Name = value, ... } makes an object",
                 identifier="expression.syntax",
