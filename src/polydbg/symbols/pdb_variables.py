@@ -358,7 +358,9 @@ def _slots_at(record: LocalRecord, code: _Code) -> list[Slot]:
     found = [slot for slot in record.slots if slot.covers(code.key)]
     whole = [slot for slot in found if slot.parent < 0]
     if whole:
-        return whole[:1]
+        # One of the whole function does not help: what is there may be older than the register's.
+        sure = [slot for slot in whole if slot.size and not slot.is_uncertain]
+        return (sure or whole)[:1]
     parts = {slot.parent: slot for slot in reversed(found)}
     return [parts[parent] for parent in sorted(parts)]
 
@@ -395,6 +397,8 @@ def _slot_place(slot: Slot, record: LocalRecord, code: _Code, frame: FrameView, 
 
     :raises ValueUnavailableError: a register was not kept.
     """
+    if slot.is_uncertain:
+        raise ValueUnavailableError("on some way to this instruction the register holds another")
     if slot.kind is SlotKind.REGISTER:
         return _register_place(slot.register, size, frame)
     name = _base_of(slot, record, code, frame.machine)

@@ -72,7 +72,8 @@ class Slot(msgspec.Struct, frozen=True):
     FRAME: at the frame's base plus *offset*; INDIRECT: at *within* bytes behind what the pointer at
     register plus *offset* leads to. *parent* is where the part lies in the variable, -1 for all of
     it. *start* and *size* are the range, *key* packed as in ``dbi``; a *size* of 0 is the function.
-    *gaps* are (start, size) within the range.
+    *gaps* are (start, size) within the range. *is_uncertain*: on some way to the code the register
+    holds something else.
     """
 
     kind: SlotKind
@@ -83,6 +84,7 @@ class Slot(msgspec.Struct, frozen=True):
     key: int = 0
     size: int = 0
     gaps: tuple[tuple[int, int], ...] = ()
+    is_uncertain: bool = False
 
     def covers(self, key: int) -> bool:
         """Tell whether the slot holds at a packed address."""
@@ -204,11 +206,17 @@ def read_slot(data: bytes, position: int, size: int) -> Slot | None:
     if kind == _FULL_SCOPE:
         return Slot(SlotKind.FRAME, offset=unpack(_OFFSET, data, at)[0])
     if kind == _REGISTER:
-        register, _ = unpack(_TWO_HALVES, data, at)
-        return _ranged(Slot(SlotKind.REGISTER, register), data, at + 4, end)
+        register, uncertain = unpack(_TWO_HALVES, data, at)
+        slot = Slot(SlotKind.REGISTER, register, is_uncertain=bool(uncertain & 1))
+        return _ranged(slot, data, at + 4, end)
     if kind == _SUBFIELD_REGISTER:
-        register, _, parent = unpack(_PART, data, at)
-        slot = Slot(SlotKind.REGISTER, register, parent=parent & _PARENT_BITS)
+        register, uncertain, parent = unpack(_PART, data, at)
+        slot = Slot(
+            SlotKind.REGISTER,
+            register,
+            parent=parent & _PARENT_BITS,
+            is_uncertain=bool(uncertain & 1),
+        )
         return _ranged(slot, data, at + 8, end)
     if kind == _FRAME_RELATIVE:
         slot = Slot(SlotKind.FRAME, offset=unpack(_OFFSET, data, at)[0])
