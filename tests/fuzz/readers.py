@@ -21,8 +21,8 @@ import language_readers
 import pdb_readers
 import root_readers
 import unix_readers
-import view_readers
 import variable_readers
+import view_readers
 from probing import PROBES, ask_table, attempt, members
 
 from polydbg.base.cancel import CancelToken
