@@ -87,7 +87,7 @@ def _shown(
     if meaning.local is not None and address is None:
         yield _local_head(meaning.local)
     elif meaning.module is not None and "!" not in request.name:
-        name = sanitise_line(f"{meaning.module.name}!{request.name}")
+        name = sanitise_line(f"{meaning.module.name}!{meaning.type.name or request.name}")
         yield ObjectRow(name=name, type=tight(meaning.type), kind="type", shown=name)
     if request.link:
         yield from follow_list(ctx, display, _first_of_list(value), request.link)

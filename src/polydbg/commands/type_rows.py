@@ -27,6 +27,7 @@ from polydbg.commands.type_words import (
     name_of,
     pointer_word,
     signature_words,
+    size_words,
     type_words,
 )
 from polydbg.commands.value_words import UNAVAILABLE
@@ -37,10 +38,11 @@ from polydbg.types.model import (
     Member,
     MemberKind,
     Method,
+    NestedType,
     PointerType,
     Type,
 )
-from polydbg.types.naming import spelled
+from polydbg.types.naming import keyword_of, spelled
 from polydbg.types.place import in_memory
 from polydbg.types.value import Surroundings, Value
 from polydbg.types.variants import variant_of
@@ -57,7 +59,7 @@ class FieldRow(ShownItem, frozen=True):
     """A row of ``dt``. *offset* is that from the start of the object one level up, in bytes, or
     ``None``; *level* is 0 for the members of what was asked for, 1 for those of its members, and so
     on: rows of a level follow what they belong to. *kind* is ``field``, ``static``, ``vtable``,
-    ``base``, ``function``, ``enumerator``, ``element`` or ``variant``; *address* is where it lies,
+    ``base``, ``function``, ``nested``, ``enumerator`` or ``element``; *address* is where it lies,
     ``None`` without an object or for what is in no memory; *value* is empty without an object."""
 
     name: str
@@ -111,7 +113,7 @@ class _Part(msgspec.Struct, frozen=True, eq=False):
     object that is shown; *problem* says why it has no place."""
 
     owner: _Target
-    member: Member | Method
+    member: Member | Method | NestedType
     offset: int = 0
     problem: str = ""
 
@@ -183,8 +185,8 @@ class TypeRows:
         if bare.parts.variant_part is not None:
             yield from self._flat_variant(target, bare, base)
         if self._options.verbose:
-            for method in bare.parts.methods:
-                yield _Part(target, method)
+            yield from (_Part(target, each) for each in bare.parts.methods)
+            yield from (_Part(target, each) for each in bare.parts.nested)
 
     def _flat_base(
         self, target: _Target, member: Member, base: int, nesting: int
@@ -241,8 +243,10 @@ class TypeRows:
                 kind="function",
                 shown=f"{indent}<function> {signature_words(member.name, member.type, indent)}",
             )
+        elif isinstance(member, NestedType):
+            yield from self._nested(member, level)
         elif part.problem:
-            yield self._row(part, level, f"{UNAVAILABLE} ({part.problem})", None)
+            yield self._row(part, member, level, f"{UNAVAILABLE} ({part.problem})", None)
         elif member.kind in (MemberKind.BASE, MemberKind.VIRTUAL_BASE):
             words = compound_words(self._complete(member.type), verbose=True)
             yield FieldRow(
@@ -261,14 +265,30 @@ class TypeRows:
         else:
             yield from self._field(part, member, level)
 
+    def _nested(self, nested: NestedType, level: int) -> Iterator[FieldRow]:
+        """Yield the row of a class that is declared in another: not moved in, as in the engine."""
+        type_ = self._complete(nested.type())
+        bare = type_.bare
+        if isinstance(bare, CompoundType):
+            name = sanitise_line(nested.name)
+            yield FieldRow(
+                name=name,
+                type=name_of(type_),
+                level=level,
+                kind="nested",
+                shown=f"{keyword_of(bare)}{name}, {size_words(bare)}",
+            )
+
     def _field(self, part: _Part, member: Member, level: int) -> Iterator[FieldRow]:
         try:
             target = part.owner.part(member)
         except DebuggerError:
-            yield self._row(part, level, UNAVAILABLE, None)
+            yield self._row(part, member, level, UNAVAILABLE, None)
             return
         opens = level < self._options.depth or self._options.embedded
-        yield self._row(part, level, self._words(target, member, level, opens), target.value)
+        yield self._row(
+            part, member, level, self._words(target, member, level, opens), target.value
+        )
         if opens and level < MAX_DEPTH and member.bit_field is None:
             yield from self._below(target, level + 1)
 
@@ -409,7 +429,7 @@ class TypeRows:
     def _chosen(self, target: _Target, fields: tuple[Field, ...], level: int) -> Iterator[FieldRow]:
         for part in self._flat(target):
             name = part.member.name
-            if isinstance(part.member, Method) or part.problem:
+            if isinstance(part.member, (Method, NestedType)) or part.problem:
                 continue
             if part.member.kind in (MemberKind.BASE, MemberKind.VIRTUAL_BASE):
                 continue
@@ -429,14 +449,14 @@ class TypeRows:
             target = part.owner.part(member)
             words, inner = self._entered(target, index, level)
         except DebuggerError:
-            yield self._row(part, level, UNAVAILABLE, None)
+            yield self._row(part, member, level, UNAVAILABLE, None)
             return
         goes_on = not field.is_last or field.opened
         if not goes_on and inner.value is not None:
             words += self._writer.words(inner.value, self._indent(level))
         elif not goes_on:
             words += type_words(inner.type, verbose=self._options.verbose)
-        yield self._row(part, level, words, target.value)
+        yield self._row(part, member, level, words, target.value)
         if level >= MAX_DEPTH or not goes_on:
             return
         if not field.is_last:
@@ -466,18 +486,20 @@ class TypeRows:
 
     # -- texts ---------------------------------------------------------------------------------
 
-    def _row(self, part: _Part, level: int, words: str, value: Value | None) -> FieldRow:
-        if self._options.compact and _names_class(part.member.type):
+    def _row(
+        self, part: _Part, member: Member, level: int, words: str, value: Value | None
+    ) -> FieldRow:
+        if self._options.compact and _names_class(member.type):
             words = f"{words.rstrip(' ')} "  # as the engine has it there, and only there
         return FieldRow(
-            name=sanitise_line(part.member.name),
-            type=sanitise_line(spelled(part.member.type)),
+            name=sanitise_line(member.name),
+            type=sanitise_line(spelled(member.type)),
             value=words.strip() if part.owner.value is not None else "",
             offset=part.offset,
             address=value.address if value is not None else None,
             level=level,
             shown=f"{self._indent(level)}{self._offset(part.offset)}"
-            f"{self._name(part.member.name)}{self._joint}{words}",
+            f"{self._name(member.name)}{self._joint}{words}",
         )
 
     def _indent(self, level: int) -> str:

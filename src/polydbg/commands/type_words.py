@@ -98,8 +98,13 @@ def compound_words(type_: Type, *, verbose: bool = False) -> str:
     bare = type_.bare
     if not verbose or not isinstance(bare, CompoundType):
         return name_of(type_)
-    size = "size unknown" if bare.size is None else f"{bare.size:#x} bytes"
-    return f"{keyword_of(bare)}{name_of(type_)}, {element_count(bare)} elements, {size}"
+    return f"{keyword_of(bare)}{name_of(type_)}, {size_words(bare)}"
+
+
+def size_words(type_: CompoundType) -> str:
+    """Return ``14 elements, 0xa8 bytes``."""
+    size = "size unknown" if type_.size is None else f"{type_.size:#x} bytes"
+    return f"{element_count(type_)} elements, {size}"
 
 
 def element_count(type_: CompoundType) -> int:

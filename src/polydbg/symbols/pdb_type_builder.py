@@ -31,6 +31,7 @@ from polydbg.types.model import (
     MemberKind,
     MemberPointerType,
     Method,
+    NestedType,
     PointerKind,
     PointerType,
     QualifiedType,
@@ -248,13 +249,22 @@ class PdbTypeBuilder:
     def _parts(self, found: Aggregate) -> CompoundParts:
         members: list[Member] = []
         methods: list[Method] = []
+        nested: list[NestedType] = []
         name = qualified(found.name)
         for field in field_lists.fields(self._types.tpi, found.fields):
             if field.kind in (FieldKind.METHOD, FieldKind.METHODS):
                 methods += self._methods(field)
+            elif field.kind is FieldKind.NESTED:
+                nested_name = "" if field.name.startswith(_UNNAMED) else field.name
+                nested.append(NestedType(nested_name, self._lazy(field.type)))
             elif (member := self._member(field, name)) is not None:
                 members.append(member)
-        return CompoundParts(tuple(members), tuple(methods), member_count=found.member_count)
+        return CompoundParts(
+            tuple(members),
+            tuple(methods),
+            nested=tuple(nested),
+            member_count=found.member_count,
+        )
 
     def _member(self, field: Field, owner: str) -> Member | None:
         type_ = self.type_of(field.type)

@@ -401,6 +401,14 @@ class VariantPart(msgspec.Struct, frozen=True):
     variants: tuple[Variant, ...]
 
 
+class NestedType(msgspec.Struct, frozen=True):
+    """A type that is declared in a class; *name* is without that of the class, ``""`` for one
+    without a name."""
+
+    name: str
+    type: Callable[[], Type]
+
+
 class CompoundParts(msgspec.Struct, frozen=True):
     """What a class holds, in the order of its declaration."""
 
@@ -408,6 +416,7 @@ class CompoundParts(msgspec.Struct, frozen=True):
     methods: tuple[Method, ...] = ()
     arguments: tuple[TemplateArgument, ...] = ()
     variant_part: VariantPart | None = None
+    nested: tuple[NestedType, ...] = ()  # where the file lists them with the class
     member_count: int | None = None  # what the debugger calls elements: fields, bases and methods
 
 
