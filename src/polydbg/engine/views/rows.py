@@ -49,14 +49,15 @@ def rows_of(scope: ViewScope, parts: tuple[ViewPart, ...], view: str, skip: int)
             skip -= count
             continue
         rows = _rows(scope, part, view, skip if count is not None else 0)
-        if count is None:
+        try:
             for each in rows:
-                if skip:
+                if skip and count is None:
                     skip -= 1
                 else:
                     yield each
-        else:
-            yield from rows
+        except DebuggerError as error:
+            yield failure("[...]", error)
+        if count is not None:
             skip = 0
 
 

@@ -22,6 +22,7 @@ from polydbg.types.members import member_named
 from polydbg.types.model import CompoundType, Encoding, PointerType, ScalarType, Type
 from polydbg.types.place import constant
 from polydbg.types.value import Surroundings, Value
+from polydbg.types.variants import variant_of
 
 if TYPE_CHECKING:
     from polydbg.engine.views.view_set import ViewSet
@@ -33,6 +34,9 @@ _MAX_INTRINSICS = 16
 
 BASE = "__base"
 """An intrinsic of our own: the base class of that number."""
+
+FORM = "__form"
+"""An intrinsic of our own: the form in force of an object of a variant type (Rust)."""
 
 _INDEX = ScalarType("long long", 8, Encoding.SIGNED)
 
@@ -232,7 +236,9 @@ class ViewEvaluator(Evaluator):
             found = scope.bound.intrinsics.get(function.name)
             if found is not None:
                 return self._applied(found, scope, node)
-            return self._base(node) if function.name == BASE else None
+            if function.name not in (BASE, FORM) or len(node.arguments) != 1:
+                return None
+            return self._base(node) if function.name == BASE else self._form(node)
         if not isinstance(function, MemberNode):
             return None
         operand = self.operand(function.object)
@@ -251,9 +257,17 @@ class ViewEvaluator(Evaluator):
         compound = self._scope.this.type.bare
         bases = compound.bases if isinstance(compound, CompoundType) else ()
         number = int(self.machine.loaded(self.operand(node.arguments[0])).number)
-        if len(node.arguments) != 1 or not 0 <= number < len(bases):
+        if not 0 <= number < len(bases):
             raise ViewError(f"{BASE}: the class has {len(bases)} bases")
         return self._scope.this.member(bases[number])
+
+    def _form(self, node: CallNode) -> Operand:
+        """Return the form in force of a variant type."""
+        value = self.machine.value(self.operand(node.arguments[0]))
+        variant = variant_of(value)
+        if variant is None or not variant.members:
+            raise ViewError(f"{FORM}: the type has no forms")
+        return value.member(variant.members[0])
 
     def _applied(self, intrinsic: Intrinsic, scope: ViewScope, node: CallNode) -> Operand:
         if len(node.arguments) != len(intrinsic.parameters):

@@ -1,4 +1,4 @@
-"""Rust's enumerations without a view of their own: the form in force, with what it holds."""
+"""Rust's enumerations and tuples, which need no view: the form in force, with what it holds."""
 
 from __future__ import annotations
 
@@ -30,10 +30,23 @@ def present_variant(views: ViewSet, value: Value) -> Presentation:
         variant = variant_of(value)
         member = next((each for each in variant.members if each.name), None) if variant else None
         if member is None:
-            return Presentation(problem="the debug information names no form", view="variant")
+            return Presentation(problem="the debug information names no form", view="Rust")
         form = value.member(member)
     except DebuggerError as error:
-        return Presentation(problem=error.message, view="variant")
+        return Presentation(problem=error.message, view="Rust")
+    return _presented(views, member.name, form)
+
+
+def present_tuple(views: ViewSet, value: Value) -> Presentation | None:
+    """Return ``(1, "one")`` for a tuple, ``None`` for other types whose name begins with a
+    parenthesis."""
+    fields = _fields(value)
+    if not all(each.name.startswith("__") for each in fields):
+        return None
+    return _presented(views, "", value)
+
+
+def _presented(views: ViewSet, name: str, form: Value) -> Presentation:
     fields = _fields(form)
 
     def children(skip: int) -> Iterator[Child]:
@@ -44,10 +57,10 @@ def present_variant(views: ViewSet, value: Value) -> Presentation:
                 yield failure(sanitise_line(each.name), error)
 
     return Presentation(
-        text=_text(views, member.name, form, fields),
+        text=_text(views, name, form, fields),
         children=children,
         count=len(fields),
-        view="variant",
+        view="Rust",
     )
 
 
@@ -61,7 +74,7 @@ def _fields(form: Value) -> list[Member]:
 def _text(views: ViewSet, name: str, form: Value, fields: list[Member]) -> str:
     shown = sanitise_line(name)
     if not fields:
-        return shown
+        return shown or "()"
     is_tuple = all(each.name.startswith("__") for each in fields)
     texts: list[str] = []
     for each in fields[:_MAX_FIELDS]:

@@ -240,6 +240,11 @@ class ViewSet:
         return found if isinstance(found, CompoundType) else compound
 
     def _variant(self, value: Value, compound: CompoundType) -> Presentation | None:
+        """Return what Rust's own types say: enumerations and tuples need no view."""
+        if compound.name[:1] == "(":
+            from polydbg.engine.views.variants import present_tuple
+
+            return present_tuple(self, value)
         if compound.parts.variant_part is None:
             return None
         from polydbg.engine.views.variants import present_variant
