@@ -1,9 +1,9 @@
 """What passes over a large file's DWARF found, kept on disk: one index file for each build.
 
-An index answers which unit covers an address, and of each unit which functions cover which code,
-where the sequences of its line program begin, and which scopes its entries lie in. All else is read
-from the file itself. It is used only for the file it was made of: with the same build id, size and
-section headers. A file without a build id has none.
+An index answers which entries describe the types of a name, which unit covers an address, and of
+each unit which functions cover which code, where the sequences of its line program begin, and which
+scopes its entries lie in. All else is read from the file itself. It is used only for the file it
+was made of: with the same build id, size and section headers. A file without a build id has none.
 
 Indexes are read as hostile files are: sizes are checked against the file's, the directory and each
 unit's part have checksums, and what fails is not used (and made anew, see
@@ -16,7 +16,8 @@ directory of seven columns of 64-bit numbers with an entry for each unit (:data:
 code of the units (starts, ends, offsets of units, reaches) and the units that do not tell theirs;
 the units' parts, each of the functions (starts, ends, offsets of entries, reaches), the sequences
 (addresses, positions), all of 64 bits, and of 32 bits, counted from the unit's start, the entries
-with the scopes around them and the variables.
+with the scopes around them and the variables; at last the named types, the hashes of their plain
+names in ascending order, then the offsets of their entries, all of 32 bits.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -39,10 +41,10 @@ from polydbg.formats.dwarf.line_program import SequenceStarts
 from polydbg.formats.dwarf.scopes import ScopeTable
 from polydbg.images.elf import ElfImage
 
-MAGIC = b"\x7fpolydbg.dwarf.1\n"
+MAGIC = b"\x7fpolydbg.dwarf.2\n"
 #: Magic, order of bytes, CRC of the rest of the header and the directory, key, size of the file,
 #: numbers of units, of ranges of code and of silent units.
-HEADER = struct.Struct("=17s3xII4x32sQQQQ")
+HEADER = struct.Struct("=17s3xII4x32sQQQQQQ")
 CHECKED_FROM = 32
 ORDER_MARK = 0x01020304
 COLUMNS = 7
@@ -110,11 +112,13 @@ class DwarfIndex:
         """
         if len(data) < HEADER.size:
             raise FormatError("the index is cut within its header")
-        magic, order, checksum, own, size, units, ranges, silent = HEADER.unpack_from(data)
+        magic, order, checksum, own, size, units, ranges, silent, names, names_checksum = (
+            HEADER.unpack_from(data)
+        )
         directory = 8 * (COLUMNS * units + 4 * ranges + silent)
         if magic != MAGIC or order != ORDER_MARK or own != key or size != len(data):
             raise FormatError("the index is of another file or version")
-        if directory > size - HEADER.size:
+        if directory + 8 * max(names - 1, 0) > size - HEADER.size:
             raise FormatError("the directory of the index is cut")
         view = self._view = memoryview(data)
         if zlib.crc32(view[CHECKED_FROM : HEADER.size + directory]) != checksum:
@@ -126,8 +130,34 @@ class DwarfIndex:
         """The code of the units; the values are offsets of units."""
         self.silent: Sequence[int] = numbers[at + 4 * ranges :]
         """The offsets of the units that may have code and do not tell where."""
+        self._names = names - 1, names_checksum
         self._parts: dict[int, UnitPart | None] = {}
         self._path = path
+
+    @cached_property
+    def _types(self) -> tuple[Sequence[int], Sequence[int]] | None:
+        """Return hashes and offsets of the named types, ``None`` where they are not known."""
+        count, checksum = self._names
+        if count < 0:
+            return None
+        data = self._view[len(self._view) - 8 * count :]
+        if zlib.crc32(data) != checksum:
+            self._discard()
+            return None
+        return data[: 4 * count].cast("I"), data[4 * count :].cast("I")
+
+    def types_named(self, name: bytes) -> list[int] | None:
+        """Return the offsets in ``.debug_info`` of the entries of types that may have this plain
+        name, in whatever case, definitions first; ``None`` where that is not known."""
+        if self._types is None:
+            return None
+        hashes, offsets = self._types
+        wanted = hash_of(name)
+        rank, found = bisect_left(hashes, wanted), list[int]()
+        while rank < len(hashes) and hashes[rank] == wanted:
+            found.append(offsets[rank])
+            rank += 1
+        return found
 
     def unit(self, offset: int) -> UnitPart | None:
         """Return what is known of the unit at *offset* of ``.debug_info``, ``None`` for nothing."""
@@ -146,8 +176,7 @@ class DwarfIndex:
         wide, narrow = 8 * (4 * functions + 2 * pairs), 4 * (2 * scopes + variables)
         data = self._view[start : start + wide + narrow]
         if len(data) != wide + narrow or zlib.crc32(data) != checksum:
-            if self._path is not None:
-                remove(self._path)
+            self._discard()
             return None
         words, halves = data[:wide].cast("Q"), data[wide:].cast("I")
         at = 4 * functions
@@ -156,6 +185,15 @@ class DwarfIndex:
             SequenceStarts(words[at : at + pairs], words[at + pairs :]) if sequences else None,
             ScopeTable(offset, halves[:scopes], halves[scopes : 2 * scopes], halves[2 * scopes :]),
         )
+
+    def _discard(self) -> None:
+        if self._path is not None:
+            remove(self._path)
+
+
+def hash_of(name: bytes) -> int:
+    """Return the hash of a plain name, the same for each case of its ASCII letters."""
+    return zlib.crc32(name.lower())
 
 
 def find(image: ElfImage, lowest: int) -> DwarfIndex | None:

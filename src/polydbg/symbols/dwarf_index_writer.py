@@ -30,6 +30,7 @@ from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.intervals import Intervals
 from polydbg.formats.dwarf.line_header import read_header
 from polydbg.formats.dwarf.line_program import SequenceStarts, sequence_starts
+from polydbg.formats.dwarf.named_types import named_types
 from polydbg.formats.dwarf.scopes import ScopeTable, scope_table
 from polydbg.formats.dwarf.unit import Unit
 from polydbg.images.elf import ElfImage
@@ -40,6 +41,7 @@ from polydbg.symbols.dwarf_index import (
     MAGIC,
     ORDER_MARK,
     folder,
+    hash_of,
     is_private,
     key_of,
     lowest_address,
@@ -51,6 +53,8 @@ MAX_FOLDER = 1 << 30
 _MAX_SIZE = 256 << 20
 _STALE_SECONDS = 3600
 _PRIORITY = 10
+_PARTS = 64
+_OFFSET_BITS = 31
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -175,13 +179,43 @@ def _write(file: BinaryIO, image: ElfImage, lowest: int, key: bytes) -> bool:
         position += len(data)
         if position > _MAX_SIZE:
             return False
+    names = _type_names(dwarf)
+    data = b"".join(names or ())
+    file.write(data)
+    position += len(data)
     rest = b"".join(map(_wide, (*columns, *_of_intervals(code), silent)))
-    sizes = len(units), len(code), len(silent)
+    known = len(names[0]) // 4 + 1 if names is not None else 0
+    sizes = len(units), len(code), len(silent), known, zlib.crc32(data)
     header = HEADER.pack(MAGIC, ORDER_MARK, 0, key, position, *sizes)
     checksum = zlib.crc32(rest, zlib.crc32(header[CHECKED_FROM:]))
     file.seek(0)
     file.write(HEADER.pack(MAGIC, ORDER_MARK, checksum, key, position, *sizes) + rest)
     return True
+
+
+def _type_names(dwarf: DwarfFile) -> tuple[bytes, bytes] | None:
+    """Return the hashes of the plain names of all types, in ascending order, and the offsets of
+    their entries, definitions before declarations; ``None`` where these are not all in
+    ``.debug_info`` or in this file."""
+    info = dwarf.get(".debug_info")
+    alien = (".debug_types", ".gnu_debugaltlink", ".debug_sup")
+    if info.size >= 1 << _OFFSET_BITS or any(dwarf.sections.get(each).size for each in alien):
+        return None
+    # One number for each: hash, whether it is a declaration, offset. Sorted by parts, which takes
+    # less memory.
+    parts = [array("Q") for _ in range(_PARTS)]
+    for unit in dwarf.units():
+        with suppress(FormatError):
+            for offset, name, is_declared in named_types(unit):
+                value = hash_of(name)
+                row = (value << 1 | is_declared) << _OFFSET_BITS | offset
+                parts[value * _PARTS >> 32].append(row)
+    hashes, offsets = array("I"), array("I")
+    for part in parts:
+        for row in sorted(part):
+            hashes.append(row >> _OFFSET_BITS + 1)
+            offsets.append(row & (1 << _OFFSET_BITS) - 1)
+    return hashes.tobytes(), offsets.tobytes()
 
 
 def _is_split(unit: Unit) -> bool:

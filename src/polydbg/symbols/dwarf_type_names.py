@@ -18,22 +18,14 @@ from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.entry_search import EntrySearch, Place
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.line_header import text
+from polydbg.formats.dwarf.named_types import COMPOUNDS, TYPES, type_entries
 from polydbg.formats.dwarf.unit import Die, Unit
 from polydbg.symbols.dwarf_names import DwarfNames, last_part
 from polydbg.symbols.dwarf_units import CodeUnits
 
-_COMPOUNDS = frozenset(
-    (c.TAG_STRUCTURE_TYPE, c.TAG_CLASS_TYPE, c.TAG_UNION_TYPE, c.TAG_INTERFACE_TYPE)
-)
-_TYPES = _COMPOUNDS | {
-    c.TAG_ENUMERATION_TYPE,
-    c.TAG_TYPEDEF,
-    c.TAG_TEMPLATE_ALIAS,
-    c.TAG_BASE_TYPE,
-    c.TAG_SUBRANGE_TYPE,
-    c.TAG_UNSPECIFIED_TYPE,
-}
-_TAGGED = _COMPOUNDS | {c.TAG_ENUMERATION_TYPE}
+#: Basic types are found by name, but stand in no list: PDBs have no records of theirs.
+_LISTED = TYPES - {c.TAG_BASE_TYPE, c.TAG_SUBRANGE_TYPE, c.TAG_UNSPECIFIED_TYPE}
+_TAGGED = COMPOUNDS | {c.TAG_ENUMERATION_TYPE}
 _KEYWORD = re.compile(r"(struct|class|union|enum|interface)\s+(?:(?:class|struct)\s+)?(?=\S)")
 _AROUND_MARKS = re.compile(r"\s*([<>,])\s*")
 _PATH = re.compile(r"[\w:]*")
@@ -64,10 +56,10 @@ class DwarfTypeNames:
         """Return the entry that defines the type of that name, which ``struct`` and its like may
         stand in front of; ``None`` where the file has none."""
         keyword = _KEYWORD.match(name)
-        tags = _TYPES
+        tags = TYPES
         if keyword is not None:
             name = name[keyword.end() :]
-            tags = frozenset((c.TAG_ENUMERATION_TYPE,)) if keyword[1] == "enum" else _COMPOUNDS
+            tags = frozenset((c.TAG_ENUMERATION_TYPE,)) if keyword[1] == "enum" else COMPOUNDS
         for spelling in spellings(name.strip()):
             found = self._find(_Wanted(spelling, tags, _lasts(spelling)), cancel)
             if found is not None:
@@ -82,13 +74,15 @@ class DwarfTypeNames:
         name = self._units.type_name(declaration)
         if not name:
             return None
-        is_class = declaration.tag in _COMPOUNDS
-        tags = _COMPOUNDS if is_class else frozenset((declaration.tag,))
+        is_class = declaration.tag in COMPOUNDS
+        tags = COMPOUNDS if is_class else frozenset((declaration.tag,))
         found = self._find(_Wanted(name, tags, _lasts(name)), CancelToken())
         return found if found is not None and not found.number(c.AT_DECLARATION) else None
 
     def _folded(self, name: str, tags: frozenset[int], cancel: CancelToken) -> Die | None:
         """Return the definition of *name* in another case."""
+        if self._listed(_lasts(name)) is not None:
+            return self._find(_Wanted(name, tags, _lasts(name), True), cancel)
         lasts: set[bytes] = set()
         for search in self._all_searches(cancel):
             lasts |= search.spelled(_last(name), cancel.check)
@@ -121,6 +115,10 @@ class DwarfTypeNames:
         self, wanted: _Wanted, declared: list[Die], cancel: CancelToken
     ) -> Iterator[Die]:
         """Yield the definitions of what is wanted; *declared* gets an entry that declares it."""
+        listed = self._listed(wanted.lasts)
+        if listed is not None:
+            yield from self._of_listed(listed, wanted, declared, cancel)
+            return
         for last in filter(None, wanted.lasts):
             for unit, offset in self._indexed(wanted.name, last):
                 die = self._defining(unit, offset, last)
@@ -130,6 +128,41 @@ class DwarfTypeNames:
                 for unit, offset in search.named(last, cancel.check):
                     with suppress(FormatError):
                         yield from self._checked(search, (unit, offset), wanted, declared, cancel)
+
+    def _listed(self, lasts: tuple[bytes, ...]) -> list[int] | None:
+        """Return where the index on disk says that types with these plain names are, ``None``
+        where it does not know all."""
+        index = self._units.index
+        if index is None or self._units.file.supplementary is not None:
+            return None
+        found: list[int] = []
+        for last in lasts:
+            listed = index.types_named(last)
+            if listed is None:
+                return None
+            found += listed
+        return found
+
+    def _of_listed(
+        self, listed: list[int], wanted: _Wanted, declared: list[Die], cancel: CancelToken
+    ) -> Iterator[Die]:
+        """Yield the definitions of what is wanted among the entries at *listed*; *declared* gets
+        one that declares it."""
+        for count, offset in enumerate(listed):
+            if count % _POLL_EVERY == 0:
+                cancel.check()
+            with suppress(FormatError):
+                unit = self._units.file.unit_at(offset)
+                die = unit.die(offset) if unit is not None else None
+                if die is None or die.tag not in wanted.tags:
+                    continue
+                is_declared = bool(die.number(c.AT_DECLARATION))
+                if (is_declared and declared) or not self._is_named(die, wanted):
+                    continue
+                if is_declared:
+                    declared.append(die)
+                else:
+                    yield die
 
     def _checked(
         self,
@@ -145,7 +178,7 @@ class DwarfTypeNames:
         """
         unit, offset = place
         die = unit.die(offset)
-        if die is None or die.tag not in _TYPES or die.string(c.AT_NAME) not in wanted.lasts:
+        if die is None or die.tag not in TYPES or die.string(c.AT_NAME) not in wanted.lasts:
             return
         scopes = self._units.scopes_in(unit)
         if not die.number(c.AT_DECLARATION):
@@ -167,7 +200,7 @@ class DwarfTypeNames:
         """Return the definition of a type called *last* at *offset*, ``None`` for anything else."""
         with suppress(FormatError):
             die = unit.die(offset)
-            if die is not None and die.tag in _TYPES and not die.number(c.AT_DECLARATION):
+            if die is not None and die.tag in TYPES and not die.number(c.AT_DECLARATION):
                 return die if die.string(c.AT_NAME) == last else None
         return None
 
@@ -198,17 +231,8 @@ class DwarfTypeNames:
 
         :raises FormatError: the unit is damaged.
         """
-        abbreviations = unit.abbreviations
-        codes = {code for code, each in abbreviations.items() if each.tag in _TYPES}
-        start, data = unit.header.offset, unit.data
-        for at in self._units.scopes_in(unit).entries:
-            code = data[at]
-            if code >= 0x80:
-                code = code & 0x7F | data[at + 1] << 7
-                if code >= 0x4000:
-                    code = -1
-            if code in codes or code == -1:
-                yield unit, start + at
+        for at in type_entries(unit, iter(self._units.scopes_in(unit).entries), _LISTED):
+            yield unit, unit.header.offset + at
 
     def _files(self, cancel: CancelToken) -> Iterator[DwarfFile]:
         """Yield the files with entries: the linked one, that which it shares entries with, and
@@ -232,7 +256,7 @@ class DwarfTypeNames:
         for file in self._files(cancel):
             found = self._searches.get(id(file))
             if found is None:
-                found = self._searches[id(file)] = file, EntrySearch(file, _TYPES)
+                found = self._searches[id(file)] = file, EntrySearch(file, TYPES)
             yield found[1]
 
     # -- by pattern ----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.images.elf import ElfImage
 from polydbg.symbols import dwarf_index, dwarf_index_writer
@@ -88,6 +89,26 @@ def places(source: DwarfSource, count: int) -> list[int]:
     return chosen[:: len(chosen) // count + 1]
 
 
+def types(source: DwarfSource) -> list[object]:
+    """Return what is said of each type by its name, in another case, and of some that are not."""
+    names = [each.name for each in source.types_matching("*", CancelToken())]
+    found: list[object] = [*names]
+    for name in [*names[::3], *(each.upper() for each in names[::29]), "nothing", "a::b", "int"]:
+        type_ = source.type_named(name)
+        found.append((type_.name, type_.size) if type_ is not None else None)
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_types_are_the_same(data_dir: Path, name: str) -> None:
+    path = data_dir / name
+    expected = types(opened(path))
+    made(path)
+    indexed = opened(path)
+    assert indexed.units.index is not None
+    assert types(indexed) == expected
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_answers_are_the_same(data_dir: Path, name: str) -> None:
     path = data_dir / name
@@ -107,6 +128,8 @@ def test_damaged_indexes_are_not_believed(data_dir: Path) -> None:
     path = data_dir / SMALL
     rvas = places(opened(path), 12)
     expected = answers(opened(path), rvas)
+    crates = opened(path).type_named("crate")
+    assert crates is not None
     index = made(path)
     good = index.read_bytes()
     chance = random.Random(4)
@@ -117,6 +140,9 @@ def test_damaged_indexes_are_not_believed(data_dir: Path) -> None:
     for data in damaged:
         index.write_bytes(data)
         assert answers(opened(path), rvas) == expected
+        found = opened(path).type_named("crate")
+        assert found is not None
+        assert found.size == crates.size
     assert not index.exists()
 
 
@@ -127,7 +153,7 @@ def test_lies_with_right_checksums_do_no_harm(data_dir: Path) -> None:
     index = made(path)
     good = index.read_bytes()
     chance = random.Random(5)
-    units, ranges, silent = HEADER.unpack_from(good)[5:]
+    units, ranges, silent = HEADER.unpack_from(good)[5:8]
     directory = 8 * (COLUMNS * units + 4 * ranges + silent)
     for _ in range(80):
         data = bytearray(good)
@@ -141,12 +167,16 @@ def test_lies_with_right_checksums_do_no_harm(data_dir: Path) -> None:
         index.write_bytes(data)
         with suppress(DebuggerError):
             answers(opened(path), rvas)
+            opened(path).type_named("crate")
 
 
 def repair(data: bytearray) -> None:
     """Set the checksums of an index."""
-    units, ranges, silent = HEADER.unpack_from(data)[5:]
+    units, ranges, silent, names, _ = HEADER.unpack_from(data)[5:]
     directory = 8 * (COLUMNS * units + 4 * ranges + silent)
+    if 0 < names <= len(data) // 8:
+        checksum = zlib.crc32(data[len(data) - 8 * (names - 1) :])
+        data[HEADER.size - 8 : HEADER.size] = checksum.to_bytes(8, sys.byteorder)
     if directory > len(data) - HEADER.size:
         return
 
