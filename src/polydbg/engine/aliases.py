@@ -15,7 +15,7 @@ MAX_TEXT = 64 * 1024
 MAX_ALIASES = 10_000
 
 _UNFIT = re.compile(r'[;"$\x00-\x1f\x7f]')
-
+_BRACE = re.compile(r"[{}]")
 _REFERENCE = re.compile(
     r"\$\{(?:/(?P<form>[fdnv]):)?(?P<inner>[^{}\s]+)\}"
     r'|(?<![^\s;"])(?P<word>(?:(?!\$\{)[^\s;"{}])+)(?![^\s;"{}])'
@@ -112,12 +112,25 @@ class Aliases:
                 return found.group()
 
     def _used(self, name: str) -> str | None:
-        """Return what *name* stands for, and count it where that is foreign."""
+        """Return what *name* stands for; foreign text is counted, and begins no command."""
         text, is_foreign = self._found(name)
-        self.foreign_uses += is_foreign
-        return text
+        if text is None or not is_foreign:
+            return text
+        self.foreign_uses += 1
+        return within_a_command(text)
 
 
 def fit_for_commands(name: str) -> str:
     """Return a name of the target with ``_`` for what would end the command that it is put in."""
     return _UNFIT.sub("_", name)
+
+
+def within_a_command(text: str) -> str:
+    """Return foreign *text* with ``_`` for what would end the command or the block that it is put
+    in: semicolons, and braces that do not belong together (``{{closure}}`` stays)."""
+    depth = lowest = 0
+    for brace in _BRACE.findall(text):
+        depth += 1 if brace == "{" else -1
+        lowest = min(lowest, depth)
+    text = text.replace(";", "_")
+    return _BRACE.sub("_", text) if depth or lowest else text

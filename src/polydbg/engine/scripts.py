@@ -25,8 +25,8 @@ ENTRY_POINTS = "polydbg.commands"
 _NAME = re.compile(r"![A-Za-z_]\w{0,63}")
 _MAX_PROBLEM = 200
 
-ScriptFunction = Callable[["ScriptSession", str], object]
-"""Takes the session and the text behind the command's name; what it returns is printed."""
+ScriptFunction = Callable[..., object]
+"""Takes the session (the library's) and the text behind the name; what it returns is printed."""
 
 
 class ScriptSession(Protocol):

@@ -16,6 +16,7 @@ from polydbg.base.errors import Cancelled
 from polydbg.commands.host_programs import ShellExit
 from polydbg.commands.language import Interpreter
 from polydbg.commands.output import Failure
+from polydbg.engine.aliases import within_a_command
 from polydbg.engine.session import Session
 
 PYTHON = shlex.quote(sys.executable) if sys.platform != "win32" else f'"{sys.executable}"'
@@ -93,3 +94,31 @@ def test_lines_with_foreign_text_run_no_programs(items: Items, lines: list[str])
 def test_text_of_the_user_may_run_programs(run: Run) -> None:
     assert run('.foreach /s (w "a") { .shell echo w }')[0] == "a"
     assert run(".foreach (w { .echo a }) { .echo w }; .shell echo after")[1] == "after"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("a;.logopen/x", "a_.logopen/x"),
+        ("}.logopen/x", "_.logopen/x"),
+        ("}{", "__"),
+        ("{{closure}}", "{{closure}}"),
+        ('"q"', '"q"'),
+    ],
+    ids=["semicolon", "brace", "braces", "closure", "quotes"],
+)
+def test_foreign_text_begins_no_command(text: str, kept: str) -> None:
+    assert within_a_command(text) == kept
+
+
+def test_a_hostile_word_stays_in_its_command(session: Session, run: Run, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    hostile = f"x;.logopen{log}"
+    session.aliases.define("evil", hostile, is_foreign=True)
+    assert run(".block { .echo ${evil} }") == [hostile.replace(";", "_")]
+    session.aliases.define("evil", f"}}.logopen{log}", is_foreign=True)
+    run(".block { .if (1) { .echo ${evil} } }")
+    assert not log.exists()
+    session.aliases.define("evil", hostile)
+    run(".block { .echo ${evil} }")
+    assert log.exists(), "what the user says is done"
