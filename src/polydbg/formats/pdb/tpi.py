@@ -42,6 +42,7 @@ _MAX_DEPTH = 24
 _MAX_STEP = 1 << 20
 _MAX_MARKED_STEP = 1 << 14
 _MAX_CANDIDATES = 4096
+_CHUNK = 1 << 20
 _PROPERTY_FORWARD = 0x80
 _PROPERTY_SCOPED = 0x100
 KEYWORDS = {
@@ -128,6 +129,7 @@ class TypeStream:
         self._marks: tuple[int, int] = (0, 0)
         self._values: tuple[int, int] = (0, 0)
         self._bucket_count = 0
+        self._last_bucket: tuple[int, list[int]] = (-1, [])
         if stream.size < _HEADER.size:
             return
         fields = stream.unpack(_HEADER, 0)
@@ -244,17 +246,25 @@ class TypeStream:
 
     def candidates(self, bucket: int) -> list[int]:
         """Return the indices of the types whose hash is *bucket*."""
+        if self._last_bucket[0] != bucket:
+            self._last_bucket = bucket, self._find_bucket(bucket)
+        return self._last_bucket[1]
+
+    def _find_bucket(self, bucket: int) -> list[int]:
         at, count = self._values
         if self._hash is None or not count:
             return []
-        data = self._hash.read(at, count * 4)
         wanted = struct.pack("<I", bucket)
+        # The upper half of a bucket's number is mostly 0, which is slow to look for.
+        lower = wanted[:2]
         found: list[int] = []
-        position = data.find(wanted)
-        while position >= 0 and len(found) < _MAX_CANDIDATES:
-            if position % 4 == 0:
-                found.append(self.first + position // 4)
-            position = data.find(wanted, position + 1)
+        for start in range(0, 4 * count, _CHUNK):
+            data = self._hash.read(at + start, min(_CHUNK, 4 * count - start))
+            position = data.find(lower)
+            while position >= 0 and len(found) < _MAX_CANDIDATES:
+                if position % 4 == 0 and data.startswith(wanted, position):
+                    found.append(self.first + (start + position) // 4)
+                position = data.find(lower, position + 1)
         return found
 
     @property
