@@ -12,9 +12,11 @@ interface; Microsoft, "PE Format", section ".tls".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from polydbg.base.errors import DebuggerError
 from polydbg.engine.elf_threads import POWER_OFFSET, Library, ThreadBlock, thread_block
+from polydbg.engine.glibc_loader import GlibcLoader
 from polydbg.engine.modules import Module
 from polydbg.engine.session import System
 from polydbg.engine.structure import Structure
@@ -26,9 +28,7 @@ from polydbg.targets.target import ThreadInfo, byte_order
 from polydbg.types.place import ValueUnavailableError
 
 _TLS_DIRECTORY = 9
-_DESCRIPTOR = 12
 _MAX_BLOCKS = 1 << 16
-_MODULE_NUMBER = "_thread_db_link_map_l_tls_modid"
 _NOT_ALLOCATED = "the thread has no block of {}'s thread-local variables yet"
 _BELOW_POINTER = ("amd64", "x86", "s390x", "s390")
 
@@ -95,17 +95,23 @@ def _is_program(system: System, module: Module) -> bool:
 
 
 def _glibc_block(system: System, block: ThreadBlock, module: Module) -> int:
-    number = _module_number(system, module)
-    if number is None:
+    size, order = system.target.pointer_size, byte_order(system.target)
+    loader = GlibcLoader(system.memory, size, order, partial(_symbol, system))
+    entry = _loader_entry(system, module)
+    number = loader.number_of(entry) if entry is not None else None
+    if entry is None or number is None:
         return _glibc_block_by_order(system, block, module)
     if not block.dtv:
         raise ValueUnavailableError("the thread's vector of blocks is not known")
-    size = system.target.pointer_size
-    vector = Structure(system.memory, block.dtv, size, byte_order(system.target))
-    length, address = vector.word(-2 * size), vector.word(2 * size * number)
+    vector = Structure(system.memory, block.dtv, size, order)
+    length, age = vector.word(-2 * size), vector.word(0)
+    since = loader.generation_of(number, entry)
     if length is not None and number > length:
         raise ValueUnavailableError(_NOT_ALLOCATED.format(module.name))
-    return _allocated(address, size, module)
+    if since is not None and age is not None and age < since:
+        # What the vector has there is of a module that had the number before.
+        raise ValueUnavailableError(_NOT_ALLOCATED.format(module.name))
+    return _allocated(vector.word(2 * size * number), size, module)
 
 
 def _allocated(address: int | None, size: int, module: Module) -> int:
@@ -116,43 +122,27 @@ def _allocated(address: int | None, size: int, module: Module) -> int:
     return address
 
 
-def _module_number(system: System, module: Module) -> int | None:
-    """Return the number that glibc's loader gave *module*, ``None`` where nothing says where that
-    is kept."""
-    entry = None
+def _loader_entry(system: System, module: Module) -> int | None:
+    """Return the address of the loader's entry of *module*."""
     for namespace in linker_list(system.target):
         for each in namespace.objects:
-            if entry is None and system.modules.at(each.dynamic) is module:
-                entry = each.address
-    descriptor = _descriptor(system) if entry else None
-    if not entry or descriptor is None:
-        return None
-    bits, count, offset = descriptor
-    if count != 1 or bits not in (32, 64) or offset > 1 << 16:
-        return None
-    order = byte_order(system.target)
-    structure = Structure(system.memory, entry, system.target.pointer_size, order)
-    number = structure.number(offset, bits // 8)
-    return number if number is not None and 0 < number < _MAX_BLOCKS else None
+            if system.modules.at(each.dynamic) is module:
+                return each.address
+    return None
 
 
-def _descriptor(system: System) -> tuple[int, int, int] | None:
-    """Return width in bits, count and offset of the loader's number in its entry of a module."""
+def _symbol(system: System, name: str, modules: tuple[str, ...]) -> int | None:
+    """Return the address of a symbol of one of the modules whose names begin so."""
     for module in system.modules.modules:
-        if not module.name.startswith(("libc", "libpthread")):
+        if not module.name.startswith(modules):
             continue
         source = system.modules.symbols(module)
         try:
-            symbol = source.symbol_named(_MODULE_NUMBER) if source is not None else None
+            symbol = source.symbol_named(name) if source is not None else None
         except DebuggerError:
             continue
-        if symbol is None:
-            continue
-        data = system.memory.read_some(module.base + symbol.rva, _DESCRIPTOR)
-        if len(data) == _DESCRIPTOR:
-            order = byte_order(system.target)
-            first, second, third = (int.from_bytes(data[at : at + 4], order) for at in (0, 4, 8))
-            return first, second, third
+        if symbol is not None:
+            return module.base + symbol.rva
     return None
 
 
