@@ -292,6 +292,15 @@ def test_error(text: str, message: str, column: int | None) -> None:
     assert caught.value.column == column
 
 
+def test_in_a_method_unknown_names_are_missing_members() -> None:
+    context = TableContext()
+    context.variables["this"] = context.variables["pp"]
+    with pytest.raises(ExpressionError) as caught:
+        evaluate("nosuch + 1", context)
+    assert caught.value.message == "Type does not have given member error at 'nosuch + 1'"
+    assert _number(evaluate("geo::Point::y", context)) == -2
+
+
 @pytest.mark.parametrize("text", ["gone + 1", "-gone", "gone ? 1 : 2", "&gone"])
 def test_what_is_optimized_out_says_so(text: str) -> None:
     with pytest.raises((ValueUnavailableError, ExpressionError)) as caught:

@@ -223,8 +223,10 @@ class Evaluator:
     def _name(self, node: NameNode) -> Operand:
         found = self.named(node.name)
         if found is None:
+            # In a method the engine seeks a name that is no variable in *this, and says so.
+            in_class = node.name.isidentifier() and self.context.variable("this") is not None
             raise self.error(
-                "Couldn't resolve error",
+                "Type does not have given member error" if in_class else "Couldn't resolve error",
                 node.start,
                 "expression.unresolved",
                 hint="x *!*part* searches names, dv lists those of the frame",
