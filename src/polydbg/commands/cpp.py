@@ -1,4 +1,4 @@
-"""``??`` and ``r?``: values of C++ expressions."""
+"""``??``, ``r?`` and ``.fnret``: values by their C++ types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.dt_display import Display
-from polydbg.commands.output import Hex, Item, ShownItem
+from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.type_rows import FieldRow, RowOptions
 from polydbg.commands.value_words import (
@@ -24,7 +24,7 @@ from polydbg.expr.cpp.conversions import to_number
 from polydbg.expr.cpp.evaluator import evaluate_prefix
 from polydbg.types.model import ArrayType, CompoundType, FunctionType, PointerType
 from polydbg.types.naming import spelled
-from polydbg.types.place import PlaceKind
+from polydbg.types.place import PlaceKind, constant
 from polydbg.types.scalars import number_of
 from polydbg.types.value import Value
 
@@ -192,3 +192,47 @@ def set_typed(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     evaluator.typed_registers[name] = value
     return
     yield  # a generator like every command
+
+
+@command(
+    ".fnret",
+    summary="Show what a function returned, by its type.",
+    syntax=".fnret [/s] address [value]",
+    example=".fnret practice!find_price 0    what 0 means there: a null price *",
+    family="evaluate",
+)
+def function_return(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
+    cursor.skip_blanks()
+    keeps = cursor.match("/s") is not None
+    address = ctx.expression(cursor)
+    evaluator = ctx.session.evaluator
+    number = evaluator.pseudo_register("$retreg") if cursor.at_end else ctx.expression(cursor)
+    system = ctx.system
+    name = system.modules.place(address).text
+    module = system.modules.at(address)
+    source = system.modules.symbols(module) if module is not None else None
+    type_ = source.type_at(address - module.base) if source is not None and module else None
+    if not isinstance(type_, FunctionType):
+        raise CommandError(
+            f"the symbols have no type of a function that starts at {name}",
+            identifier="types.no-function",
+            hint=".fnret wants the start of a function: .fnret module!function",
+        )
+    if number is None:
+        raise CommandError("Bad register error at '@$retreg'")
+    size = type_.result.size or 0
+    around = system.types.around
+    if not size:
+        yield Text(value=f"{sanitise_line(name)} returns nothing")
+        return
+    if size > around.model.pointer_size:
+        raise CommandError(
+            f"{sanitise_line(name)} returns {size:#x} bytes, more than a register holds",
+            identifier="value.unavailable",
+            hint="the caller passed where to store them: dt TYPE ADDRESS",
+        )
+    data = (number & (1 << 8 * size) - 1).to_bytes(size, around.model.order)
+    value = Value(type_.result, constant(data), around)
+    if keeps:
+        evaluator.typed_registers["$callret"] = value
+    yield shown_value(ctx, name, value)

@@ -235,20 +235,3 @@ def _operands(code: UnwindCode) -> str:
         name = f"xmm{code.info}" if code.op in _VECTOR_OPS else REGISTERS[code.info]
         return f" FrameOffset: {code.value:x} reg: {name}"
     return ""
-
-
-@command(
-    ".fnret",
-    summary="Show a function's return value by its type (comes with types).",
-    syntax=".fnret [/s] address [value]",
-    example="r rax    the register that return values are in",
-    family="disassemble",
-)
-def function_return(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
-    cursor.rest()
-    raise CommandError(
-        "the type of a return value comes with types, which this version does not read",
-        identifier="types.unavailable",
-        hint="r rax shows the register; poi(), dwo() and da look behind a pointer",
-    )
-    yield  # a generator like every command

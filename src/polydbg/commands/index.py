@@ -214,7 +214,7 @@ INDEX = {
     ".fiximports": "refused",
     ".flash_on_break": "refused",
     ".fnent": "function_table",
-    ".fnret": "function_table",
+    ".fnret": "cpp",
     ".for": "control_flow",
     ".force_radix_output": "refused",
     ".foreach": "control_flow",

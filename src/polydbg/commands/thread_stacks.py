@@ -11,7 +11,7 @@ from polydbg.base.text import address_text
 from polydbg.base.wildcards import compile_wildcard, is_wildcard
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Hex, Item, Notice, ShownItem, Text
+from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stack import Layout, stack_rows
 from polydbg.commands.threads import thread_row
@@ -76,11 +76,6 @@ def unique_stacks(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             cursor.position += 1
             raise cursor.error("Syntax error")
         letters += found.group(1)
-    if "p" in letters:
-        yield Notice(
-            identifier="types.unavailable",
-            value="parameters come with types, which this version does not read",
-        )
     threads = ctx.system.threads
     yield Text(value=f"Processing {len(threads)} threads, please wait")
     groups: dict[tuple[int, ...], list[ThreadInfo]] = {}
@@ -117,7 +112,7 @@ def _stack(ctx: CommandContext, same: list[ThreadInfo], letters: str) -> Iterato
     if program_counter(registers) is None:
         yield Text(value="the dump has no registers of this thread")
         return
-    layout = Layout.of(ctx, "".join(sorted(set(letters) & {"b", "v"})))
+    layout = Layout.of(ctx, "".join(sorted(set(letters) & {"b", "v", "p"})))
     yield from stack_rows(ctx, system, registers, settings.stack_limit, layout)
     if len(same) > 1:
         numbers = tuple(t.ordinal for t in same)

@@ -191,8 +191,10 @@ def test_function_entry(at_crash: Run) -> None:
     assert at_crash(".fnent 0")[0] == "No function entry for 00000000`00000000"
 
 
-def test_return_values_come_with_types(run: Run) -> None:
-    assert "types" in run(".fnret @rip")[0]
+def test_return_values_have_the_type_of_the_function(run: Run) -> None:
+    assert run(".fnret practice!find_price 0") == ["struct price * 0x00000000`00000000"]
+    assert run(".fnret /s practice!count_stock 5; ?? @$callret + 1") == ["int 0n5", "int 0n6"]
+    assert "starts at practice!main+0x1" in run(".fnret practice!main+1")[0]
 
 
 def test_items_have_typed_fields(items: Items) -> None:
