@@ -80,7 +80,8 @@ def named_value(system: System, variable: Variable, view: FrameView | None) -> N
     """Return *variable* with its value in the frame of *view* (``None``: no frame). What is
     damaged is a value that is nowhere, with the reason."""
     try:
-        type_ = variable.type()
+        in_frame = variable.type_in(view) if view is not None else None
+        type_ = in_frame if in_frame is not None else variable.type()
     except DebuggerError as error:
         type_ = UnknownType("", error.message)
     try:

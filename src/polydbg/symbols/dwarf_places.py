@@ -81,6 +81,24 @@ class PlaceFinder:
         except (ValueUnavailableError, ValueUnknownError, MemoryReadError) as error:
             return nowhere(error.message)
 
+    def number(self, die: Die, attribute: int, code: FrameCode) -> int | None:
+        """Return the number that an attribute of *die* is in the frame of *code*: by its
+        expression, or the variable that it refers to; ``None`` without one.
+
+        :raises DebuggerError: it is not known, or the file is damaged.
+        """
+        self._left = _MAX_EVALUATIONS
+        found = die.attributes.get(attribute)
+        if found is None:
+            return None
+        frame = _FrameOfCode(self, die.unit, code.view, code, code.calls.base)
+        form, value = found
+        if isinstance(value, bytes):
+            return evaluate_address(value, frame, encoding_of(die.unit))
+        place = die.unit.reference(form, value)
+        variable = place[0].die(place[1]) if place is not None else None
+        return frame.value_of(variable) if variable is not None else None
+
     def count(self) -> None:
         """Count an evaluation. :raises ValueUnavailableError: there were too many."""
         self._left -= 1
@@ -235,7 +253,7 @@ class _FrameOfCode(Environment):
     def entry_of(self, reference: int, is_local: bool) -> Value:
         entry = self._entry(reference, is_local)
         if not is_local:
-            return make(self._value_of_variable(entry), BaseType(self._size))
+            return make(self.value_of(entry), BaseType(self._size))
         own = self._own_code
         call = own.calls.caller_of(own)
         return self._passed(call, own.calls.value_of_parameter(call.site, entry))
@@ -268,13 +286,20 @@ class _FrameOfCode(Environment):
             raise FormatError("a DWARF expression names an entry that there is not")
         return die
 
-    def _value_of_variable(self, die: Die) -> int:
+    def value_of(self, die: Die) -> int:
+        """Return the value of the variable of another entry as an unsigned number.
+
+        :raises ValueUnavailableError: it is not known.
+        :raises MemoryReadError: it is not in memory.
+        """
         place = self._other_place(die)
+        size = min(size_of(die) or self._size, self._size)
         if place.kind is WhereKind.MEMORY:
-            data = self.read(place.address, self._size)
+            data = self.read(place.address, size)
         else:
-            data = place.data[: self._size]
-        if place.reason or len(data) < self._size:
+            big = self._unit.section.order == "big"
+            data = place.data[-size:] if big else place.data[:size]
+        if place.reason or len(data) < size:
             raise ValueUnavailableError(place.reason or "a variable's value is not known")
         return int.from_bytes(data, self._unit.section.order)
 

@@ -21,6 +21,7 @@ from polydbg.formats.dwarf.names import find, name_of
 from polydbg.formats.dwarf.tree import entries_below
 from polydbg.formats.dwarf.unit import Die
 from polydbg.symbols.dwarf_call_sites import CallSites, FrameCode
+from polydbg.symbols.dwarf_dynamic import array_in_frame
 from polydbg.symbols.dwarf_names import DwarfNames, address_of
 from polydbg.symbols.dwarf_place_words import place_words
 from polydbg.symbols.dwarf_places import PlaceFinder
@@ -144,7 +145,12 @@ class DwarfVariables:
             partial(self._words, die, function),
             rva=address - self._base if address is not None else None,
             is_artificial=artificial is not None and bool(artificial.number(c.AT_ARTIFICIAL)),
+            type_in=partial(self._type_in, die, function),
         )
+
+    def _type_in(self, die: Die, function: Die, view: FrameView) -> Type | None:
+        code = FrameCode(view, function, view.rva + self._base, self.calls)
+        return array_in_frame(die, self._builder, self.places, code)
 
     def _locate(self, die: Die, function: Die, view: FrameView | None) -> Place:
         if view is None:

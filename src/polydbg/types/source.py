@@ -106,6 +106,8 @@ class Variable(msgspec.Struct, frozen=True, eq=False):
     with the reason rather than raise, but for damage (``FormatError``). *place_words* is what
     ``dv /V`` prints for the place, given the frame: ``@rsp+0x0070``, ``@r10``; ``""`` for statics.
     *rva* is that of a variable with a fixed address. *is_artificial*: the compiler made it.
+    *type_in* returns the type with the lengths of arrays that a program computes, ``None`` for
+    types that are the same in every frame.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Variable(msgspec.Struct, frozen=True, eq=False):
     place_words: Callable[[FrameView | None], str] = lambda frame: ""
     rva: int | None = None
     is_artificial: bool = False
+    type_in: Callable[[FrameView], Type | None] = lambda frame: None
 
 
 class Scope(msgspec.Struct, frozen=True, eq=False):

@@ -12,6 +12,7 @@ from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.symbols.dwarf import DwarfSource
 from polydbg.testing.dwarf_builder import DwarfBuilder, Entry, sleb, uleb
+from polydbg.types.model import ArrayType
 from polydbg.types.place import Place, PlaceKind, ValueUnavailableError, constant, in_memory
 from polydbg.types.source import FrameView, Scope, TypeSource, Variable, VariableKind
 
@@ -330,6 +331,49 @@ def test_frame_base_from_itself() -> None:
     source = program.source(entry)
     with pytest.raises(FormatError, match="counts from itself"):
         located(source, View(0x1004), "v")
+
+
+def array_program(*bound: Attribute, place: bytes = fbreg(-64)) -> DwarfSource:
+    program = Program()
+    array = Entry(
+        c.TAG_ARRAY_TYPE,
+        (c.AT_TYPE, c.FORM_REF4, "int"),
+        children=[Entry(c.TAG_SUBRANGE_TYPE, *bound)],
+        label="array",
+    )
+    length = program.variable("length", program.place(fbreg(-8)), label="length")
+    numbers = Entry(
+        c.TAG_VARIABLE,
+        (c.AT_NAME, c.FORM_STRING, "numbers"),
+        (c.AT_TYPE, c.FORM_REF4, "array"),
+        program.place(place),
+    )
+    return program.source(program.function("run", 0x1000, 0x1080, array, length, numbers))
+
+
+BOUNDS: dict[str, tuple[Attribute, int | None]] = {
+    "expression": ((c.AT_UPPER_BOUND, c.FORM_EXPRLOC, fbreg(-8) + b"\x94\x04"), 6),
+    "variable": ((c.AT_COUNT, c.FORM_REF4, "length"), 5),
+    "negative": ((c.AT_UPPER_BOUND, c.FORM_EXPRLOC, b"\x11\x7f"), 0),
+    "constant": ((c.AT_COUNT, c.FORM_DATA1, 3), None),
+    "unknown": ((c.AT_UPPER_BOUND, c.FORM_EXPRLOC, b"\x70\x00"), None),
+    "too many": ((c.AT_UPPER_BOUND, c.FORM_EXPRLOC, b"\x10\xff\xff\xff\xff\xff\xff\xff\x7f"), None),
+}
+
+
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_arrays_of_computed_lengths(kind: str) -> None:
+    bound, count = BOUNDS[kind]
+    variable = named(scopes(array_program(bound), 0x1004)[0], "numbers")
+    view = View(0x1004)
+    view.words[CFA - 8] = (5).to_bytes(4, "little")
+    found = variable.type_in(view)
+    if count is None:
+        assert found is None
+        return
+    assert isinstance(found, ArrayType)
+    assert (found.count, found.size) == (count, 4 * count)
+    assert variable.locate(view) == in_memory(CFA - 64)
 
 
 # -- values at the entry -----------------------------------------------------------------------
