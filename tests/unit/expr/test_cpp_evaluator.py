@@ -151,6 +151,9 @@ VALUES = [
     ("(Derived &)*base", "struct Derived", None),
     ("Box<int, 4>::total", "int", -7),
     ("((Box<int, 4> *)p)->value", "int", 10),
+    ("((Box<int,4u> *)p)->value", "int", 10),
+    ("Box<signed,4>::total", "int", -7),
+    ("sizeof(Box<int,4>)", "unsigned int64", 4),
     ("box.value", "int", 10),
     # sizes
     ("sizeof(int)", "unsigned int64", 4),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from polydbg.base.errors import MemoryReadError
+from polydbg.base.text import sanitise_line
 from polydbg.expr.cpp.arithmetic import OperandError
 from polydbg.expr.cpp.nodes import MemberNode, Node
 from polydbg.expr.cpp.operands import Machine, Operand, Scalar, class_of
@@ -121,7 +122,7 @@ def scoped_name(evaluator: Evaluator, name: str) -> Value | None:
     """Return ``A::b`` where ``A`` is a class or an enumeration: a static member, an enumerator, or
     in a method of a class derived from ``A`` a member of ``this``."""
     scope, _, last = rpartition(name)
-    type_ = evaluator.context.type_named(scope) if scope and not scope.endswith("!") else None
+    type_ = evaluator.builder.named(scope) if scope and not scope.endswith("!") else None
     if type_ is None:
         return None
     bare = type_.bare
@@ -155,7 +156,7 @@ def _enumerator(evaluator: Evaluator, type_: Type, bare: EnumType, name: str) ->
 def member_pointer(evaluator: Evaluator, name: str) -> Scalar | None:
     """Return ``&A::b`` for a field: its offset, which is what both ABIs make of it."""
     scope, _, last = rpartition(name)
-    owner = evaluator.context.type_named(scope) if scope else None
+    owner = evaluator.builder.named(scope) if scope else None
     path = path_to(owner, last) if owner is not None else None
     if owner is None or path is None or path[-1].kind is not MemberKind.FIELD:
         return None
@@ -214,10 +215,13 @@ def member_in(evaluator: Evaluator, value: Value, name: str, node: Node) -> Valu
         raise evaluator.failed(error, node) from error
     if found is None:
         compound = class_of(value.type)
+        hint = "it is no class" if compound is None else ""
+        if compound is not None and compound.name:
+            hint = f"dt {sanitise_line(compound.name)} lists the members"
         raise evaluator.error(
             "Type does not have given member error",
             node.end - len(name),
             "expression.no-member",
-            hint="it is no class" if compound is None else f"dt {compound.name} lists the members",
+            hint=hint,
         )
     return found

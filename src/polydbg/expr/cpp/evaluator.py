@@ -47,6 +47,7 @@ from polydbg.expr.cpp.nodes import (
 )
 from polydbg.expr.cpp.operands import Machine, Operand, Scalar
 from polydbg.expr.cpp.parser import Parser
+from polydbg.expr.cpp.template_names import other_spellings
 from polydbg.expr.cpp.trees import ContextNames, parsed
 from polydbg.expr.numbers import MASK64
 from polydbg.types.model import (
@@ -240,6 +241,10 @@ class Evaluator:
             return found
         from polydbg.expr.cpp.class_members import scoped_name
 
+        for spelling in other_spellings(name):
+            found = self.context.variable(spelling)
+            if found is not None:
+                return found
         return scoped_name(self, name)
 
     def type_of(self, node: TypeNode) -> Type:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from polydbg.expr.cpp.arithmetic import ArithmeticTypes
 from polydbg.expr.cpp.context import CppContext
 from polydbg.expr.cpp.nodes import TypeNode, TypeStep
+from polydbg.expr.cpp.template_names import other_spellings
 from polydbg.expr.cpp.type_names import STANDARD
 from polydbg.types.model import (
     ArrayType,
@@ -47,7 +48,11 @@ class TypeBuilder:
         """Return the type of that name, as the debug information has it or the language."""
         if is_builtin:
             return VOID if name == "void" else self._types.named(name)
-        return self._context.type_named(name) or self._standard(name)
+        found = self._context.type_named(name) or self._standard(name)
+        if found is None:
+            spellings = map(self._context.type_named, other_spellings(name))
+            found = next((each for each in spellings if each is not None), None)
+        return found
 
     def _standard(self, name: str) -> Type | None:
         """Return one of ``<stdint.h>`` and ``<stddef.h>`` that the program does not use."""
