@@ -5,8 +5,8 @@ from __future__ import annotations
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.output import Hex, Item, ShownItem
-from polydbg.commands.threads import process_id, program_module
 from polydbg.engine.analysis.model import Analysis
+from polydbg.engine.program import process_id, program_module
 from polydbg.engine.stack import StackFrame
 
 

@@ -15,8 +15,8 @@ from polydbg.commands.dump_streams import describe
 from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.target_info import description, times
-from polydbg.commands.threads import process_id
 from polydbg.engine import windows_process
+from polydbg.engine.program import process_id
 from polydbg.engine.session import System
 from polydbg.formats.minidump.streams import Minidump
 from polydbg.memory.ranges import MappedMemory

@@ -14,8 +14,8 @@ from polydbg.commands.output import Hex, Item, Notice, ShownItem
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import RowStyle, instruction_at
 from polydbg.commands.target_info import description, times
-from polydbg.commands.threads import process_id
 from polydbg.engine.modules import Module, SymbolState
+from polydbg.engine.program import process_id
 from polydbg.engine.session import System, expand_dump_arguments
 from polydbg.engine.stack import StackFrame
 from polydbg.symbols.store.trail import Trail

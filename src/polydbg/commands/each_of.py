@@ -14,8 +14,9 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
-from polydbg.commands.threads import process_id, thread_row
+from polydbg.commands.threads import thread_row
 from polydbg.engine.aliases import fit_for_commands
+from polydbg.engine.program import process_id
 from polydbg.engine.session import Scope
 from polydbg.engine.stack import StackFrame
 

@@ -12,9 +12,9 @@ from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
-from polydbg.commands.threads import process_id
 from polydbg.commands.times import session_time_text
 from polydbg.engine.exceptions.naming import describe_exception, exception_title
+from polydbg.engine.program import process_id
 from polydbg.engine.session import Scope, System
 from polydbg.engine.stack import innermost_place
 from polydbg.targets.target import ExceptionRecord

@@ -93,7 +93,6 @@ REFUSED: tuple[tuple[str, str, str, str], ...] = (
 )
 """Name, what it does in a live session, WinDbg's words, what to do instead."""
 
-_TYPES = "types are not read; x MODULE!NAME gives a variable's address, db, dd and dps its memory"
 _RAW = "lm, ~ and | show what the dump says of the process; dps ADDRESS shows raw memory"
 _REGION = "!address shows the map of the process and !address ADDRESS one region"
 _ASSEMBLE = ".overlay on lets bytes be edited: eb ADDRESS BYTES"
@@ -106,7 +105,6 @@ _LOOKS = "--color and --json choose how output looks"
 _SNAPSHOT = "a dump is one moment; k shows how the thread got there"
 
 ABSENT: tuple[tuple[str, str, str], ...] = (
-    ("dx", "Evaluate an expression of the data model.", _TYPES),
     (
         "!heap !htrace !token !gflag !avrf",
         "Show what a process holds.",

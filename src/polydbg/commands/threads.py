@@ -11,13 +11,11 @@ from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Hex, Item, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import selection_display
-from polydbg.engine.session import System
+from polydbg.engine.program import process_id, program_path
 from polydbg.targets.dump_file import shown_path
-from polydbg.targets.process_files import process_files
-from polydbg.targets.target import UNKNOWN_PROCESS_ID, ModuleInfo, ThreadInfo
+from polydbg.targets.target import ThreadInfo
 
 _LIVE_ONLY = "fumn"
-_VFT_APP = 1
 
 
 class ThreadRow(Item, frozen=True):
@@ -122,12 +120,6 @@ def thread_row(
         detailed=detailed,
         pointer_size=system.pointer_size,
     )
-
-
-def process_id(system: System) -> int:
-    """Return the process id, or the number that stands for an unknown one."""
-    pid = system.target.process_id
-    return UNKNOWN_PROCESS_ID if pid is None else pid
 
 
 @command(
@@ -253,34 +245,8 @@ def processes(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         ordinal=0,
         id=process_id(system),
         marker=".",
-        image=sanitise_line(_program_path(system) or "?NoImage?"),
+        image=sanitise_line(program_path(system) or "?NoImage?"),
     )
-
-
-def program_module(system: System) -> ModuleInfo | None:
-    """Return the module of the process's program, ``None`` when the dump has no modules.
-
-    It comes first in the list; under a simulator of iOS its linker does. Crashpad says in the
-    version record of ELF and Mach-O modules which one is the executable.
-    """
-    modules = system.target.modules()
-    marked = (
-        module
-        for module in modules
-        if not module.is_pe and module.version is not None and module.version.file_type == _VFT_APP
-    )
-    return next(marked, modules[0] if modules else None)
-
-
-def _program_path(system: System) -> str:
-    """Return the program's path, or what Linux's files call it where there is no module."""
-    module = program_module(system)
-    if module is not None:
-        return module.image_path
-    files = process_files(system.target)
-    if files is None:
-        return ""
-    return files.command_line[0] if files.command_line else files.status.get("Name", "")
 
 
 @command(

@@ -232,6 +232,7 @@ class Session:
         self.aliases = Aliases()
         self.scripts = ScriptBook()
         self.log = SessionLog()
+        self.model_variables: dict[str, object] = {}  # dx @$name = expression
         self.is_finished = False
         self._presenter: ViewSet | None = None
 

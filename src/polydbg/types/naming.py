@@ -7,6 +7,8 @@ them differs. Shapes are those of the engine (its transcripts): ``struct leaf *[
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from polydbg.types.model import (
@@ -32,6 +34,9 @@ FUNCTION = "<function>"
 _MAX_NESTING = 8
 """How deep functions may take functions as parameters before they are spelled ``...``."""
 _MAX_PARAMETERS = 256
+
+_INT64 = re.compile(r"\bint64\Z")
+"""What ``??`` calls ``int64`` has two underscores in ``dx``."""
 
 _ENCODING_WORDS = {
     Encoding.CHAR: "Char",
@@ -120,7 +125,10 @@ def _spelled(type_: Type, style: _Style, depth: int) -> str:
 def _base(type_: Type, style: _Style) -> str:
     if isinstance(type_, (TypedefType, VoidType)):
         return type_.name
-    return (keyword_of(type_) if style.keyword else "") + named(type_)
+    name = (keyword_of(type_) if style.keyword else "") + named(type_)
+    if style is _MODEL and isinstance(type_, ScalarType):
+        return _INT64.sub("__int64", name)
+    return name
 
 
 def _joined(base: str, declarator: str, style: _Style) -> str:

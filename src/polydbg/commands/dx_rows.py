@@ -1,0 +1,220 @@
+"""Objects of the data model as rows: ``dx`` in WinDbg's shapes (command-language reference, 10.4).
+
+A name is padded to 16, behind it ``: value`` where there is one and ``[Type: T]`` for native
+objects; four blanks for each level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+
+from polydbg.base.cancel import CancelToken
+from polydbg.base.errors import DebuggerError
+from polydbg.base.text import sanitise_line
+from polydbg.commands.output import Hex, Item
+from polydbg.engine.model.context import ModelContext
+from polydbg.engine.model.evaluator import methods_of
+from polydbg.engine.model.native import NativeObject
+from polydbg.engine.model.objects import (
+    DataObject,
+    ErrorObject,
+    Method,
+    ModelError,
+    Part,
+    error_words,
+)
+from polydbg.expr.dx.specifiers import PLAIN, Specifiers
+
+NAME_WIDTH = 16
+MORE = "[...]"
+MAX_SHOWN = 100
+"""Elements of one object that are shown at once; ``-c`` shows those behind them."""
+
+MAX_LEVELS = 32
+"""Deepest recursion of ``-r``."""
+
+MAX_ROWS = 100_000
+"""Rows of one command: lists that lead back to themselves have no end."""
+
+
+class ModelRow(Item, frozen=True):
+    """An object of the data model: *value* in words, ``None`` where it has none; *type* of native
+    objects. *path* is an expression that leads to it, ``""`` where none does. *offset* is that of a
+    field in bytes, of a static member (*is_static*) its address; *bits* the highest and lowest bit
+    of a bit field. *level* counts from 0, the object that was asked for. *kind* is ``native``,
+    ``model``, ``error``, ``method`` or ``more``."""
+
+    name: str
+    value: str | None
+    type: str
+    path: str
+    level: int
+    kind: str
+    offset: Hex | None = None
+    bits: tuple[int, int] | None = None
+    is_static: bool = False
+    is_expandable: bool = False
+
+    def text(self) -> str:
+        indent = "    " * self.level
+        if self.kind == "method":
+            return f"{indent}{self.name:<{NAME_WIDTH}} [{self.value}]"
+        type_ = f" [Type: {self.type}]" if self.type else ""
+        if not self.name:
+            return indent + f"{self.value or ''}{type_}".lstrip()
+        line = f"{indent}{self._bracket()}{self.name:<{NAME_WIDTH}}"
+        value = f" : {self.value}" if self.value is not None else ""
+        return f"{line}{value}{type_}"
+
+    def _bracket(self) -> str:
+        if self.offset is None:
+            return ""
+        if self.is_static:
+            return f"[={self.offset:#x}] "
+        if self.bits is None:
+            return f"[+0x{self.offset:03x}] "
+        return f"[+0x{self.offset:03x} ({self.bits[0]:2}:{self.bits[1]:2})] "
+
+
+class RowOptions(msgspec.Struct, frozen=True):
+    """*levels* below the object itself; *skip* elements left out at the first level (``-c``);
+    *verbose* shows methods and hidden parts."""
+
+    levels: int = 1
+    skip: int = 0
+    verbose: bool = False
+
+
+class ModelRows:
+    """Makes rows of objects. The first object keeps its format specifiers; parts have their own."""
+
+    def __init__(self, context: ModelContext, options: RowOptions, cancel: CancelToken) -> None:
+        self._context = context
+        self._options = options
+        self._cancel = cancel
+        self._count = 0
+
+    def rows(self, object_: DataObject, name: str, path: str, how: Specifiers) -> Iterator[Item]:
+        """Yield the rows of an object that was asked for by *name*; *path* leads to it, ready to
+        have ``.`` or ``[`` behind it.
+
+        :raises DebuggerError: the object itself cannot be read.
+        """
+        if isinstance(object_, ErrorObject):
+            raise object_.error
+        if isinstance(object_, NativeObject):
+            object_ = object_.seen_as(how)
+        part = Part(name, lambda: object_, lambda parent: parent)
+        yield self._row(object_, part, path, how, 0, object_.words(how))
+        yield from self._below(object_, path, how, 1)
+
+    def _below(self, object_: DataObject, path: str, how: Specifiers, level: int) -> Iterator[Item]:
+        """Yield the rows of the parts of an object, and of theirs."""
+        if level > min(self._options.levels, MAX_LEVELS):
+            return
+        inner = _for_parts(how)
+        skip = self._options.skip if level == 1 else 0
+        parts = (each for each in object_.parts(how) if self._is_shown(each))
+        try:
+            for number, part in enumerate(islice(parts, skip, None)):
+                self._cancel.check()
+                if number >= self._limit(how) or self._count >= MAX_ROWS:
+                    yield more_row(path, level)
+                    break
+                yield from self._part(part, path, inner, level)
+        except (DebuggerError, ModelError) as error:
+            yield _error_row(error, level)
+        if self._options.verbose:
+            yield from self._methods(object_, path, level)
+
+    @staticmethod
+    def _limit(how: Specifiers) -> int:
+        return max(how.count, MAX_SHOWN) if how.count is not None else MAX_SHOWN
+
+    def _is_shown(self, part: Part) -> bool:
+        return self._options.verbose or not part.is_hidden
+
+    def _part(self, part: Part, parent: str, how: Specifiers, level: int) -> Iterator[Item]:
+        path = part.path(parent)
+        words: str | None
+        try:
+            object_ = part.load()
+            if isinstance(object_, NativeObject):
+                object_ = object_.seen_as(how)
+            words = object_.words(how)
+        except DebuggerError as error:
+            object_ = ErrorObject(error)
+            words = object_.words()
+        yield self._row(object_, part, path, how, level, words)
+        if not isinstance(object_, ErrorObject):
+            yield from self._below(object_, path, how, level + 1)
+
+    def _row(
+        self,
+        object_: DataObject,
+        part: Part,
+        path: str,
+        how: Specifiers,
+        level: int,
+        words: str | None,
+    ) -> ModelRow:
+        self._count += 1
+        if isinstance(object_, Method):
+            return method_row(object_, part.name, path, level)
+        kind = "native" if isinstance(object_, NativeObject) else "model"
+        return ModelRow(
+            name=sanitise_line(part.name),
+            value=words,
+            type=object_.type_name,
+            path=path,
+            level=level,
+            kind="error" if isinstance(object_, ErrorObject) else kind,
+            offset=part.offset,
+            bits=part.bits,
+            is_static=part.is_static,
+            is_expandable=_has_parts(object_, how),
+        )
+
+    def _methods(self, object_: DataObject, path: str, level: int) -> Iterator[Item]:
+        for name, method in methods_of(self._context, object_).items():
+            yield method_row(method, name, f"{path}.{name}", level)
+
+
+def method_row(method: Method, name: str, path: str, level: int) -> ModelRow:
+    """Return ``Name  [Signature - description]``."""
+    return ModelRow(
+        name=name,
+        value=f"{method.signature} - {method.description}",
+        type="",
+        path=path,
+        level=level,
+        kind="method",
+    )
+
+
+def more_row(path: str, level: int) -> ModelRow:
+    """Return the row that tells that there is more; *path* is that of the object."""
+    return ModelRow(name=MORE, value=None, type="", path=path, level=level, kind="more")
+
+
+def _error_row(error: DebuggerError, level: int) -> ModelRow:
+    return ModelRow(name="", value=error_words(error), type="", path="", level=level, kind="error")
+
+
+def _has_parts(object_: DataObject, how: Specifiers) -> bool:
+    try:
+        return next(iter(object_.parts(how)), None) is not None
+    except DebuggerError:
+        return False
+
+
+def _for_parts(how: Specifiers) -> Specifiers:
+    """Return the specifiers that the parts of an object have: its base, and what is left aside."""
+    if how is PLAIN:
+        return how
+    return Specifiers(
+        base=how.base, is_static=how.is_static, is_raw=how.is_raw, names_only=how.names_only
+    )
