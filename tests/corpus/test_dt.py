@@ -20,7 +20,7 @@ pytestmark = pytest.mark.corpus
 
 _PROMPT = re.compile(r"^\S*\d:\d{3}(?::\w+)?> ?(.*)$")
 _RUN = re.compile(r"dt |\.frame|\.ecxr|\.cxr|~\d+s$")
-_SYMBOLS = re.compile(r"\*\*\* |    !sym why ")
+_NOTES = re.compile(r"\*\*\* |    !sym why |\(\w+ is a local variable ")
 _FLAGS = re.compile(r"Local var \[.*\] @")
 """The engine's own flags of addresses, which ours leaves out."""
 _EXPLAINED = {
@@ -76,7 +76,7 @@ def different(interpreter: Interpreter, path: Path) -> tuple[int, list[str]]:
         if not command.startswith("dt ") or command.startswith(tuple(_EXPLAINED)):
             continue
         compared += 1
-        lines = [line for line in lines if not _SYMBOLS.match(line)]
+        lines = [line for line in lines if not _NOTES.match(line)]
         expected = [_FLAGS.sub("Local var @", line) for line in expected]
         if "*" in command.rpartition("!")[2] and "<" not in command:
             # The engine repeats types, one for each record.

@@ -17,7 +17,7 @@ from polydbg.commands.dt_lists import follow_list
 from polydbg.commands.dt_names import Meaning, meaning_of
 from polydbg.commands.dt_patterns import matching_names
 from polydbg.commands.dt_request import SWITCHES, Request, read_request
-from polydbg.commands.output import Item, Text
+from polydbg.commands.output import Item, Notice, Text
 from polydbg.commands.registry import command
 from polydbg.commands.type_words import tight
 from polydbg.engine.variables import NamedValue
@@ -86,6 +86,8 @@ def _shown(
     value = _object(meaning, address, ctx)
     if meaning.local is not None and address is None:
         yield _local_head(meaning.local)
+    elif meaning.local is not None:
+        yield from _shadowing(ctx, request, meaning.local)
     elif meaning.module is not None and "!" not in request.name:
         name = sanitise_line(f"{meaning.module.name}!{meaning.type.name or request.name}")
         yield ObjectRow(name=name, type=tight(meaning.type), kind="type", shown=name)
@@ -98,6 +100,18 @@ def _shown(
         yield from display.elements(value, count)
     else:
         yield from display.value(value, request.name.rpartition("!")[2])
+
+
+def _shadowing(ctx: CommandContext, request: Request, local: NamedValue) -> Iterator[Item]:
+    """Yield a word of warning where a local variable stands before a type of its name: as in the
+    engine it is the variable's type that the address is seen as."""
+    if ctx.system.types.named(request.name, ctx.cancel) is not None:
+        name = sanitise_line(request.name)
+        yield Notice(
+            identifier="types.local-shadows-type",
+            value=f"({sanitise_line(local.name)} is a local variable of type "
+            f"{tight(local.value.type)} here; the type: dt -t {name} ADDRESS)",
+        )
 
 
 def _object(meaning: Meaning, address: int | None, ctx: CommandContext) -> Value | None:

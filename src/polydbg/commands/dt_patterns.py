@@ -33,9 +33,10 @@ def matching_names(ctx: CommandContext, request: Request) -> Iterator[Item]:
     functions unless only types or those of a size are asked for."""
     system = ctx.system
     display = Display(ctx, request.rows())
+    size = ctx.evaluate(request.size) if request.size else None
     for module, type_ in system.types.matching(request.name, ctx.cancel):
         ctx.cancel.check()
-        if request.size is not None and type_.size != request.size:
+        if size is not None and type_.size != size:
             continue
         name = sanitise_line(f"{module.name}!{type_.name}")
         yield MatchingName(
@@ -47,7 +48,7 @@ def matching_names(ctx: CommandContext, request: Request) -> Iterator[Item]:
         )
         if "d" in request:
             yield from display.type(type_, type_.name)
-    if request.types_only or request.size is not None:
+    if request.types_only or size is not None:
         return
     pattern = request.name.rpartition("!")[2]
     for module in system.types.modules_matching(request.name):

@@ -32,7 +32,8 @@ _MAX_WORDS = 256
 class Request(msgspec.Struct):
     """What a ``dt`` command asks for. *name* is a type, a variable or a pattern; *keyword* is
     ``struct`` or its like where it stood in front, which leaves only types. *address* is the
-    expression of one; *elements* is ``None`` without ``-a``, 0 without a number behind it."""
+    expression of one; *elements* is ``None`` without ``-a``, 0 without a number behind it;
+    *size* is an expression, in bytes."""
 
     name: str = ""
     keyword: str = ""
@@ -41,7 +42,7 @@ class Request(msgspec.Struct):
     link: str = ""
     elements: int | None = None
     depth: int = 0
-    size: int | None = None
+    size: str = ""
     letters: frozenset[str] = frozenset()
 
     def __contains__(self, letter: str) -> bool:
@@ -158,9 +159,9 @@ class _Reader:
         self._link_follows = False
 
     def _size(self, digits: str) -> None:
-        if not digits and self._at < len(self._words) and self._words[self._at][1].isdigit():
+        if not digits and self._at < len(self._words) and _NUMBER.match(self._words[self._at][1]):
             digits = self._next() or ""
-        self.request.size = int(digits) if digits else None
+        self.request.size = digits
 
     def _name(self, word: str) -> None:
         request = self.request

@@ -50,7 +50,7 @@ def test_switches() -> None:
     assert read("-r order").depth == 2
     assert read("-r99 order").depth == 9
     assert read("-a order").elements == 0
-    assert read("-s 10 app!*").size == 10
+    assert read("-s 10 app!*").size == "10"
     assert read("-s order").name == "order"
     assert read("struct order").types_only
     assert read("-t order").types_only
