@@ -41,6 +41,7 @@ FAILS_ON_PURPOSE = {".catch"}
 FILES = {
     "commands.txt": "k 1", "show.txt": "dq ${$arg1} L${$arg2}", "report.py": "print(arguments)",
     "orders.py": "import polydbg\n@polydbg.command('!orders')\ndef orders(s, a): pass\n",
+    "app.natvis": "<AutoVisualizer></AutoVisualizer>",
 }  # fmt: skip
 _SECONDS = 60.0
 

@@ -98,7 +98,7 @@ def load_script(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     verbose = _takes_verbose(cursor)
     path = _path(cursor)
     if path.lower().endswith(".natvis"):
-        yield from ctx.run(f".nvload {path}")
+        yield from ctx.run(f'.nvload "{path}"')
         return
     require_programs(ctx, ".scriptload")
     module = _module(path)

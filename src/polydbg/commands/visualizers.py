@@ -61,7 +61,7 @@ def _file_name(cursor: Cursor) -> str:
     ".nvload",
     summary="Load the views of types that a NatVis file has; anew if it is loaded already.",
     syntax=".nvload file",
-    example=".nvload /src/app/app.natvis",
+    example=".nvload app.natvis",
     family=_FAMILY,
 )
 def load_views(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

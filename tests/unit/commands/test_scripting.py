@@ -177,6 +177,12 @@ def test_windows_extensions_are_refused_with_what_to_do(printed: Print, script: 
     assert "Python" in printed(".scriptproviders")
 
 
+def test_a_file_of_natvis_is_loaded_as_views(printed: Print, tmp_path: Path) -> None:
+    path = tmp_path / "my views.natvis"
+    path.write_text("<AutoVisualizer></AutoVisualizer>")
+    assert printed(f'.scriptload "{path}"').startswith("Successfully loaded visualizers")
+
+
 class _Entry:
     dist = None
 
