@@ -6,12 +6,14 @@ from typing import Literal
 
 import pytest
 
-from polydbg.base.errors import MemoryReadError
+from polydbg.base.errors import MemoryReadError, UnwindError
 from polydbg.images.pe import PeImage
 from polydbg.memory.space import BufferSpace
 from polydbg.symbols.frame_info import CfiRules, WinFrame
 from polydbg.unwind.frames import Frame, FrameTrust
-from polydbg.unwind.walker import walk
+from polydbg.unwind.method import X86, Callee
+from polydbg.unwind.walker import callers_of, walk
+from polydbg.unwind.x86_frames import virtual_frame
 
 STACK = 0x20000
 CODE = 0x401000
@@ -326,3 +328,43 @@ def test_an_indirect_call_with_another_return_address_behind_is_a_guess() -> Non
     context.layout = layout(BY_ESP)
     _, caller = frames(context)[:2]
     assert caller.trust is FrameTrust.SCAN
+
+
+def virtual(context: Context, eip: int = FUNCTION + 0x20) -> int:
+    registers = {"eip": eip, "esp": STACK, "ebp": STACK + 8, "ebx": 1, "esi": 2, "edi": 3}
+    return virtual_frame(Callee(registers, False, True, X86), context)
+
+
+def test_virtual_frames() -> None:
+    context = Context([9, 9, STACK + 40, CALLER + 5, 9])
+    context.layout = layout(EBP_FRAME, prolog_size=3)
+    assert virtual(context) == STACK + 8
+    context.layout = layout(BY_ESP, locals_size=8, saved_size=4)
+    assert virtual(context) == STACK + 12
+    context.layout = layout("", locals_size=8, saved_size=4)
+    assert virtual(context) == STACK + 12
+
+
+def test_virtual_frames_that_are_not_sure() -> None:
+    context = Context([9, 9, CALLER + 0x25, CALLER + 5, 9])
+    with pytest.raises(UnwindError, match="no frame layout"):
+        virtual(context)
+    context.layout = layout(BY_ESP, locals_size=4)
+    with pytest.raises(UnwindError, match="not sure"):
+        virtual(context)
+    context.layout = layout("$eip 4 + =", locals_size=4)
+    with pytest.raises(UnwindError):
+        virtual(context)
+    context.put(FUNCTION, b"\x55\x8b\xec\x83\xec\x08")
+    context.layout = layout(EBP_FRAME, prolog_size=6)
+    with pytest.raises(UnwindError, match="prolog is not done"):
+        virtual(context, FUNCTION + 1)
+
+
+def test_a_walk_goes_on_from_a_frame() -> None:
+    context = Context([9, 9, STACK + 40, CALLER + 5, 9])
+    context.layout = layout(EBP_FRAME, prolog_size=3)
+    whole = frames(context)
+    assert list(callers_of(context, whole[0], 3, "x86")) == whole[1:4]
+    assert list(callers_of(context, whole[0], 1, "x86")) == whole[1:2]
+    assert not list(callers_of(context, whole[-1], 0, "x86"))
