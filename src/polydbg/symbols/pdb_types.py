@@ -38,6 +38,9 @@ _CHUNK = 1 << 21
 _OVERLAP = 1 << 16  # the longest record
 _POLL = 512
 _MAX_NAME = 1 << 13
+_QUICK = 1 << 25  # bytes of type records that are searched in some 50 ms
+_KEPT_NAMES = 1 << 12
+_OF_FUNCTION = re.compile(r"::__l\d+::|<lambda|<unnamed-type")
 
 
 class PdbTypes(NoTypes):
@@ -47,6 +50,7 @@ class PdbTypes(NoTypes):
         self._file = file
         self.builder = PdbTypeBuilder(file.types, self, self._static_place)
         self._variables: PdbVariables | None = None
+        self._within: dict[str, int | None] = {}
 
     # -- types by name ---------------------------------------------------------------------
 
@@ -59,7 +63,33 @@ class PdbTypes(NoTypes):
             found = self._udt(name, fold)
             if found is not None:
                 return found
-        return None
+        return self._within_function(name, cancel or CancelToken())
+
+    def _within_function(self, name: str, cancel: CancelToken) -> Type | None:
+        """Return the type that a function declares for itself.
+
+        The hash knows it by its linker's name alone, so its record has to be searched for. In a
+        large file that takes seconds: there, only names that are a function's for certain count.
+        """
+        stream = self._file.types.tpi
+        if "::" not in name or (stream.size > _QUICK and _OF_FUNCTION.search(name) is None):
+            return None
+        if name not in self._within:
+            if len(self._within) > _KEPT_NAMES:
+                self._within.clear()
+            self._within[name] = self._searched(name, cancel)
+        index = self._within[name]
+        return self.builder.type_of(index) if index is not None else None
+
+    def _searched(self, name: str, cancel: CancelToken) -> int | None:
+        declared: int | None = None
+        last = name.rpartition("::")[2].lower().encode()
+        for index, found in self._named_records(last, cancel):
+            if found == name:
+                if not getattr(self.builder.type_of(index), "is_declaration", False):
+                    return index
+                declared = index
+        return declared
 
     def _hashed(self, name: str, fold: bool) -> int | None:
         """Return the class or enumeration that the hash of types knows by that name."""

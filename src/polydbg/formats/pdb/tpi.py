@@ -268,6 +268,11 @@ class TypeStream:
         return found
 
     @property
+    def size(self) -> int:
+        """Return how many bytes of records there are."""
+        return self._size
+
+    @property
     def bucket_count(self) -> int:
         return self._bucket_count
 
