@@ -17,6 +17,8 @@ OTHERS = (
     "u,ub,uu,uf,ln,.exr,.ecxr,.cxr,.lastevent,?,.formats,da,db,dw,dd,dq,dc,dp,dps,dds,dqs,du,df,dD,"
     "dyb,dyd,dpp,dpa,dpu,dda,ddp,ds,dS,s,vertarget,.effmach,n,.echo"
 )
+TYPES = "??,dt,dv,dx,x,?,kP,kp,kpn,.printf,.expr,.foreach,.for,.if,as,ad,al,!list"
+"""Types, values and the small language."""
 
 X86_DUMPS = (
     "minidump__breakpad__ascii_read_av_conditional.dmp",
@@ -66,8 +68,9 @@ def agreement(data_dir: Path, folder: Path, arguments: Sequence[str]) -> str:
 
 
 @pytest.mark.corpus
+@pytest.mark.parametrize("commands", [f"{STACKS},{OTHERS}", TYPES], ids=["inspection", "types"])
 def test_nine_lines_of_ten_agree(
-    data_dir: Path, sample_dump: Callable[[str], Path], tmp_path: Path
+    data_dir: Path, sample_dump: Callable[[str], Path], tmp_path: Path, commands: str
 ) -> None:
     samples = data_dir / "samples" / "win"
     for packed in (samples / "dumps").iterdir():
@@ -80,7 +83,7 @@ def test_nine_lines_of_ten_agree(
             *("--min", "90", "--polydbg", f"{sys.executable} -m polydbg"),
             *("--transcripts", str(data_dir / "windbg-transcripts" / "samples")),
             *("--dumps", str(tmp_path), "--symbols", f"{samples / 'bin'};{samples / 'wine'}"),
-            *("--sources", str(samples / "src"), "--only", f"{STACKS},{OTHERS}"),
+            *("--sources", str(samples / "src"), "--only", commands),
         ],
     )
 

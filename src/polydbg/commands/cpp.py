@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from polydbg.base.errors import CommandError, DebuggerError, MemoryReadError
+from polydbg.base.errors import CommandError, MemoryReadError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
@@ -17,6 +17,7 @@ from polydbg.commands.value_words import (
     character_type,
     known_words,
     text_at,
+    value_number,
 )
 from polydbg.engine.cpp_scope import CppScope
 from polydbg.expr.context import ExtraCharacterError
@@ -25,7 +26,6 @@ from polydbg.expr.cpp.evaluator import evaluate_prefix
 from polydbg.types.model import ArrayType, CompoundType, FunctionType, PointerType
 from polydbg.types.naming import spelled
 from polydbg.types.place import PlaceKind, constant
-from polydbg.types.scalars import number_of
 from polydbg.types.value import Value
 
 _REGISTERS = 20
@@ -37,7 +37,7 @@ class CppValue(ShownItem, frozen=True):
     those of a class, or of what a pointer leads to."""
 
     expression: str
-    type: str
+    type_name: str
     value: str
     number: Hex | float | bool | None
     address: Hex | None
@@ -103,9 +103,9 @@ def shown_value(ctx: CommandContext, expression: str, value: Value) -> CppValue:
     first = f"{name} {words}".rstrip() if words else name
     return CppValue(
         expression=expression,
-        type=name,
+        type_name=name,
         value=words,
-        number=_number(value),
+        number=value_number(value),
         address=value.address,
         size=value.type.size,
         fields=fields,
@@ -159,16 +159,6 @@ def _of_array(
     if isinstance(first.type.bare, CompoundType):
         return words, tuple(display.fields(first)), []
     return words, (), [display.writer.words(first)]
-
-
-def _number(value: Value) -> int | float | bool | None:
-    if isinstance(value.type.bare, (CompoundType, ArrayType, FunctionType)):
-        return None
-    try:
-        number = number_of(value)
-    except DebuggerError:
-        return None
-    return None if isinstance(number, complex) else number
 
 
 @command(

@@ -13,7 +13,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Hex, Item, ShownItem, Text
 from polydbg.commands.registry import command
-from polydbg.commands.value_words import type_problem, value_words
+from polydbg.commands.value_words import type_problem, value_number, value_words
 from polydbg.engine.session import System
 from polydbg.engine.stack import StackFrame
 from polydbg.engine.variables import NamedValue, variables_of
@@ -35,11 +35,14 @@ _NO_RECORD = ("Unable to enumerate locals, Win32 error 0n87", *NO_LOCALS[1:])
 class LocalRow(ShownItem, frozen=True):
     """A variable of a frame: *value* as ``dv`` prints it, ``<value unavailable>`` with the *reason*
     where it cannot be told. *kind* is ``param``, ``local``, ``static``, ...; *address* ``None`` for
-    what is in no memory, *place* is ``@rsp+0x0070``, ``@r10`` or ``""``; *size* in bytes."""
+    what is in no memory, *place* is ``@rsp+0x0070``, ``@r10`` or ``""``; *size* in bytes. *number*
+    is the value as JSON has it, ``None`` for classes, arrays and what is lost; ``dx`` opens these,
+    *name* is the expression to give it."""
 
     name: str
-    type: str
+    type_name: str
     value: str
+    number: Hex | float | bool | None
     kind: str
     address: Hex | None
     place: str
@@ -150,8 +153,9 @@ def local_row(system: System, named: NamedValue, letters: frozenset[str] = froze
         line = f"prv {kind}  {line}"
     return LocalRow(
         name=name,
-        type=type_text,
+        type_name=type_text,
         value=words,
+        number=value_number(value),
         kind=named.variable.kind.value,
         address=value.address,
         place=named.place_words,

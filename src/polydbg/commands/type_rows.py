@@ -63,7 +63,7 @@ class FieldRow(ShownItem, frozen=True):
     ``None`` without an object or for what is in no memory; *value* is empty without an object."""
 
     name: str
-    type: str
+    type_name: str
     value: str = ""
     offset: Hex | None = None
     address: Hex | None = None
@@ -154,7 +154,7 @@ class TypeRows:
             self._cancel.check()
             yield FieldRow(
                 name=sanitise_line(each.name),
-                type=name_of(type_),
+                type_name=name_of(type_),
                 value=f"{each.value}",
                 level=level,
                 kind="enumerator",
@@ -238,7 +238,7 @@ class TypeRows:
         if isinstance(member, Method):
             yield FieldRow(
                 name=sanitise_line(member.name),
-                type=sanitise_line(spelled(member.type)),
+                type_name=sanitise_line(spelled(member.type)),
                 level=level,
                 kind="function",
                 shown=f"{indent}<function> {signature_words(member.name, member.type, indent)}",
@@ -251,7 +251,7 @@ class TypeRows:
             words = compound_words(self._complete(member.type), verbose=True)
             yield FieldRow(
                 name=name_of(member.type),
-                type=name_of(member.type),
+                type_name=name_of(member.type),
                 offset=part.offset,
                 level=level,
                 kind="base",
@@ -273,7 +273,7 @@ class TypeRows:
             name = sanitise_line(nested.name)
             yield FieldRow(
                 name=name,
-                type=name_of(type_),
+                type_name=name_of(type_),
                 level=level,
                 kind="nested",
                 shown=f"{keyword_of(bare)}{name}, {size_words(bare)}",
@@ -324,7 +324,7 @@ class TypeRows:
             words += f"to {count} entries" if count is not None else ""
         return FieldRow(
             name="__VFN_table",
-            type=sanitise_line(spelled(member.type)),
+            type_name=sanitise_line(spelled(member.type)),
             value=words.strip() if target.value is not None else "",
             offset=part.offset,
             address=target.value.address if target.value is not None else None,
@@ -350,7 +350,7 @@ class TypeRows:
         shown = words or type_words(member.type, verbose=self._options.verbose, indent=indent)
         return FieldRow(
             name=sanitise_line(member.name),
-            type=sanitise_line(spelled(member.type)),
+            type_name=sanitise_line(spelled(member.type)),
             value=words.strip(),
             address=address,
             level=level,
@@ -406,7 +406,7 @@ class TypeRows:
                 words = self._writer.words(part.value, indent) if named else ""
             yield FieldRow(
                 name=f"[{index}]",
-                type=sanitise_line(spelled(array.element)),
+                type_name=sanitise_line(spelled(array.element)),
                 value=words.strip(),
                 address=part.value.address if part.value is not None else None,
                 level=level,
@@ -418,7 +418,7 @@ class TypeRows:
         if count > MAX_ELEMENTS:
             yield FieldRow(
                 name="[...]",
-                type=sanitise_line(spelled(array.element)),
+                type_name=sanitise_line(spelled(array.element)),
                 level=level,
                 kind="element",
                 shown=f"{indent}[..] {count - MAX_ELEMENTS} more elements",
@@ -493,7 +493,7 @@ class TypeRows:
             words = f"{words.rstrip(' ')} "  # as the engine has it there, and only there
         return FieldRow(
             name=sanitise_line(member.name),
-            type=sanitise_line(spelled(member.type)),
+            type_name=sanitise_line(spelled(member.type)),
             value=words.strip() if part.owner.value is not None else "",
             offset=part.offset,
             address=value.address if value is not None else None,

@@ -10,6 +10,7 @@ from polydbg.base.text import address_text, sanitise_line
 from polydbg.types.model import (
     ArrayType,
     CompoundType,
+    Encoding,
     EnumType,
     FunctionType,
     MemberPointerType,
@@ -129,3 +130,19 @@ def type_problem(value: Value) -> str:
     """Return why a value has no type, ``""`` where it has one."""
     type_ = value.type
     return type_.reason if isinstance(type_, UnknownType) and not type_.size else ""
+
+
+def value_number(value: Value) -> int | float | bool | None:
+    """Return the value as JSON has it: a number or truth value; ``None`` for other types, and for
+    what cannot be told."""
+    type_ = value.type.bare
+    if not isinstance(type_, (ScalarType, EnumType, PointerType)):
+        return None
+    try:
+        number = number_of(value)
+    except DebuggerError:
+        return None
+    if isinstance(number, complex):
+        return None
+    is_truth = isinstance(type_, ScalarType) and type_.encoding is Encoding.BOOL
+    return bool(number) if is_truth else number

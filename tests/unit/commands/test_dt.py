@@ -45,7 +45,7 @@ def test_a_variable(run: Run, items: Items) -> None:
         ("number", 0, 0, "0n503"),
         ("state", 4, 0, "0 ( ORDER_NEW )"),
     ]
-    assert rows[2].type == "char *"
+    assert rows[2].type_name == "char *"
     assert rows[3].address == 0x11FC80
 
 
