@@ -20,6 +20,7 @@ import frame_readers
 import language_readers
 import pdb_readers
 import root_readers
+import type_readers
 import unix_readers
 import variable_readers
 import view_readers
@@ -442,6 +443,7 @@ TARGETS: dict[str, Target] = {
     "elf": Target(unix_readers.read_elf, unix_readers.elf_seeds),
     "macho": Target(unix_readers.read_macho, unix_readers.macho_seeds),
     "dwarf": Target(unix_readers.read_dwarf, unix_readers.dwarf_seeds),
+    "dwarf-types": Target(type_readers.read_types, type_readers.type_seeds),
     "dwarf-variables": Target(variable_readers.read_variables, variable_readers.variable_seeds),
     "cfi": Target(frame_readers.read_cfi, frame_readers.cfi_seeds),
     "exidx": Target(frame_readers.read_exidx, frame_readers.exidx_seeds),
