@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
+from polydbg.commands.output import Item
 from polydbg.commands.value_words import UNAVAILABLE, value_words
 from polydbg.engine.session import System
 from polydbg.engine.stack import StackFrame
@@ -16,17 +15,16 @@ _LOST = "<Value unavailable error>"
 MAX_PARAMETERS = 128
 
 
-class CallParameter(msgspec.Struct, frozen=True):
+class CallParameter(Item, frozen=True):
     """A parameter of a frame; *value* is as ``dv`` prints it."""
 
     name: str
-    type: str
+    type_name: str
     value: str
 
-    @property
     def text(self) -> str:
         value = _LOST if self.value == UNAVAILABLE else self.value
-        return f"{self.type} {self.name} = {value}"
+        return f"{self.type_name} {self.name} = {value}"
 
 
 def parameters_of(system: System, row: StackFrame) -> tuple[CallParameter, ...] | None:
@@ -42,9 +40,9 @@ def parameters_of(system: System, row: StackFrame) -> tuple[CallParameter, ...] 
         return None
     return tuple(
         CallParameter(
-            sanitise_line(each.name),
-            sanitise_line(spelled(each.value.type)),
-            value_words(each.value),
+            name=sanitise_line(each.name),
+            type_name=sanitise_line(spelled(each.value.type)),
+            value=value_words(each.value),
         )
         for each in found
         if each.is_parameter and each.name != "this"
@@ -56,5 +54,5 @@ def parameters_text(parameters: tuple[CallParameter, ...], on_lines: bool) -> st
     if not parameters:
         return "(void)"
     if not on_lines:
-        return f"({', '.join(each.text for each in parameters)})"
-    return "(\n" + ",\n".join(f"\t\t\t{each.text}" for each in parameters) + ")"
+        return f"({', '.join(each.text() for each in parameters)})"
+    return "(\n" + ",\n".join(f"\t\t\t{each.text()}" for each in parameters) + ")"
