@@ -90,7 +90,7 @@ def _shown(
         yield from _shadowing(ctx, request, meaning.local)
     elif meaning.module is not None and "!" not in request.name:
         name = sanitise_line(f"{meaning.module.name}!{meaning.type.name or request.name}")
-        yield ObjectRow(name=name, type=tight(meaning.type), kind="type", shown=name)
+        yield ObjectRow(name=name, type_name=tight(meaning.type), kind="type", shown=name)
     if request.link:
         yield from follow_list(ctx, display, _first_of_list(value), request.link)
     elif value is None:
@@ -133,7 +133,7 @@ def _local_head(local: NamedValue) -> ObjectRow:
     type_ = tight(local.value.type)
     return ObjectRow(
         name=sanitise_line(local.name),
-        type=type_,
+        type_name=type_,
         address=place.address if place.kind is PlaceKind.MEMORY else None,
         kind="local",
         shown=f"Local var @ {words} Type {type_}",
