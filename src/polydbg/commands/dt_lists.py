@@ -10,7 +10,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.dt_display import RULE, Display
 from polydbg.commands.output import Item, Notice, Text
 from polydbg.types.members import follow, path_to
-from polydbg.types.model import CompoundType, Member, PointerType, Type
+from polydbg.types.model import CompoundType, Member, PointerType, Type, VoidType
 from polydbg.types.place import in_memory
 from polydbg.types.value import Value
 
@@ -87,9 +87,12 @@ def _path(ctx: CommandContext, element: Type, link: str) -> tuple[Member, ...]:
         )
         if first is not None:
             path, bare = (*path, first), first.type.bare
-    if not isinstance(bare, PointerType):
+    leads_on = isinstance(bare, PointerType) and isinstance(
+        bare.target.bare, (CompoundType, VoidType)
+    )
+    if not leads_on:
         raise CommandError(
-            f"'{link}' is no pointer to follow",
+            f"'{sanitise_line(link)}' is no pointer to follow",
             identifier="types.no-list",
             hint="-l takes the pointer to the next element, such as next or entry.Flink",
         )
