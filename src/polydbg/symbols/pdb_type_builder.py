@@ -146,10 +146,15 @@ class PdbTypeBuilder:
         if leaf in _KEYWORDS:
             return self._class(leaf, tpi.aggregate(leaf, body))
         if leaf == tpi.LF_BITFIELD:
-            return self.type_of(u32(body, 0))
+            return self._of_bit_field(u32(body, 0))
         return UnknownType("", f"type record {leaf:#x} of the PDB is not known")
 
     # -- kinds of types --------------------------------------------------------------------
+
+    def _of_bit_field(self, index: int) -> Type:
+        if index >= tpi.FIRST_INDEX and self._types.tpi.record(index)[0] == tpi.LF_BITFIELD:
+            raise FormatError("a bit field of a bit field")
+        return self.type_of(index)
 
     def _pointer(self, body: bytes) -> Type:
         target, attributes = u32(body, 0), u32(body, 4)
@@ -193,10 +198,16 @@ class PdbTypeBuilder:
         found = self._defined(found, is_enumeration=True)
         return EnumType(
             qualified(found.name),
-            self._lazy(found.underlying),
+            partial(self._underlying, found.underlying),
             partial(self._enumerators, found.fields, found.underlying),
             is_declaration=found.is_forward,
         )
+
+    def _underlying(self, index: int) -> Type:
+        found = self.type_of(index)
+        if isinstance(found.bare, ScalarType):
+            return found
+        return UnknownType("", "the enumeration is not of integers")
 
     def _enumerators(self, fields: int, underlying: int) -> list[Enumerator]:
         scalar = self.type_of(underlying).bare
