@@ -48,6 +48,7 @@ _THREADS = frozenset((records.S_LTHREAD32, records.S_GTHREAD32))
 _OLD = frozenset((records.S_REGREL32, records.S_BPREL32, records.S_REGISTER))
 _MAX_VARIABLES = 1 << 14
 _X87_SIZE = 10
+_FRAME_POINTER = 2  # as S_FRAMEPROC encodes it
 _NOT_HERE = nowhere("the compiler keeps it nowhere at this instruction")
 _NO_FRAME = nowhere("the function has no frame at this instruction: it makes or leaves it")
 
@@ -382,6 +383,8 @@ def _base_of(slot: Slot, record: LocalRecord, code: _Code, machine: str) -> str:
         if found is None:
             raise ValueUnavailableError("the function's record does not tell its frame's base")
         number = found
+    elif record.kind == records.S_BPREL32:  # of the processor's own frame pointer
+        number = frame_register(machine, _FRAME_POINTER) or number
     return "" if number == VFRAME else _register(machine, number).name
 
 

@@ -324,3 +324,14 @@ def test_no_function_no_scope() -> None:
     assert not source.scopes_at(START + SIZE)
     assert not source.scopes_at(0x2000)
     assert not source.scopes_at(1 << 40)
+
+
+@pytest.mark.parametrize(
+    ("machine", "register"), [("x86", "ebp"), ("amd64", "rbp")], ids=["x86", "amd64"]
+)
+def test_records_that_count_from_the_frame_pointer(machine: str, register: str) -> None:
+    source = source_of(record(0x110B, struct.pack("<iI", -8, INT) + b"l\0"))
+    variable = variables_at(source, 0)["l"]
+    frame = Frame(START, {register: 0x5000}, machine)
+    assert variable.locate(frame).address == 0x4FF8
+    assert variable.place_words(frame) == f"@{register}-0x0008"
