@@ -37,6 +37,7 @@ class ViewEnvironment:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._types: dict[tuple[int, str], Type | None] = {}
+        self._missing: set[str] = set()
         self._loaded: object = None
         self._steps = 0
         self._nesting = 0
@@ -81,16 +82,22 @@ class ViewEnvironment:
         """Return the type of that name, however its ``>`` are spaced: of the module that *near* is
         from, else of any whose symbols are loaded."""
         system = self.system
-        loaded = (system.ordinal, [each.state for each in system.modules.modules])
-        if loaded != self._loaded or len(self._types) > _MAX_KEPT:
-            self._types.clear()
-            self._loaded = loaded
+        self._forget_old()
         base = system.types.around.base_of(near.origin)
         key = (base or 0, name)
         if key not in self._types:
             here = system.modules.at(base) if base is not None else None
             self._types[key] = self._found(name, here)
         return self._types[key]
+
+    def _forget_old(self) -> None:
+        """Forget what names mean once symbols of further modules are there."""
+        system = self.system
+        loaded = (system.ordinal, [each.state for each in system.modules.modules])
+        if loaded != self._loaded or len(self._types) + len(self._missing) > _MAX_KEPT:
+            self._types.clear()
+            self._missing.clear()
+            self._loaded = loaded
 
     def _found(self, name: str, here: Module | None) -> Type | None:
         tight = name.replace("> >", ">>").replace("> >", ">>")
@@ -117,6 +124,9 @@ class ViewEnvironment:
 
     def global_named(self, name: str) -> Value | None:
         """Return a global variable or constant of any module whose symbols are loaded."""
+        self._forget_old()
+        if name in self._missing:
+            return None
         module_name, bang, bare = name.rpartition("!")
         modules = self.system.modules
         if bang:
@@ -131,4 +141,5 @@ class ViewEnvironment:
                 continue
             if found is not None:
                 return found
+        self._missing.add(name)
         return None

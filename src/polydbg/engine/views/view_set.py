@@ -218,17 +218,26 @@ class ViewSet:
         compound = value.type.bare
         if not isinstance(compound, CompoundType):
             return None
-        candidates = self._candidates(self._completed(compound, value))
+        compound = self._completed(compound, value)
+        candidates = self._candidates(compound)
         problem, name = "", ""
-        for bound, this in self.matches(value) if candidates else ():
+        is_other_layout = True
+        for index, each in enumerate(candidates):
+            bound = each.bound
             if not _is_shown(bound.view, view):
                 continue
             try:
-                return self._presented(bound, this, view, depth)
+                this = follow(self.environment.completed(value), each.path)
+                found = self._presented(bound, this, view, depth)
             except DebuggerError as error:
+                is_other_layout = is_other_layout and error.identifier in MISSING
                 if not problem or error.identifier not in MISSING:
-                    problem = error.message
-                    name = _name_of(bound)
+                    problem, name = error.message, _name_of(bound)
+                continue
+            if index and is_other_layout:
+                # The views before it are for other layouts of the class than the one it has.
+                self._found[compound] = candidates[index:] + candidates[:index]
+            return found
         if problem:
             return Presentation(problem=problem, view=name)
         return self._variant(value, compound)
