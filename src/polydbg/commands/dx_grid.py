@@ -9,7 +9,7 @@ from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.output import Heading, Item, ShownItem
-from polydbg.engine.model.native import NativeObject
+from polydbg.engine.model.native import RAW, NativeObject
 from polydbg.engine.model.objects import DataObject, ErrorObject, Part
 from polydbg.expr.dx.specifiers import Specifiers
 
@@ -39,6 +39,8 @@ def grid(
     found: list[tuple[Part, dict[str, str]]] = []
     columns: dict[str, None] = {}
     parts = (each for each in object_.parts(how) if not each.is_hidden)
+    if object_.elements() is not None:
+        parts = (each for each in parts if each.is_element)
     for part in islice(parts, skip, skip + limit):
         cancel.check()
         cells = _cells(part, how, width)
@@ -82,7 +84,7 @@ def _cells(part: Part, how: Specifiers, width: int | None) -> dict[str, str]:
         cells = {
             each.name: _cut(_words(each), width)
             for each in islice(object_.parts(), MAX_COLUMNS)
-            if each.name and not each.is_hidden
+            if each.name not in ("", RAW) and not each.is_hidden
         }
         if not cells or (object_.words() is not None and "Length" in cells):
             cells = {"": _cut(object_.words() or "", width)}

@@ -17,13 +17,13 @@ from polydbg.base.text import sanitise_line
 from polydbg.commands.output import Hex, Item
 from polydbg.engine.model.context import ModelContext
 from polydbg.engine.model.evaluator import methods_of
-from polydbg.engine.model.native import NativeObject
+from polydbg.engine.model.native import RAW_SUFFIX, NativeObject
 from polydbg.engine.model.objects import (
     DataObject,
     ErrorObject,
     Method,
-    ModelError,
     Part,
+    Sequence,
     error_words,
 )
 from polydbg.expr.dx.specifiers import PLAIN, Specifiers
@@ -41,15 +41,17 @@ MAX_ROWS = 100_000
 
 
 class ModelRow(Item, frozen=True):
-    """An object of the data model: *value* in words, ``None`` where it has none; *type* of native
-    objects. *path* is an expression that leads to it, ``""`` where none does. *offset* is that of a
-    field in bytes, of a static member (*is_static*) its address; *bits* the highest and lowest bit
-    of a bit field. *level* counts from 0, the object that was asked for. *kind* is ``native``,
-    ``model``, ``error``, ``method`` or ``more``."""
+    """An object of the data model: *value* in words, ``None`` where it has none; *type_name* is
+    that of native objects. *path* is an expression that leads to it, ``""`` where none does.
+
+    *offset* is that of a field in bytes, of a static member (*is_static*) its address; *bits* the
+    highest and lowest bit of a bit field. *level* counts from 0, the object that was asked for.
+    *kind* is ``native``, ``model``, ``error``, ``method`` or ``more``.
+    """
 
     name: str
     value: str | None
-    type: str
+    type_name: str
     path: str
     level: int
     kind: str
@@ -62,7 +64,7 @@ class ModelRow(Item, frozen=True):
         indent = "    " * self.level
         if self.kind == "method":
             return f"{indent}{self.name:<{NAME_WIDTH}} [{self.value}]"
-        type_ = f" [Type: {self.type}]" if self.type else ""
+        type_ = f" [Type: {self.type_name}]" if self.type_name else ""
         if not self.name:
             return indent + f"{self.value or ''}{type_}".lstrip()
         line = f"{indent}{self._bracket()}{self.name:<{NAME_WIDTH}}"
@@ -116,26 +118,35 @@ class ModelRows:
         if level > min(self._options.levels, MAX_LEVELS):
             return
         inner = _for_parts(how)
-        skip = self._options.skip if level == 1 else 0
-        parts = (each for each in object_.parts(how) if self._is_shown(each))
+        elements = 0
         try:
-            for number, part in enumerate(islice(parts, skip, None)):
+            for part in self._parts(object_, how, self._options.skip if level == 1 else 0):
                 self._cancel.check()
-                if number >= self._limit(how) or self._count >= MAX_ROWS:
+                elements += part.is_element
+                if elements > self._limit(how) or self._count >= MAX_ROWS:
                     yield more_row(path, level)
                     break
                 yield from self._part(part, path, inner, level)
-        except (DebuggerError, ModelError) as error:
+        except DebuggerError as error:
             yield _error_row(error, level)
         if self._options.verbose:
             yield from self._methods(object_, path, level)
 
+    def _parts(self, object_: DataObject, how: Specifiers, skip: int) -> Iterator[Part]:
+        """Return the parts to show; behind *skip* elements there are elements only."""
+        parts: Iterator[Part] | None = None
+        if skip and isinstance(object_, NativeObject):
+            parts = object_.elements_from(skip, how)
+        if parts is None:
+            parts = (
+                each for each in object_.parts(how) if not each.is_hidden or self._options.verbose
+            )
+            parts = islice((each for each in parts if each.is_element or not skip), skip, None)
+        return parts
+
     @staticmethod
     def _limit(how: Specifiers) -> int:
         return max(how.count, MAX_SHOWN) if how.count is not None else MAX_SHOWN
-
-    def _is_shown(self, part: Part) -> bool:
-        return self._options.verbose or not part.is_hidden
 
     def _part(self, part: Part, parent: str, how: Specifiers, level: int) -> Iterator[Item]:
         path = part.path(parent)
@@ -150,7 +161,7 @@ class ModelRows:
             words = object_.words()
         yield self._row(object_, part, path, how, level, words)
         if not isinstance(object_, ErrorObject):
-            yield from self._below(object_, path, how, level + 1)
+            yield from self._below(object_, path.removesuffix(RAW_SUFFIX), how, level + 1)
 
     def _row(
         self,
@@ -168,7 +179,7 @@ class ModelRows:
         return ModelRow(
             name=sanitise_line(part.name),
             value=words,
-            type=object_.type_name,
+            type_name=object_.type_name,
             path=path,
             level=level,
             kind="error" if isinstance(object_, ErrorObject) else kind,
@@ -188,7 +199,7 @@ def method_row(method: Method, name: str, path: str, level: int) -> ModelRow:
     return ModelRow(
         name=name,
         value=f"{method.signature} - {method.description}",
-        type="",
+        type_name="",
         path=path,
         level=level,
         kind="method",
@@ -197,14 +208,18 @@ def method_row(method: Method, name: str, path: str, level: int) -> ModelRow:
 
 def more_row(path: str, level: int) -> ModelRow:
     """Return the row that tells that there is more; *path* is that of the object."""
-    return ModelRow(name=MORE, value=None, type="", path=path, level=level, kind="more")
+    return ModelRow(name=MORE, value=None, type_name="", path=path, level=level, kind="more")
 
 
 def _error_row(error: DebuggerError, level: int) -> ModelRow:
-    return ModelRow(name="", value=error_words(error), type="", path="", level=level, kind="error")
+    return ModelRow(
+        name="", value=error_words(error), type_name="", path="", level=level, kind="error"
+    )
 
 
 def _has_parts(object_: DataObject, how: Specifiers) -> bool:
+    if isinstance(object_, Sequence):
+        return True  # its first element may be far to seek
     try:
         return next(iter(object_.parts(how)), None) is not None
     except DebuggerError:

@@ -20,6 +20,7 @@ from polydbg.engine.model.objects import (
     TextObject,
 )
 from polydbg.expr.cpp.arithmetic import OperandError
+from polydbg.expr.cpp.conversions import to_number
 from polydbg.expr.cpp.operands import Machine, Operand, Scalar
 from polydbg.types.model import PointerType
 from polydbg.types.presentation import Presentation
@@ -133,7 +134,7 @@ class ModelContext(TextContext):
             raise object_.error
         if isinstance(object_, NativeObject):
             try:
-                return self.machine.loaded(object_.value).number
+                return to_number(object_.value)
             except OperandError:
                 if object_.value.address is not None:
                     return object_.value.address
@@ -154,7 +155,7 @@ class ModelContext(TextContext):
         if isinstance(object_, TextObject):
             return object_.value
         if isinstance(object_, NativeObject):
-            return text_of(object_.value)
+            return object_.view_text() or text_of(object_.value)
         return None
 
     def integer(self, object_: DataObject) -> int:

@@ -246,9 +246,8 @@ class ModelEvaluator(Evaluator):
             if first.key is not None and self._model.equal(first.key, key):
                 return first.load()
             first = next(elements, None)
-        raise ModelError(
-            f"Unable to find an element of key {key.words() or ''}", identifier="model.no-element"
-        )
+        shown = f"{wanted:#x}" if isinstance(wanted, int) else wanted
+        raise ModelError(f"The sequence has no element {shown}", identifier="model.no-element")
 
     # -- operators -------------------------------------------------------------------------
 

@@ -42,7 +42,9 @@ MAX_ELEMENTS = 1 << 32
 """The most elements that an array or a count may have: they are read one by one."""
 
 _ELEMENT = re.compile(r"\[(?:\d+|0x[0-9a-fA-F]+|-\d+|[\"'].*)\]\Z", re.DOTALL)
+_QUOTED = re.compile(r'[LuU8]*"(.*)"\Z', re.DOTALL)
 RAW = "[<Raw View>]"
+RAW_SUFFIX = ",!"
 
 
 class NativeObject(DataObject):
@@ -107,6 +109,15 @@ class NativeObject(DataObject):
             return sanitise_line(view.text)
         return native_words(self.value, how)
 
+    def view_text(self) -> str | None:
+        """Return the text of a string class, whose view shows it in quotes; else ``None``."""
+        if not isinstance(self.value.type.bare, CompoundType):
+            return None
+        view = self._view(self._how)
+        text = view.text if view is not None else None
+        quoted = _QUOTED.match(text) if text is not None else None
+        return quoted[1] if quoted is not None else None
+
     # -- parts -----------------------------------------------------------------------------
 
     def parts(self, how: Specifiers = PLAIN) -> Iterator[Part]:
@@ -122,12 +133,25 @@ class NativeObject(DataObject):
         elif isinstance(bare, CompoundType):
             yield from (self._field_part(each) for each in fields_of(self.value))
 
+    def elements_from(self, skip: int, how: Specifiers) -> Iterator[Part] | None:
+        """Yield the elements from the one numbered *skip* on, without a walk to it where a view
+        can do that; ``None``: the object has none."""
+        how = self._how if how is PLAIN else how
+        view = self._view(how)
+        if view is None or view.children is None:
+            return None
+        names = (child.name for child in view.children(0))
+        before = next((at for at, name in enumerate(names) if _ELEMENT.match(name)), None)
+        if before is None:
+            return None
+        return (self._view_part(each) for each in view.children(before + skip))
+
     def _view_parts(self, view: Presentation) -> Iterator[Part]:
         raw = msgspec.structs.replace(PLAIN, is_raw=True)
         yield Part(
             RAW,
             lambda: NativeObject(self.value, self._context, how=raw),
-            lambda parent: f"{parent},!",
+            lambda parent: parent + RAW_SUFFIX,
         )
         for child in view.children(0) if view.children is not None else ():
             yield self._view_part(child)
@@ -138,7 +162,9 @@ class NativeObject(DataObject):
         def lead(parent: str) -> str:
             return path
 
-        return Part(sanitise_line(child.name), lambda: self._of_child(child), lead)
+        is_element = _ELEMENT.match(child.name) is not None
+        name = sanitise_line(child.name)
+        return Part(name, lambda: self._of_child(child), lead, is_element=is_element)
 
     def _of_child(self, child: Child) -> DataObject:
         if child.value is not None:
@@ -196,7 +222,8 @@ class NativeObject(DataObject):
         inner = msgspec.structs.replace(how, count=None)
         for index in range(min(count, MAX_ELEMENTS)):
             shown = f"[{index + lower:#x}]" if how.base == 16 else f"[{index + lower}]"
-            yield Part(shown, self._element_load(element, index, inner), _indexed_path(shown))
+            load = self._element_load(element, index, inner)
+            yield Part(shown, load, _indexed_path(shown), is_element=True)
 
     def _element_load(
         self, element: Callable[[int], Value], index: int, how: Specifiers
@@ -218,17 +245,15 @@ class NativeObject(DataObject):
         count = self._how.count
         if isinstance(bare, ArrayType):
             value, total = self.value, count if count is not None else bare.count or 0
-            return (
-                Element(self._element_load(value.element, index, PLAIN))
-                for index in range(min(total, MAX_ELEMENTS))
-            )
+            return self._keyed(value.element, total)
         if isinstance(bare, PointerType) and count is not None:
-            target = self.value.target
-            return (
-                Element(self._element_load(target, index, PLAIN))
-                for index in range(min(count, MAX_ELEMENTS))
-            )
+            return self._keyed(self.value.target, count)
         return None
+
+    def _keyed(self, element: Callable[[int], Value], count: int) -> Iterator[Element]:
+        for index in range(min(count, MAX_ELEMENTS)):
+            load = self._element_load(element, index, PLAIN)
+            yield Element(load, self._context.number(index))
 
     def _child_load(self, child: Child) -> Callable[[], DataObject]:
         return lambda: self._of_child(child)

@@ -36,8 +36,8 @@ Load = Callable[[], "DataObject"]
 class Part(msgspec.Struct, frozen=True, eq=False):
     """A part of an object: *load* makes it, *path* the expression that leads to it out of the
     object's own. *offset* is where a field lies in its class in bytes (of a static member its
-    address), *bits* the highest and lowest bit of a bit field; *label* stands for a name that is
-    none. With *is_hidden* it is shown only on demand."""
+    address), *bits* the highest and lowest bit of a bit field. With *is_hidden* it is shown only on
+    demand; elements (*is_element*) are shown a hundred at a time."""
 
     name: str
     load: Load
@@ -46,7 +46,7 @@ class Part(msgspec.Struct, frozen=True, eq=False):
     bits: tuple[int, int] | None = None
     is_static: bool = False
     is_hidden: bool = False
-    specifiers: str = ""
+    is_element: bool = False
 
 
 class Element(msgspec.Struct, frozen=True, eq=False):
@@ -110,7 +110,7 @@ def element_part(element: Element, position: int) -> Part:
         shown = '["' + key.value.replace("\\", "\\\\").replace('"', '\\"') + '"]'
     else:
         shown = f"[{key.words() or ''}]"
-    return Part(shown, element.load, lambda parent: f"{parent}{shown}")
+    return Part(shown, element.load, lambda parent: f"{parent}{shown}", is_element=True)
 
 
 class ErrorObject(DataObject):

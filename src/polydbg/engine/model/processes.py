@@ -21,6 +21,7 @@ from polydbg.engine.model.registers import registers_object
 from polydbg.engine.model.stacks import stack_object
 from polydbg.engine.modules import Module
 from polydbg.engine.program import process_id, program_path
+from polydbg.engine.windows_process import is_windows, peb, split_variable
 from polydbg.targets.dump_file import shown_path
 from polydbg.targets.process_files import process_files
 from polydbg.targets.target import HandleInfo, ThreadInfo
@@ -134,14 +135,17 @@ def current_thread(context: ModelContext) -> DataObject:
 
 
 def _thread_environment(context: ModelContext, thread: ThreadInfo) -> DataObject:
+    if not is_windows(context.system):
+        return ModelObject({"ThreadPointer": lambda: context.number(thread.teb or 0)})
     return ModelObject({"EnvironmentBlock": lambda: _block(context, thread.teb, "_TEB", "thread")})
 
 
 def _process_environment(context: ModelContext) -> DataObject:
     properties: dict[str, Load] = {"Variables": lambda: _variables(context)}
-    properties["EnvironmentBlock"] = lambda: _block(
-        context, context.session.evaluator.pseudo_register("$peb"), "_PEB", "process"
-    )
+    if is_windows(context.system):
+        properties["EnvironmentBlock"] = lambda: _block(
+            context, context.session.evaluator.pseudo_register("$peb"), "_PEB", "process"
+        )
     return ModelObject(properties)
 
 
@@ -170,8 +174,6 @@ def _variables(context: ModelContext) -> DataObject:
 
 
 def _variable_elements(context: ModelContext) -> Iterator[Element]:
-    from polydbg.engine.windows_process import split_variable
-
     for text in _environment_texts(context.system):
         name, value = split_variable(text)
         yield Element(_text_load(context, value), context.text(name))
@@ -182,8 +184,6 @@ def _text_load(context: ModelContext, text: str) -> Callable[[], DataObject]:
 
 
 def _environment_texts(system: System) -> tuple[str, ...]:
-    from polydbg.engine.windows_process import is_windows, peb
-
     files = process_files(system.target)
     if files is not None and files.environment:
         return files.environment

@@ -34,7 +34,7 @@ _AMD64_PARTS = _names(
 _FLAGS = ("iopl", "of", "df", "if", "tf", "sf", "zf", "af", "pf", "cf", "vip", "vif")
 _HIGH_FLAGS = {"vip": 20, "vif": 19}
 _FLOATING = re.compile(r"st\d|mm\d|fp[cst]w|mxcsr|fpcr|fpsr|fop|fip|fdp|fpi\w*|fpd\w*")
-_VECTORS = re.compile(r"[xyz]mm\d+|[vqds]\d+|v[rs]\d+")
+_VECTORS = re.compile(r"[xyz]mm\d+|k\d|[vqds]\d+|v[rs]\d+")
 _KERNEL = re.compile(r"cr\d+|gdt[rl]|idt[rl]|tr|ldtr|[fg]s_base|orig_rax|tpidr\w*")
 
 

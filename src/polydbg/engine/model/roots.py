@@ -214,8 +214,8 @@ def settings_object(context: ModelContext) -> DataObject:
             "Sources": group({"SourcePath": lambda: context.text(settings.source_path)}),
             "Symbols": group(
                 {
-                    "Sympath": lambda: context.text(str(settings.symbol_path)),
-                    "ImagePath": lambda: context.text(str(settings.image_path)),
+                    "Sympath": lambda: context.text(settings.symbol_path.text),
+                    "ImagePath": lambda: context.text(settings.image_path.text),
                     "Offline": lambda: context.truth_value(settings.offline),
                 }
             ),

@@ -24,6 +24,7 @@ from polydbg.engine.stack import StackFrame
 from polydbg.engine.variables import NamedValue, variables_of
 from polydbg.targets.target import ThreadInfo
 from polydbg.types.model import EnumType, PointerType, ScalarType
+from polydbg.types.place import ValueUnavailableError
 
 if TYPE_CHECKING:
     from polydbg.engine.model.context import ModelContext
@@ -107,9 +108,10 @@ def _attributes(context: ModelContext, row: StackFrame) -> DataObject:
 
 
 def _return_address(context: ModelContext, row: StackFrame) -> DataObject:
-    view = frame_view(context.system, row)
-    caller = view.caller()
-    return context.number(caller.module_base + caller.rva)
+    address = row.frame.return_address
+    if address is None:
+        raise ValueUnavailableError("where the frame returns to is not known")
+    return context.number(address)
 
 
 def _variables(
