@@ -11,7 +11,7 @@ from polydbg.base.text import sanitise_line
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.host_files import host_text
-from polydbg.commands.output import CommandEnd, Heading, Item, ShownItem, Text, joined
+from polydbg.commands.output import Heading, Item, ShownItem, Text, gathered
 from polydbg.commands.registry import command
 from polydbg.engine.aliases import MAX_TEXT
 from polydbg.engine.target_strings import counted_string, terminated_string
@@ -92,8 +92,7 @@ def _switched(ctx: CommandContext, cursor: Cursor, switch: str) -> str:
         case "f":
             return host_text(cursor.rest(), _MAX_FILE)
         case "c":
-            items = ctx.run(cursor.rest_of_line())
-            return joined(item for item in items if not isinstance(item, CommandEnd))
+            return gathered(ctx.run(cursor.rest_of_line()), MAX_TEXT)
     address = ctx.expression(cursor)
     read = counted_string if switch.startswith("ms") else terminated_string
     try:

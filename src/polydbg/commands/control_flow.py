@@ -10,12 +10,13 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.flow import BreakLoop, ContinueLoop, LeaveCatch, ProgramFailed
 from polydbg.commands.host_files import host_text
-from polydbg.commands.output import CommandEnd, Item, Text, joined
+from polydbg.commands.output import Item, Text, gathered
 from polydbg.commands.registry import command
 
 MAX_TOKENS = 1 << 20
 """Most rounds of ``.foreach``."""
 _MAX_FILE = 16 << 20
+_MAX_OUTPUT = 64 << 20
 _CONDITION_HINT = "a condition stands in parentheses: .if (@$t0 > 5) { k }"
 _BLOCK_HINT = "commands stand in braces: .if (1) { k }"
 
@@ -242,7 +243,7 @@ def foreach(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         text = inside.string_or_word()
         words = (host_text(text, _MAX_FILE) if source == "f" else text).split()
     else:
-        words = _output(ctx, _block(inside)).split()
+        words = gathered(ctx.block(_block(inside)), _MAX_OUTPUT).split()
     block = _block(cursor)
     cursor.is_after_block = True
     for word in words[skips["S"] : MAX_TOKENS : skips["s"] + 1]:
@@ -250,11 +251,6 @@ def foreach(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         with ctx.session.aliases.variables({name: word}, is_foreign=not source):
             if (yield from _round(ctx, block)):
                 break
-
-
-def _output(ctx: CommandContext, commands: str) -> str:
-    """Return what commands print."""
-    return joined(item for item in ctx.block(commands) if not isinstance(item, CommandEnd))
 
 
 @command(

@@ -25,7 +25,7 @@ from polydbg.base.errors import CommandError
 from polydbg.base.text import sanitise
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import CommandEnd, Item, Text, joined
+from polydbg.commands.output import Item, Text, gathered
 from polydbg.commands.registry import command
 
 _MAX_LINE = 1 << 16
@@ -184,10 +184,10 @@ def _input(ctx: CommandContext, options: _Options) -> IO[bytes]:
     if options.commands is None:
         name = os.devnull if options.input in ("", "-") else options.input
         return open(name, "rb")
-    items = (item for item in ctx.run(options.commands) if not isinstance(item, CommandEnd))
+    text = gathered(ctx.run(options.commands), _MAX_INPUT)
     with contextlib.ExitStack() as on_error:
         file = on_error.enter_context(tempfile.TemporaryFile())
-        file.write(joined(items).encode("utf-8", "replace")[:_MAX_INPUT])
+        file.write(text.encode("utf-8", "replace"))
         file.seek(0)
         on_error.pop_all()
     return file

@@ -8,12 +8,12 @@ numbers do not survive JavaScript.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from polydbg.base.errors import DebuggerError
+from polydbg.base.errors import CommandError, DebuggerError
 
 Hex = Annotated[int, msgspec.Meta(extra={"hex": True})]
 """An address, register or other 64-bit number: a hex string in JSON."""
@@ -113,3 +113,24 @@ class CommandEnd(Item, frozen=True):
 
     def text(self) -> str:
         return ""
+
+
+def gathered(items: Iterator[Item], most: int) -> str:
+    """Return the text of what commands yield, of at most *most* characters.
+
+    :raises CommandError: it is longer; the commands are ended.
+    """
+    parts: list[str] = []
+    size = 0
+    for item in items:
+        if isinstance(item, CommandEnd):
+            continue
+        parts.append(joined([item]))
+        size += len(parts[-1])
+        if size > most:
+            if isinstance(items, Generator):
+                items.close()
+            raise CommandError(
+                f"the output is longer than {most:,} characters", identifier="output.too-long"
+            )
+    return "".join(parts)

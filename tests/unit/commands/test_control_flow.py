@@ -292,3 +292,12 @@ def test_the_debuggers_own_aliases(printed: Print) -> None:
     assert printed(".echo $CurrentDumpArchiveFile $ntsymbol") == (
         "$CurrentDumpArchiveFile $ntsymbol\n"
     )
+
+
+def test_output_that_does_not_end_is_an_error_in_the_end(items: Items) -> None:
+    (failure,) = items("as /c much .for (; 1;) { .echo 0123456789012345678901234567890123456789 }")
+    assert isinstance(failure, Failure)
+    assert failure.identifier == "output.too-long"
+    for _ in range(40):  # no level of nesting is lost
+        items("as /c much .for (; 1;) { .echo 0123456789012345678901234567890123456789 }")
+    assert items(".block { .echo on }")[0].text() == "on"
