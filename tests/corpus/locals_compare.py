@@ -14,7 +14,13 @@ from collections import Counter, defaultdict
 from locals_peer import Leaves, Listed
 
 #: What we say where gdb has a value that it cannot know.
-NOT_KEPT = ("was not kept in this frame", "which called this one last")
+NOT_KEPT = (
+    "was not kept in this frame",
+    "which called this one last",
+    "the place that the debug information gives is too small",
+    "the debug information describes only a part of the value",
+    "which is in no memory",
+)
 #: Variables that gdb calls optimised out though they have a constant in a block that covers the
 #: address (``DW_AT_const_value`` of a concrete entry).
 CONSTANTS = {"maxspin"}
