@@ -13,6 +13,7 @@ import re
 import shutil
 import struct
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -229,6 +230,58 @@ def _batch(strategy: st.SearchStrategy[str], count: int) -> list[str]:
 
     collect()
     return made
+
+
+# -- long double -------------------------------------------------------------------------------
+
+_LONGS = st.one_of(
+    st.sampled_from(["1.1L", "3.0L", "1e4000L", "0.1L", "7.L", "1e-4940L", "0.3", "2.5f"]),
+    st.sampled_from(["10", "-3", "9223372036854775807", "18446744073709551615ull", "(0.1L+0.2L)"]),
+)
+LONG_EXPRESSIONS = st.recursive(
+    _LONGS,
+    lambda inner: st.one_of(
+        st.builds("({} {} {})".format, inner, st.sampled_from("+-*/"), inner),
+        st.builds("(-{} * 1.0L)".format, inner),
+        st.builds("((long double){} / {})".format, inner, inner),
+        st.builds("((double){} + 0.1L)".format, inner),
+    ),
+    max_leaves=8,
+)
+_LONG_IR = re.compile(r"@r(\d+) = .*?(?:x86_fp80 0xK|fp128 0xL)([0-9A-F]+)")
+
+
+@pytest.mark.parametrize(
+    ("triple", "arch"), [("x86_64-linux-gnu", "amd64"), ("aarch64-linux-gnu", "arm64")]
+)
+def test_long_double_is_exact(triple: str, arch: str, tmp_path: Path) -> None:
+    if shutil.which("clang++-19") is None:
+        pytest.skip("clang++-19 is not installed")
+    expressions = [f"{text} + 0.0L" for text in _batch(LONG_EXPRESSIONS, BATCH)]
+    context = _Names(data_model(arch, "linux", 8))
+    ours = {}
+    for index, text in enumerate(expressions):
+        with suppress(ExpressionError):
+            ours[index] = evaluate(text, context).bytes()
+    assert len(ours) > BATCH * 2 // 3
+    source, output = tmp_path / "long.cpp", tmp_path / "long.ll"
+    source.write_text(
+        "\n".join(f'extern "C" const long double r{at} = {expressions[at]};' for at in ours)
+    )
+    command = ["clang++-19", "-w", "-O2", "-fwrapv", f"--target={triple}", "-S", "-emit-llvm"]
+    subprocess.run([*command, "-o", str(output), str(source)], check=True, timeout=300)
+    judged = 0
+    for match in _LONG_IR.finditer(output.read_text()):
+        text, digits = expressions[int(match[1])], match[2]
+        # Halves of binary128 are printed the low one first.
+        digits = digits if arch == "amd64" else digits[16:] + digits[:16]
+        theirs = int(digits, 16).to_bytes(len(digits) // 2, "little")
+        mine = ours[int(match[1])][: len(theirs)]
+        nothing = int.from_bytes(mine, "little") == 0 and theirs[:-1].strip(b"\0") == b""
+        is_nan = bytes((mine[-2], mine[-1] & 0x7F)) == b"\xff\x7f" and "F" in digits
+        assert mine == theirs or nothing or is_nan, (text, mine.hex(), theirs.hex())
+        judged += 1
+    assert judged > len(ours) * 2 // 3
 
 
 def _target_id(target: tuple[str, str, str, str, int]) -> str:

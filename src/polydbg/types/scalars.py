@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Number = int | float | complex
 
 _NARROW = {2: "e", 4: "f", 8: "d"}
-_QUAD_NAMES = ("float128", "ieee128", "f128")
+QUAD_NAMES = ("float128", "ieee128", "f128")
 _DIGITS = 20
 """Significant digits of floats, zeros at the end left out."""
 
@@ -77,6 +77,13 @@ def is_signed(type_: Type, model: DataModel) -> bool:
     return bare.encoding in (Encoding.SIGNED, Encoding.SIGNED_CHAR)
 
 
+def exact_number_of(value: Value) -> tuple[int, int] | float:
+    """Return the number of a float exactly, as ``(mantissa, exponent)`` for mantissa *
+    2**exponent where a ``float`` might not hold it. Errors are those of :func:`number_of`."""
+    type_ = _scalar(value)
+    return _exact(value.bytes(type_.size), type_, value.around.model)
+
+
 # -- floats ------------------------------------------------------------------------------------
 
 
@@ -105,7 +112,7 @@ def _exact(data: bytes, type_: ScalarType, model: DataModel) -> _Exact:
         return _x87(data, order)
     if size != 16:
         raise ValueUnavailableError(f"no floating-point format has {size} bytes")
-    if type_.name.lower().strip("_").endswith(_QUAD_NAMES):
+    if type_.name.lower().strip("_").endswith(QUAD_NAMES):
         return _quad(data, order)
     if model.long_double is LongDouble.QUAD:
         return _quad(data, order)

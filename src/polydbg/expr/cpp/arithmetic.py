@@ -9,13 +9,20 @@ from __future__ import annotations
 import math
 import struct
 from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
 
 from polydbg.base.errors import ExpressionError
-from polydbg.types.data_model import DataModel
+from polydbg.types.data_model import DataModel, LongDouble
 from polydbg.types.model import Encoding, EnumType, ScalarType, Type
-from polydbg.types.scalars import is_signed
+from polydbg.types.scalars import QUAD_NAMES, is_signed
 
-Number = int | float
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from polydbg.expr.cpp.long_floats import LongFormat
+
+Number: TypeAlias = "int | float | Fraction"
+"""Fractions are the numbers of a ``long double`` of more than 64 bits."""
 
 _RANKS = {
     "bool": 0,
@@ -62,6 +69,7 @@ class ArithmeticType(ScalarType):
         self.rank = rank
         self.is_signed = is_signed
         self.is_floating = encoding is Encoding.FLOAT
+        self.long_format: LongFormat | None = None
         self.bits = 8 * size
         self._mask = (1 << self.bits) - 1
         self._sign = 1 << (self.bits - 1) if is_signed else 0
@@ -74,7 +82,7 @@ class ArithmeticType(ScalarType):
         """
         if self.is_floating:
             return self._rounded(number)
-        if isinstance(number, float):
+        if not isinstance(number, int):
             if self.encoding is Encoding.BOOL:
                 return int(number != 0)
             number = self._truncated(number)
@@ -85,27 +93,32 @@ class ArithmeticType(ScalarType):
         number &= self._mask
         return number - (self._sign << 1) if number & self._sign else number
 
-    def _truncated(self, number: float) -> int:
-        if not math.isfinite(number) or not self._low - 1 < number < self._high + 1:
+    def _truncated(self, number: float | Fraction) -> int:
+        if not self._low - 1 < number < self._high + 1:  # nor is it a NaN
+            shown = f"{number:g}" if isinstance(number, float) else "that number"
             raise OperandError(
                 "Overflow error",
-                hint=f"{self.name} does not hold {number:g}: C leaves open what comes of it",
+                hint=f"{self.name} does not hold {shown}: C leaves open what comes of it",
                 identifier="expression.overflow",
             )
         return int(number)
 
-    def _rounded(self, number: Number) -> float:
+    def _rounded(self, number: Number) -> float | Fraction:
+        if self.long_format is not None:
+            from polydbg.expr.cpp.long_floats import rounded
+
+            return rounded(number, self.long_format)
         try:
             number = float(number)
         except OverflowError:
-            return math.copysign(math.inf, number)
+            return math.inf if number > 0 else -math.inf
         if self.size != 4 or not math.isfinite(number):
             return number
         try:
-            rounded: float = struct.unpack("<f", struct.pack("<f", number))[0]
+            narrow: float = struct.unpack("<f", struct.pack("<f", number))[0]
         except OverflowError:
             return math.copysign(math.inf, number)
-        return rounded
+        return narrow
 
 
 class ArithmeticTypes:
@@ -128,6 +141,10 @@ class ArithmeticTypes:
             # Their rank is that of the integer of their size.
             rank = {1: 1, 2: 2, 4: 3}[size]
             self._named[name] = ArithmeticType(name, size, encoding, rank, is_signed=signed)
+        if model.long_double in (LongDouble.X87, LongDouble.QUAD):
+            from polydbg.expr.cpp.long_floats import FORMATS
+
+            self._named["long double"].long_format = FORMATS[model.long_double]
         self.int = self._named["int"]
         self.bool = self._named["bool"]
         for type_ in self._named.values():
@@ -161,8 +178,6 @@ class ArithmeticTypes:
 
     @property
     def _long_double_size(self) -> int:
-        from polydbg.types.data_model import LongDouble
-
         if self._model.long_double is LongDouble.DOUBLE:
             return 8
         if self._model.long_double is LongDouble.X87 and self._model.pointer_size == 4:
@@ -222,6 +237,8 @@ class ArithmeticTypes:
         """Return the type of C that *bare* is: by its words among those of its size and kind."""
         if bare.encoding in (Encoding.COMPLEX, Encoding.DECIMAL):
             return None
+        if bare.encoding is Encoding.FLOAT and bare.size > 8 and not self._is_long_double(bare):
+            return None
         signed = is_signed(bare, self._model)
         candidates = [
             each
@@ -240,6 +257,13 @@ class ArithmeticTypes:
                 return each
         plain = [each for each in candidates if not each.encoding.is_character]
         return candidates[0] if bare.encoding.is_character or not plain else plain[0]
+
+    def _is_long_double(self, bare: ScalarType) -> bool:
+        """Say whether a wide float is of the format of ``long double``, and that one is known."""
+        long_double = self._named["long double"]
+        is_quad = bare.name.lower().strip("_").endswith(QUAD_NAMES)
+        known = long_double.long_format is not None
+        return known and (not is_quad or self._model.long_double is LongDouble.QUAD)
 
     def _spelled_rank(self, name: str) -> int | None:
         """Return the rank that the words of a type's name tell, where they do."""

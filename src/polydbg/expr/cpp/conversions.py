@@ -13,4 +13,5 @@ def to_number(value: Value) -> int | float:
     :raises OperandError: it is of a class.
     :raises ValueUnavailableError: it cannot be told.
     """
-    return Machine(value.around.model, value.around).loaded(value).number
+    number = Machine(value.around.model, value.around).loaded(value).number
+    return number if isinstance(number, (int, float)) else float(number)

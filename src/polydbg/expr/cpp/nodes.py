@@ -6,7 +6,12 @@ evaluated again. Languages that extend C++ (``dx``, NatVis) add node classes of 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -26,9 +31,9 @@ class IntegerNode(Node, frozen=True):
 
 
 class FloatNode(Node, frozen=True):
-    """``1.5``, ``1e3f``; *suffix* is ``""``, ``f`` or ``l``."""
+    """``1.5``, ``1e3f``; *suffix* is ``""``, ``f`` or ``l``, whose values are exact."""
 
-    value: float
+    value: float | Fraction
     suffix: str = ""
 
 

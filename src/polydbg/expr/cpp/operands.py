@@ -11,7 +11,7 @@ import struct
 import msgspec
 
 from polydbg.base.errors import MemoryReadError
-from polydbg.expr.cpp.arithmetic import ArithmeticType, OperandError, arithmetic_types
+from polydbg.expr.cpp.arithmetic import ArithmeticType, Number, OperandError, arithmetic_types
 from polydbg.types.data_model import DataModel
 from polydbg.types.model import (
     MAX_CHAIN,
@@ -26,7 +26,7 @@ from polydbg.types.model import (
     UnknownType,
 )
 from polydbg.types.place import PlaceKind, constant, in_memory
-from polydbg.types.scalars import number_of
+from polydbg.types.scalars import exact_number_of, number_of
 from polydbg.types.value import Surroundings, Value
 
 
@@ -35,7 +35,7 @@ class Scalar(msgspec.Struct, frozen=True, eq=False, gc=False):
     enumerations and pointers of the debug information."""
 
     type: Type
-    number: int | float
+    number: Number
 
 
 Operand = Value | Scalar
@@ -79,6 +79,8 @@ class Machine:
             if value.bit_field is not None and not arithmetic.is_floating:
                 arithmetic = self._of_bits(arithmetic, value.bit_field[1])
             type_ = value.type if isinstance(bare, EnumType) else arithmetic
+            if arithmetic.long_format is not None:
+                return Scalar(type_, self._long_number(value))
             return Scalar(type_, self._number(value))
         if isinstance(bare, PointerType):
             return Scalar(value.type, self._number(value))
@@ -92,7 +94,7 @@ class Machine:
                 hint=bare.reason,
                 identifier="expression.no-type",
             )
-        if isinstance(bare, ScalarType) and bare.encoding is Encoding.FLOAT:
+        if isinstance(bare, ScalarType) and bare.encoding is Encoding.FLOAT and bare.size < 8:
             return Scalar(self.types.named("double"), self._number(value))
         raise OperandError("Type conflict error", identifier="expression.type-conflict")
 
@@ -111,6 +113,21 @@ class Machine:
         assert not isinstance(number, complex)
         return number
 
+    def _long_number(self, value: Value) -> Number:
+        """Return the number of a ``long double`` exactly."""
+        if not self.is_evaluating:
+            return 1
+        from fractions import Fraction
+
+        try:
+            exact = exact_number_of(value)
+        except MemoryReadError as error:
+            raise UnreadableError("Memory access error") from error
+        if isinstance(exact, float):
+            return exact
+        mantissa, exponent = exact
+        return Fraction(mantissa) * Fraction(2) ** exponent
+
     def referred(self, value: Value) -> Value:
         """Return what a reference refers to; other values as they are."""
         for _ in range(MAX_CHAIN):
@@ -120,7 +137,7 @@ class Machine:
             value = self.at(bare.target, int(self._number(value)))
         raise OperandError("Type conflict error", hint="references of references without an end")
 
-    def arithmetic(self, operand: Operand) -> tuple[ArithmeticType, int | float]:
+    def arithmetic(self, operand: Operand) -> tuple[ArithmeticType, Number]:
         """Return an operand's number with the type to calculate in.
 
         :raises OperandError: it is a pointer or a class. Others as :meth:`loaded`.
@@ -179,14 +196,20 @@ class Machine:
         size = scalar.type.size or 0
         arithmetic = self.types.of(scalar.type)
         if arithmetic is not None and arithmetic.is_floating:
-            return self._encoded_float(float(scalar.number), size)
+            return self._encoded_float(arithmetic, scalar.number, size)
         return (int(scalar.number) & (1 << 8 * size) - 1).to_bytes(size, self.model.order)
 
-    def _encoded_float(self, number: float, size: int) -> bytes:
+    def _encoded_float(self, type_: ArithmeticType, number: Number, size: int) -> bytes:
         letter = {4: "f", 8: "d"}.get(size)
-        if letter is None:
-            return b""
-        return struct.pack((">" if self.model.order == "big" else "<") + letter, number)
+        if letter is not None:
+            return struct.pack((">" if self.model.order == "big" else "<") + letter, number)
+        if type_.long_format is None:
+            raise OperandError(
+                "Operand error", hint=f"{type_.name} of this target is not calculated with"
+            )
+        from polydbg.expr.cpp.long_floats import encoded
+
+        return encoded(number, type_.long_format, size, self.model.order)
 
 
 _PLACELESS = {

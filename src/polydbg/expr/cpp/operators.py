@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from typing import Any
 
-from polydbg.expr.cpp.arithmetic import ArithmeticType, OperandError
+from polydbg.expr.cpp.arithmetic import ArithmeticType, Number, OperandError
 from polydbg.expr.cpp.casts import adjusted
 from polydbg.expr.cpp.operands import Machine, Operand, Scalar, class_of
 from polydbg.types.model import FunctionType, PointerType, VoidType
 from polydbg.types.value import Value
 
-_COMPARISONS: dict[str, Callable[[int | float, int | float], bool]] = {
+_COMPARISONS: dict[str, Callable[[Number, Number], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -29,7 +30,7 @@ _BITWISE: dict[str, Callable[[int, int], int]] = {
     "|": operator.or_,
     "^": operator.xor,
 }
-_FLOAT: dict[str, Callable[[float, float], float]] = {
+_SIMPLE: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -61,14 +62,17 @@ def binary(machine: Machine, symbol: str, left: Operand, right: Operand) -> Scal
 
 
 def _calculated(
-    machine: Machine, symbol: str, type_: ArithmeticType, a: int | float, b: int | float
-) -> int | float:
-    simple = _FLOAT.get(symbol)
+    machine: Machine, symbol: str, type_: ArithmeticType, a: Number, b: Number
+) -> Number:
+    if type_.long_format is not None:
+        a, b = _alike(a, b)
+    simple = _SIMPLE.get(symbol)
     if simple is not None:
-        return simple(a, b)
+        result: Number = simple(a, b)
+        return result
     if type_.is_floating:
         if symbol == "/":
-            return _divided(float(a), float(b))
+            return a / b if b else _divided_by_zero(a, float(b))
         raise OperandError("Operand error", hint=f"{symbol} does not take floating-point numbers")
     left, right = int(a), int(b)
     bitwise = _BITWISE.get(symbol)
@@ -84,21 +88,29 @@ def _calculated(
     return quotient if symbol == "/" else left - quotient * right
 
 
-def _divided(a: float, b: float) -> float:
-    if b:
-        return a / b
-    if not a or math.isnan(a):
+def _divided_by_zero(a: Number, zero: float) -> float:
+    if not a or (isinstance(a, float) and math.isnan(a)):
         return math.nan
-    return math.copysign(math.inf, a) * math.copysign(1.0, b)
+    return math.copysign(math.inf, zero) * (1 if a > 0 else -1)
+
+
+def _alike(a: Number, b: Number) -> tuple[Number, Number]:
+    """Return two numbers of a long format in one kind: where one is infinite or none, only the
+    other's sign matters."""
+    if isinstance(a, float) == isinstance(b, float):
+        return a, b
+    if isinstance(a, float):
+        return a, float((b > 0) - (b < 0))
+    return float((a > 0) - (a < 0)), b
 
 
 def _shift(
     machine: Machine,
     symbol: str,
     kind: ArithmeticType,
-    number: int | float,
+    number: Number,
     other: ArithmeticType,
-    count: int | float,
+    count: Number,
 ) -> Scalar:
     if kind.is_floating or other.is_floating or (count < 0 and machine.is_evaluating):
         raise OperandError(

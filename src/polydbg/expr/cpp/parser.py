@@ -323,9 +323,9 @@ class Parser:
         number = tokens.number_at(text, at, end)
         if number is not None:
             self.position = number.end
-            if isinstance(number.value, float):
-                return FloatNode(at, number.end, number.value, number.suffix)
-            return IntegerNode(at, number.end, number.value, number.suffix, number.is_decimal)
+            if isinstance(number.value, int):
+                return IntegerNode(at, number.end, number.value, number.suffix, number.is_decimal)
+            return FloatNode(at, number.end, number.value, number.suffix)
         quoted = tokens.quoted_at(text, at, end)
         if quoted is not None:
             return self._quoted(at, quoted)

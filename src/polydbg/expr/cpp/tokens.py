@@ -8,10 +8,13 @@ standard, [lex]; for the backtick, ``0n`` and ``I64``, WinDbg's documentation.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from polydbg.expr import lexer
 from polydbg.expr.pratt import Operator
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _OPERATOR = re.compile(r"->\*|\.\*|<<=|>>=|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&^|]=|[-+*/%&^|<>=?,]")
 _LEVELS = {
@@ -48,6 +51,8 @@ _FLOAT = re.compile(
 )
 _NUMBER_START = re.compile(r"[0-9.]|[a-fA-F][0-9a-fA-F]*`")
 _MAX_DIGITS = 128
+_MAX_POWER = 5000
+"""More powers of ten than any format has."""
 _QUOTED = re.compile(r"(?P<prefix>u8|u|U|L)?(?P<quote>['\"])")
 _ESCAPE = re.compile(
     r"\\(?:x(?P<hex>[0-9a-fA-F]{1,8})|(?P<octal>[0-7]{1,3})|u(?P<u4>[0-9a-fA-F]{4})"
@@ -64,7 +69,7 @@ MAX_LITERAL = 4096
 class Literal(NamedTuple):
     """A number: its value, its suffix in lower case, whether it is decimal, and where it ends."""
 
-    value: int | float
+    value: int | float | Fraction
     suffix: str
     is_decimal: bool
     end: int
@@ -102,7 +107,8 @@ def number_at(text: str, position: int, end: int) -> Literal | None:
     if match is not None:
         suffix = match["suffix"]
         digits = match.group()[: -len(suffix) or None]
-        return Literal(float(digits), suffix.lower(), True, match.end())
+        real = _long_double(digits) if suffix in ("l", "L") else float(digits)
+        return Literal(real, suffix.lower(), True, match.end())
     match = _INTEGER.match(text, position, end)
     if match is None:
         return None
@@ -114,6 +120,14 @@ def number_at(text: str, position: int, end: int) -> Literal | None:
     if match["octal"]:
         return Literal(int(match["octal"], 8), suffix, False, match.end())
     return Literal(int(match["decimal"] or match["decimal0"]), suffix, True, match.end())
+
+
+def _long_double(digits: str) -> float | Fraction:
+    """Return what *digits* say exactly: formats of more than 64 bits round for themselves."""
+    from fractions import Fraction
+
+    power = digits.lower().partition("e")[2]
+    return Fraction(digits) if abs(int(power or 0)) <= _MAX_POWER else float(digits)
 
 
 def quoted_at(text: str, position: int, end: int) -> Quoted | None:
