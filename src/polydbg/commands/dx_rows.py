@@ -19,6 +19,7 @@ from polydbg.engine.model.context import ModelContext
 from polydbg.engine.model.evaluator import methods_of
 from polydbg.engine.model.native import RAW_SUFFIX, NativeObject
 from polydbg.engine.model.objects import (
+    UNAVAILABLE,
     DataObject,
     ErrorObject,
     Method,
@@ -27,6 +28,7 @@ from polydbg.engine.model.objects import (
     error_words,
 )
 from polydbg.expr.dx.specifiers import PLAIN, Specifiers
+from polydbg.types.place import ValueUnavailableError
 
 NAME_WIDTH = 16
 MORE = "[...]"
@@ -46,7 +48,8 @@ class ModelRow(Item, frozen=True):
 
     *offset* is that of a field in bytes, of a static member (*is_static*) its address; *bits* the
     highest and lowest bit of a bit field. *level* counts from 0, the object that was asked for.
-    *kind* is ``native``, ``model``, ``error``, ``method`` or ``more``.
+    *kind* is ``native``, ``model``, ``error``, ``method`` or ``more``; *problem* says why a value
+    is not available.
     """
 
     name: str
@@ -59,6 +62,7 @@ class ModelRow(Item, frozen=True):
     bits: tuple[int, int] | None = None
     is_static: bool = False
     is_expandable: bool = False
+    problem: str = ""
 
     def text(self) -> str:
         indent = "    " * self.level
@@ -110,13 +114,19 @@ class ModelRows:
         if isinstance(object_, NativeObject):
             object_ = object_.seen_as(how)
         part = Part(name, lambda: object_, lambda parent: parent)
-        yield self._row(object_, part, path, how, 0, object_.words(how))
+        try:
+            words, problem = object_.words(how), ""
+        except ValueUnavailableError as error:
+            words, problem = UNAVAILABLE, error.message
+        yield self._row(object_, part, path, how, 0, words, problem)
         yield from self._below(object_, path, how, 1)
 
     def _below(self, object_: DataObject, path: str, how: Specifiers, level: int) -> Iterator[Item]:
         """Yield the rows of the parts of an object, and of theirs."""
         if level > min(self._options.levels, MAX_LEVELS):
             return
+        if isinstance(object_, NativeObject) and (problem := object_.problem(how)):
+            yield _error_row(problem, level, "[view]")
         inner = _for_parts(how)
         elements = 0
         try:
@@ -128,7 +138,7 @@ class ModelRows:
                     break
                 yield from self._part(part, path, inner, level)
         except DebuggerError as error:
-            yield _error_row(error, level)
+            yield _error_row(error_words(error), level)
         if self._options.verbose:
             yield from self._methods(object_, path, level)
 
@@ -150,16 +160,8 @@ class ModelRows:
 
     def _part(self, part: Part, parent: str, how: Specifiers, level: int) -> Iterator[Item]:
         path = part.path(parent)
-        words: str | None
-        try:
-            object_ = part.load()
-            if isinstance(object_, NativeObject):
-                object_ = object_.seen_as(how)
-            words = object_.words(how)
-        except DebuggerError as error:
-            object_ = ErrorObject(error)
-            words = object_.words()
-        yield self._row(object_, part, path, how, level, words)
+        object_, words, problem = _loaded(part, how)
+        yield self._row(object_, part, path, how, level, words, problem)
         if not isinstance(object_, ErrorObject):
             yield from self._below(object_, path.removesuffix(RAW_SUFFIX), how, level + 1)
 
@@ -171,6 +173,7 @@ class ModelRows:
         how: Specifiers,
         level: int,
         words: str | None,
+        problem: str = "",
     ) -> ModelRow:
         self._count += 1
         if isinstance(object_, Method):
@@ -186,6 +189,7 @@ class ModelRows:
             offset=part.offset,
             bits=part.bits,
             is_static=part.is_static,
+            problem=problem,
             is_expandable=_has_parts(object_, how),
         )
 
@@ -211,10 +215,27 @@ def more_row(path: str, level: int) -> ModelRow:
     return ModelRow(name=MORE, value=None, type_name="", path=path, level=level, kind="more")
 
 
-def _error_row(error: DebuggerError, level: int) -> ModelRow:
-    return ModelRow(
-        name="", value=error_words(error), type_name="", path="", level=level, kind="error"
-    )
+def _error_row(words: str, level: int, name: str = "") -> ModelRow:
+    return ModelRow(name=name, value=words, type_name="", path="", level=level, kind="error")
+
+
+def _loaded(part: Part, how: Specifiers) -> tuple[DataObject, str | None, str]:
+    """Return the object of a part, its value in words, and why that is not available. What is
+    available no more is still of its type."""
+    try:
+        object_ = part.load()
+        if isinstance(object_, NativeObject):
+            object_ = object_.seen_as(how)
+    except DebuggerError as error:
+        object_ = ErrorObject(error)
+        return object_, object_.words(), ""
+    try:
+        return object_, object_.words(how), ""
+    except ValueUnavailableError as error:
+        return object_, UNAVAILABLE, error.message
+    except DebuggerError as error:
+        object_ = ErrorObject(error)
+        return object_, object_.words(), ""
 
 
 def _has_parts(object_: DataObject, how: Specifiers) -> bool:

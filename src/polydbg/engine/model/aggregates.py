@@ -139,7 +139,10 @@ def _same(context: ModelContext, left: DataObject, right: DataObject, comparer: 
         return False
     if comparer:
         return context.integer(context.call(comparer[0], left, right)) == 0
-    return context.equal(left, right)
+    try:
+        return context.equal(left, right)
+    except ModelError:
+        return left is right  # objects without a number or a text
 
 
 def _sequence_equal(context: ModelContext, source: DataObject, arguments: Arguments) -> DataObject:

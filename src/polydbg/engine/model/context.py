@@ -20,7 +20,6 @@ from polydbg.engine.model.objects import (
     TextObject,
 )
 from polydbg.expr.cpp.arithmetic import OperandError
-from polydbg.expr.cpp.conversions import to_number
 from polydbg.expr.cpp.operands import Machine, Operand, Scalar
 from polydbg.types.model import PointerType
 from polydbg.types.presentation import Presentation
@@ -134,7 +133,7 @@ class ModelContext(TextContext):
             raise object_.error
         if isinstance(object_, NativeObject):
             try:
-                return to_number(object_.value)
+                return self.machine.loaded(object_.value).number
             except OperandError:
                 if object_.value.address is not None:
                     return object_.value.address
