@@ -89,6 +89,7 @@ def _ask_variable(variable: Variable, view: _View) -> None:
         lambda: variable.locate(view),
         lambda: variable.locate(None),
         lambda: variable.place_words(view),
+        lambda: variable.type_in(view),
     )
 
 
@@ -123,6 +124,15 @@ def _seed(version: int, size: int, *, big: bool = False) -> bytes:
         (c.AT_BYTE_SIZE, c.FORM_DATA1, 4),
         (c.AT_ENCODING, c.FORM_DATA1, 5),
         label="int",
+    )
+    array = Entry(
+        c.TAG_ARRAY_TYPE,
+        (c.AT_TYPE, c.FORM_REF4, "int"),
+        children=[
+            Entry(c.TAG_SUBRANGE_TYPE, (c.AT_UPPER_BOUND, block, b"\x91\x70\x94\x04")),
+            Entry(c.TAG_SUBRANGE_TYPE, (c.AT_COUNT, c.FORM_REF4, "x")),
+        ],
+        label="array",
     )
     abstract = Entry(
         c.TAG_SUBPROGRAM,
@@ -175,6 +185,12 @@ def _seed(version: int, size: int, *, big: bool = False) -> bytes:
                 (c.AT_TYPE, c.FORM_REF4, "int"),
                 (c.AT_CONST_VALUE, c.FORM_SDATA, -2),
             ),
+            Entry(
+                c.TAG_VARIABLE,
+                (c.AT_NAME, c.FORM_STRING, "numbers"),
+                (c.AT_TYPE, c.FORM_REF4, "array"),
+                (c.AT_LOCATION, block, b"\x91\x40"),
+            ),
             nested,
         ],
         label="run",
@@ -211,6 +227,7 @@ def _seed(version: int, size: int, *, big: bool = False) -> bytes:
         *code(0x1000, 0x3000),
         children=[
             integer,
+            array,
             abstract,
             run,
             caller,
