@@ -9,7 +9,7 @@ from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.engine.views import arrays, custom_lists, walks
 from polydbg.engine.views.arrays import failure, row
-from polydbg.engine.views.display import applies, display_text, text_of
+from polydbg.engine.views.display import MISSING, applies, chosen, display_text, text_of
 from polydbg.engine.views.environment import ViewError
 from polydbg.engine.views.scope import ViewScope
 from polydbg.formats.natvis.model import (
@@ -36,7 +36,8 @@ def rows_of(scope: ViewScope, parts: tuple[ViewPart, ...], view: str, skip: int)
     """Yield the rows of *parts* from the one numbered *skip* on. What cannot be told is a row with
     the words for it."""
     for part in parts:
-        scope.environment.begin_row()
+        if scope.depth == 0:
+            scope.environment.begin_row()
         try:
             if not applies(scope, part, view):
                 continue
@@ -71,6 +72,7 @@ def count_of(scope: ViewScope, parts: tuple[ViewPart, ...] | None, view: str) ->
         try:
             if not applies(scope, part, view):
                 continue
+            _check_layout(scope, part)
             count = _count(scope, part, view)
         except DebuggerError:
             if part.is_optional:
@@ -80,6 +82,28 @@ def count_of(scope: ViewScope, parts: tuple[ViewPart, ...] | None, view: str) ->
             return None
         total += count
     return total
+
+
+def _check_layout(scope: ViewScope, part: ViewPart) -> None:
+    """Make sure that what the rows of *part* begin with is there in the object's class.
+
+    :raises DebuggerError: it is not: the view is for another layout.
+    """
+    try:
+        if isinstance(part, ArrayItems) and part.pointers:
+            found = chosen(scope, part.pointers)
+            if found is not None:
+                scope.evaluate(found.expression)
+        elif isinstance(part, (LinkedListItems, TreeItems)):
+            scope.evaluate(part.head)
+        elif isinstance(part, IndexListItems) and arrays.size_of(scope, part.sizes):
+            first = scope.with_index(0)
+            found = chosen(first, part.values)
+            if found is not None:
+                first.evaluate(found.expression)
+    except DebuggerError as error:
+        if error.identifier in MISSING:
+            raise
 
 
 def _count(scope: ViewScope, part: ViewPart, view: str) -> int | None:

@@ -56,7 +56,7 @@ class _Pattern(msgspec.Struct, frozen=True, eq=False):
     tree: NameTree
     view: TypeView
     file: LoadedFile
-    order: int
+    rank: int
 
 
 class ViewSet:
@@ -134,14 +134,16 @@ class ViewSet:
     def _index(self) -> dict[str, list[_Pattern]]:
         """Return the patterns by what stands before their arguments."""
         if not self._patterns:
-            order = 0
-            for file in reversed(self.all_files()):
+            # The file that was loaded last goes first, those that came along go last.
+            own = len(self.files)
+            ranked = [(own - 1 - index, each) for index, each in enumerate(self.files)]
+            ranked += [(own, each) for each in self._own_files()]
+            for rank, file in ranked:
                 for view in file.content.types:
                     for name in view.names:
                         tree = parse_name(name)
-                        order += 1
                         if tree is not None:
-                            pattern = _Pattern(tree, view, file, order if not file.is_own else 0)
+                            pattern = _Pattern(tree, view, file, rank)
                             self._patterns.setdefault(tree.key, []).append(pattern)
         return self._patterns
 
@@ -174,7 +176,7 @@ class ViewSet:
                 {each.name: each for each in intrinsics},
                 pattern.file.path,
             )
-            rank = (-pattern.view.priority, -pattern.order, stars_in(pattern.tree))
+            rank = (-pattern.view.priority, pattern.rank, stars_in(pattern.tree))
             found.append(_Candidate(path, bound, rank))
         return sorted(found, key=lambda each: each.rank)
 
@@ -269,7 +271,8 @@ class ViewSet:
 
     def _presented(self, bound: BoundView, this: Value, view: str, depth: int) -> Presentation:
         scope = ViewScope(self, bound, this, depth=depth)
-        self.environment.begin_row()
+        if depth == 0:
+            self.environment.begin_row()
         text = self._display(bound.view, scope, view)
         parts = bound.view.parts
         if text is None and parts is None:
