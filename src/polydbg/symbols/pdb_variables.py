@@ -1,8 +1,9 @@
 """Variables of functions from a PDB: which are in scope at an address, and where they are there.
 
 Records of old kinds hold for the whole function but its prologue and epilogue, in which the frame
-they count from is not there; those with ranges hold where these say. Optimised code has both for
-one variable, and then the old one tells of a place that may never be written.
+they count from is not there; those with ranges hold where these say. Optimised code has both, and
+then the old ones tell of places that may never be written; so do records of a parameter's home, for
+one that comes in a register.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from polydbg.formats.pdb.module import (
     S_INLINESITE2,
     CodeViewSymbol,
     debug_range,
+    is_optimised,
     records_within,
 )
 from polydbg.formats.pdb.reading import qualified, u16, u32
@@ -50,6 +52,7 @@ _MAX_VARIABLES = 1 << 14
 _X87_SIZE = 10
 _FRAME_POINTER = 2  # as S_FRAMEPROC encodes it
 _NOT_HERE = nowhere("the compiler keeps it nowhere at this instruction")
+_HOME = nowhere("the register that it came in holds another by now")
 _NO_FRAME = nowhere("the function has no frame at this instruction: it makes or leaves it")
 
 
@@ -63,6 +66,7 @@ class _Code(msgspec.Struct, frozen=True):
     offset: int
     frame: FrameRecord | None
     has_frame: bool
+    is_optimised: bool
 
 
 class _Level(msgspec.Struct):
@@ -130,7 +134,8 @@ class PdbVariables:
         first, last = debug_range(scope)
         # Compilers that write ranges leave both 0.
         inside = not last or not 0 <= offset < function.size or first <= offset <= last
-        return _Code(module, function, scope, key, offset, _frame_of(scope), inside)
+        frame = _frame_of(scope)
+        return _Code(module, function, scope, key, offset, frame, inside, is_optimised(scope))
 
     def _collect(self, code: _Code, outer: _Level) -> list[_Level]:
         """Fill *outer* with the function's own variables and return the inlined calls' levels."""
@@ -262,11 +267,14 @@ class PdbVariables:
     def _place(self, record: LocalRecord, code: _Code, frame: FrameView | None) -> Place:
         slots = _slots_at(record, code)
         if frame is None or not slots:
-            return OPTIMIZED_OUT if record.flags & records.FLAG_OPTIMIZED_OUT else _NOT_HERE
+            gone = record.flags & records.FLAG_OPTIMIZED_OUT or record.kind in _OLD
+            return OPTIMIZED_OUT if gone else _NOT_HERE
         try:
             if slots[0].parent < 0:
                 if _needs_frame(slots[0]) and not code.has_frame:
                     return _NO_FRAME
+                if frame.machine == "amd64" and _is_home(slots[0], record, code):
+                    return _HOME
                 size = self._builder.type_of(record.type_index).size or 0
                 return _slot_place(slots[0], record, code, frame, size)
             return self._pieces(slots, record, code, frame)
@@ -356,6 +364,8 @@ def _is_above_frame(record: LocalRecord, code: _Code) -> bool:
 
 def _slots_at(record: LocalRecord, code: _Code) -> list[Slot]:
     """Return where the variable is at the address: the first place of it all, or its parts."""
+    if record.kind in _OLD and code.is_optimised:
+        return []
     found = [slot for slot in record.slots if slot.covers(code.key)]
     whole = [slot for slot in found if slot.parent < 0]
     if whole:
@@ -364,6 +374,20 @@ def _slots_at(record: LocalRecord, code: _Code) -> list[Slot]:
         return (sure or whole)[:1]
     parts = {slot.parent: slot for slot in reversed(found)}
     return [parts[parent] for parent in sorted(parts)]
+
+
+def _is_home(slot: Slot, record: LocalRecord, code: _Code) -> bool:
+    """Tell whether a slot is where the caller left room for a parameter that comes in a register:
+    whether it was ever stored there, nobody tells."""
+    return (
+        slot.kind is SlotKind.FRAME
+        and not slot.size
+        and record.is_parameter
+        and any(
+            each.kind is SlotKind.REGISTER and each.size and each.key == code.function.key
+            for each in record.slots
+        )
+    )
 
 
 def _needs_frame(slot: Slot) -> bool:

@@ -106,12 +106,13 @@ def block(start: int, size: int, inside: bytes) -> bytes:
     return record(0x1103, head) + inside + record(0x0006, b"")
 
 
-def source_of(scope: bytes, *, debug: tuple[int, int] = (0, 0), after: bytes = b"") -> PdbSource:
+def source_of(scope: bytes, *, debug: tuple[int, int] = (0, 0), flags: int = 0) -> PdbSource:
     """A PDB of one function with these records in its scope."""
     function = bytearray(procedure("f", 1, OFFSET, SIZE, scope, at=4))
     function[20:28] = struct.pack("<II", *debug)
+    function[38] = flags
     parts = PdbParts(
-        modules=[Module("f.obj", bytes(function) + after)],
+        modules=[Module("f.obj", bytes(function))],
         contributions=[(1, OFFSET, SIZE, 0)],
         tpi=types([record(0x1201, struct.pack("<I", 0))]),
         ipi=types([record(0x1601, struct.pack("<II", 0, 0) + b"inner\0")]),
@@ -241,6 +242,25 @@ def test_old_records_beside_ranges_are_left_out() -> None:
     (scope_,) = source.scopes_at(START + 0x20)
     assert [each.name for each in scope_.variables] == ["a", "b"]
     assert place(source, "a").kind is PlaceKind.NOWHERE
+
+
+def test_old_records_of_optimised_code_tell_no_place() -> None:
+    source = source_of(frame_record() + old_relative("a", RSP, 0), flags=0x80)
+    assert place(source, "a").reason == "optimized out"
+    assert words(source, "a") == ""
+
+
+def test_the_home_of_a_parameter_that_came_in_a_register() -> None:
+    entry = in_register(RCX, live(0, 0x10))
+    source = source_of(frame_record() + local("p", LONG_LONG, 1) + entry + always(0x48))
+    assert place(source, "p", 0x8).register == "rcx"
+    assert place(source, "p").kind is PlaceKind.NOWHERE
+    # One that came on the stack is where it came, and a local has a place of its own.
+    later = in_register(RCX, live(8, 0x10))
+    source = source_of(frame_record() + local("p", LONG_LONG, 1) + later + always(0x48))
+    assert place(source, "p").address == 0x70C8
+    source = source_of(frame_record() + local("l", LONG_LONG) + entry + always(0x48))
+    assert place(source, "l").address == 0x7048
 
 
 def test_parameters_of_old_records_lie_above_the_frame() -> None:

@@ -62,6 +62,7 @@ _LOCAL_PARAMETER = 1
 _SEPCODE = struct.Struct("<HHIIIIIIHH")
 _TRAMPOLINE = struct.Struct("<HHHHIIHH")
 _MAX_DEPTH = 256
+_OPTIMISED = 0x80  # of a function's flags
 
 
 class CodeViewSymbol(msgspec.Struct, frozen=True):
@@ -322,6 +323,12 @@ def debug_range(procedure: bytes) -> tuple[int, int]:
     where its record does not say. *procedure* begins with the record."""
     fields = unpack(_PROCEDURE, procedure, 0)
     return fields[6], fields[7]
+
+
+def is_optimised(procedure: bytes) -> bool:
+    """Tell whether a function's variables are described as those of optimised code. *procedure*
+    begins with its record."""
+    return bool(unpack(_PROCEDURE, procedure, 0)[11] & _OPTIMISED)
 
 
 def records_within(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
