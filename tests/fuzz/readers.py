@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import NamedTuple
 
+import dt_readers
 import frame_readers
 import language_readers
 import pdb_readers
@@ -423,6 +424,7 @@ def archive_seeds() -> list[bytes]:
 
 TARGETS: dict[str, Target] = {
     "natvis": Target(view_readers.read_views, view_readers.view_seeds),
+    "dt": Target(dt_readers.read_dt, dt_readers.dt_seeds),
     "language": Target(language_readers.read_language, language_readers.language_seeds),
     "minidump": Target(read_minidump, minidump_seeds),
     "context": Target(read_context, context_seeds),

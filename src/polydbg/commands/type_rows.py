@@ -12,7 +12,7 @@ from typing import ClassVar
 import msgspec
 
 from polydbg.base.cancel import CancelToken
-from polydbg.base.errors import DebuggerError
+from polydbg.base.errors import DebuggerError, FormatError
 from polydbg.base.text import address_text, sanitise_line
 from polydbg.commands.dt_fields import Field
 from polydbg.commands.dt_values import ValueWriter
@@ -51,6 +51,8 @@ MAX_DEPTH = 32
 """How deep embedded objects are shown, and bases followed."""
 MAX_ELEMENTS = 1 << 16
 """How many elements of one array ``-b`` shows."""
+MAX_PARTS = 1 << 20
+"""How many bases and anonymous parts one class is looked through for members."""
 _NAME_WIDTH = 16
 _INDENT = "   "
 
@@ -135,6 +137,7 @@ class TypeRows:
         self._cancel = cancel
         self._complete = complete
         self._around = around
+        self._parts = 0
 
     def members(self, type_: Type, value: Value | None) -> Iterator[FieldRow]:
         """Yield the rows of a class: those of the fields asked for, or all."""
@@ -174,6 +177,9 @@ class TypeRows:
         bare = self._complete(target.type).bare
         if not isinstance(bare, CompoundType) or nesting > MAX_DEPTH:
             return
+        self._parts = self._parts + 1 if nesting else 0
+        if self._parts > MAX_PARTS:
+            raise FormatError("a class of the debug information has bases without end")
         for member in bare.members:
             self._cancel.check()
             if member.kind in (MemberKind.BASE, MemberKind.VIRTUAL_BASE):

@@ -198,10 +198,16 @@ class ArrayType(Type):
 
     @property
     def size(self) -> int | None:
-        if self._size is None and self.count is not None:
-            element = self.element.size
-            return element * self.count if element is not None else None
-        return self._size
+        count, array = 1, self
+        for _ in range(MAX_CHAIN):
+            if array._size is not None or array.count is None:
+                return count * array._size if array._size is not None else None
+            count *= array.count
+            element = array.element.bare
+            if not isinstance(element, ArrayType):
+                return count * element.size if element.size is not None else None
+            array = element
+        return None  # arrays of themselves: the file is damaged
 
 
 class Enumerator(msgspec.Struct, frozen=True):
@@ -241,7 +247,10 @@ class EnumType(Type):
 
     @property
     def size(self) -> int | None:
-        return self._size if self._size is not None else self.underlying.size
+        if self._size is not None:
+            return self._size
+        bare = self.underlying.bare
+        return bare.size if isinstance(bare, ScalarType) else None
 
 
 class TypedefType(Type):
