@@ -59,7 +59,7 @@ def grid(
         values = [cells.get(name, "") for name in names]
         yield GridRow(
             name=part.name,
-            path=part.path(path),
+            path=part.path_from(path),
             values={name: cells[name] for name in names if name in cells},
             shown=_line(part.name, values, [first, *widths], "-"),
         )

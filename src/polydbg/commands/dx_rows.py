@@ -17,7 +17,7 @@ from polydbg.base.text import sanitise_line
 from polydbg.commands.output import Hex, Item
 from polydbg.engine.model.context import ModelContext
 from polydbg.engine.model.evaluator import methods_of
-from polydbg.engine.model.native import RAW_SUFFIX, NativeObject
+from polydbg.engine.model.native import NativeObject
 from polydbg.engine.model.objects import (
     UNAVAILABLE,
     DataObject,
@@ -159,11 +159,11 @@ class ModelRows:
         return max(how.count, MAX_SHOWN) if how.count is not None else MAX_SHOWN
 
     def _part(self, part: Part, parent: str, how: Specifiers, level: int) -> Iterator[Item]:
-        path = part.path(parent)
+        path = part.path_from(parent)
         object_, words, problem = _loaded(part, how)
         yield self._row(object_, part, path, how, level, words, problem)
         if not isinstance(object_, ErrorObject):
-            yield from self._below(object_, path.removesuffix(RAW_SUFFIX), how, level + 1)
+            yield from self._below(object_, path, how, level + 1)
 
     def _row(
         self,
@@ -183,7 +183,7 @@ class ModelRows:
             name=sanitise_line(part.name),
             value=words,
             type_name=object_.type_name,
-            path=path,
+            path=path + part.suffix if path else "",
             level=level,
             kind="error" if isinstance(object_, ErrorObject) else kind,
             offset=part.offset,

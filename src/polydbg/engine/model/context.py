@@ -20,6 +20,7 @@ from polydbg.engine.model.objects import (
     TextObject,
 )
 from polydbg.expr.cpp.arithmetic import OperandError
+from polydbg.expr.cpp.conversions import to_number
 from polydbg.expr.cpp.operands import Machine, Operand, Scalar
 from polydbg.types.model import PointerType
 from polydbg.types.presentation import Presentation
@@ -133,7 +134,7 @@ class ModelContext(TextContext):
             raise object_.error
         if isinstance(object_, NativeObject):
             try:
-                return self.machine.loaded(object_.value).number
+                return to_number(object_.value)
             except OperandError:
                 if object_.value.address is not None:
                     return object_.value.address
@@ -144,9 +145,9 @@ class ModelContext(TextContext):
 
     def equal(self, left: DataObject, right: DataObject) -> bool:
         """Tell whether two objects have the same value; text of the target equals text."""
-        texts = [self.as_text(each) for each in (left, right)]
         if isinstance(left, TextObject) or isinstance(right, TextObject):
-            return texts[0] is not None and texts[0] == texts[1]
+            text = self.as_text(left)
+            return text is not None and text == self.as_text(right)
         return self.key(left) == self.key(right)
 
     def as_text(self, object_: DataObject) -> str | None:

@@ -50,7 +50,7 @@ from polydbg.expr.cpp.trees import ContextNames
 from polydbg.expr.dx.nodes import AnonymousNode, LambdaNode
 from polydbg.expr.dx.parser import parse
 from polydbg.types.model import ArrayType, EnumType, PointerType, UnknownType
-from polydbg.types.place import PlaceKind
+from polydbg.types.place import PlaceKind, ValueUnavailableError
 from polydbg.types.value import Value
 
 MAX_LEVELS = 100
@@ -132,6 +132,8 @@ class ModelEvaluator(Evaluator):
         """Return what a reference that is a variable refers to: the name means that."""
         try:
             return self.machine.referred(value)
+        except ValueUnavailableError:
+            return value  # it is shown as what it is
         except OperandError as error:
             raise self.failed(error, node) from error
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.engine.model.fields import Field, fields_of
 from polydbg.engine.model.native_text import character_of, native_words
@@ -44,7 +45,6 @@ MAX_ELEMENTS = 1 << 32
 _ELEMENT = re.compile(r"\[(?:\d+|0x[0-9a-fA-F]+|-\d+|[\"'].*)\]\Z", re.DOTALL)
 _QUOTED = re.compile(r'[LuU8]*"(.*)"\Z', re.DOTALL)
 RAW = "[<Raw View>]"
-RAW_SUFFIX = ",!"
 
 
 class NativeObject(DataObject):
@@ -151,7 +151,8 @@ class NativeObject(DataObject):
         yield Part(
             RAW,
             lambda: NativeObject(self.value, self._context, how=raw),
-            lambda parent: parent + RAW_SUFFIX,
+            lambda parent: parent,
+            suffix=",!",
         )
         for child in view.children(0) if view.children is not None else ():
             yield self._view_part(child)
@@ -164,7 +165,8 @@ class NativeObject(DataObject):
 
         is_element = _ELEMENT.match(child.name) is not None
         name = sanitise_line(child.name)
-        return Part(name, lambda: self._of_child(child), lead, is_element=is_element)
+        suffix = f",{child.specifiers}" if child.specifiers and path else ""
+        return Part(name, self._child_load(child), lead, is_element=is_element, suffix=suffix)
 
     def _of_child(self, child: Child) -> DataObject:
         if child.value is not None:
@@ -185,7 +187,11 @@ class NativeObject(DataObject):
         )  # fmt: skip
 
     def _pointed(self, pointer: PointerType, how: Specifiers) -> Iterator[Part]:
-        if not self.value.bits():
+        try:
+            address = self.value.bits()
+        except DebuggerError:
+            return  # that it cannot be read is its own value
+        if not address:
             return
         target = pointer.target.bare
         if how.count is not None:
@@ -320,7 +326,8 @@ class SyntheticObject(DataObject):
 
     def _part(self, child: Child) -> Part:
         path = child.path
-        return Part(sanitise_line(child.name), lambda: self._make(child), lambda parent: path)
+        name = sanitise_line(child.name)
+        return Part(name, lambda: self._make(child), lambda parent: path, is_rooted=True)
 
 
 def _behind_arrow(part: Part) -> Part:

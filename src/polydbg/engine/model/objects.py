@@ -37,7 +37,9 @@ class Part(msgspec.Struct, frozen=True, eq=False):
     """A part of an object: *load* makes it, *path* the expression that leads to it out of the
     object's own. *offset* is where a field lies in its class in bytes (of a static member its
     address), *bits* the highest and lowest bit of a bit field. With *is_hidden* it is shown only on
-    demand; elements (*is_element*) are shown a hundred at a time."""
+    demand; elements (*is_element*) are shown a hundred at a time. *suffix* are format
+    specifiers behind the path, which no longer path has; *is_rooted* tells that the path does
+    not begin with the object's own."""
 
     name: str
     load: Load
@@ -47,6 +49,13 @@ class Part(msgspec.Struct, frozen=True, eq=False):
     is_static: bool = False
     is_hidden: bool = False
     is_element: bool = False
+    suffix: str = ""
+    is_rooted: bool = False
+
+    def path_from(self, parent: str) -> str:
+        """Return the path of the part of the object that *parent* leads to, ``""`` where there is
+        none: nothing leads to that object."""
+        return self.path(parent) if parent or self.is_rooted else ""
 
 
 class Element(msgspec.Struct, frozen=True, eq=False):
@@ -150,8 +159,8 @@ class TextObject(DataObject):
         return f"{quote}{sanitise_line(self.value)}{quote}"
 
     def properties(self) -> Iterable[Part]:
-        load = lambda: self._context.number(len(self.value))  # noqa: E731 - a part's loader
-        return (Part("Length", load, member_path("Length")),)
+        length = len(self.value)
+        return (Part("Length", lambda: self._context.number(length), member_path("Length")),)
 
     def methods(self) -> Mapping[str, Method]:
         return self._context.text_methods(self)

@@ -76,7 +76,7 @@ class UserVariables(DataObject):
     def properties(self) -> Iterator[Part]:
         for name, found in self._variables.items():
             if isinstance(found, DataObject):
-                yield Part(name, _held(found), _own_name(name))
+                yield Part(name, _held(found), _own_name(name), is_rooted=True)
 
     def methods(self) -> Mapping[str, Method]:
         def remove(arguments: tuple[DataObject, ...]) -> DataObject:
@@ -132,7 +132,7 @@ class Variables(ModelObject):
 
     def properties(self) -> Iterator[Part]:
         for part in super().properties():
-            yield Part(part.name, part.load, _own_name(part.name))
+            yield Part(part.name, part.load, _own_name(part.name), is_rooted=True)
 
 
 def _variable(context: ModelContext, name: str) -> Load:
