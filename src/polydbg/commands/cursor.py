@@ -8,6 +8,8 @@ import msgspec
 
 from polydbg.base.errors import CommandError
 
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+
 
 class Cursor(msgspec.Struct, eq=False):
     """*text* is the whole line, *position* the next character to read. *is_after_block* says that a
@@ -87,13 +89,19 @@ class Cursor(msgspec.Struct, eq=False):
         if not self.take(opening):
             self.position = min(len(self.text), self.position + 1)
             raise self.error("Syntax error", hint=hint)
-        depth = 1
-        tokens = rf'"(?:[^"\\]|\\.)*"|[{re.escape(opening + closing)}]'
-        for found in re.compile(tokens).finditer(self.text, self.position):
+        depth, at = 1, self.position
+        tokens, quoted = re.compile(rf'["{re.escape(opening + closing)}]'), _QUOTED
+        while found := tokens.search(self.text, at):
+            at = found.end()
             token = found.group()
+            if token == '"':
+                text = quoted.match(self.text, found.start()) if quoted else None
+                # What follows a quote without its end has none either: it is looked for once.
+                at, quoted = (text.end(), quoted) if text else (at, None)
+                continue
             depth += (token == opening) - (token == closing)
             if not depth:
-                self.position = found.end()
+                self.position = at
                 return self.text[start + 1 : found.start()]
         self.position = len(self.text)
         raise self.error("Syntax error", hint=hint or f"a {closing} is missing")

@@ -24,6 +24,7 @@ from polydbg.engine.session import Session
 
 MAX_LINE = 64 * 1024
 MAX_NESTING = 32
+_MAX_NAME = 64
 
 _META = re.compile(r"\.[A-Za-z_]+[+-]?")
 _EXTENSIONS = "ext|exts|uext|ntsdexts|kdexts|dbghelp|wow64exts"
@@ -327,7 +328,7 @@ def suggestion(name: str) -> str:
     import difflib
 
     word = re.split(r"[\s;]", name, maxsplit=1)[0]
-    if len(word) < 2:
+    if not 2 <= len(word) <= _MAX_NAME:
         return ""
     unusable = (LIVE_FAMILY, ABSENT_FAMILY)
     usable = [name for name, entry in REGISTRY.declared().items() if entry.family not in unusable]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -301,3 +302,14 @@ def test_output_that_does_not_end_is_an_error_in_the_end(items: Items) -> None:
     for _ in range(40):  # no level of nesting is lost
         items("as /c much .for (; 1;) { .echo 0123456789012345678901234567890123456789 }")
     assert items(".block { .echo on }")[0].text() == "on"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['.block {"' + '\\"' * 20_000, "${" * 20_000, ".for (" + "(" * 20_000, "'" * 60_000],
+    ids=["quotes", "references", "parentheses", "apostrophes"],
+)
+def test_lines_made_to_be_slow_are_not(items: Items, line: str) -> None:
+    started = time.process_time()
+    assert isinstance(items(line)[-1], Failure)
+    assert time.process_time() - started < 5
