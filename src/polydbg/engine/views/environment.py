@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import DebuggerError, ExpressionError
 from polydbg.engine.modules import Module
 from polydbg.engine.type_finder import is_declaration
@@ -46,13 +47,18 @@ class ViewEnvironment:
     def system(self) -> System:
         return self._session.current
 
+    @property
+    def cancel(self) -> CancelToken:
+        """Return the token of the command that asks."""
+        return self._session.files.cancel
+
     # -- bounds ----------------------------------------------------------------------------
 
     def step(self) -> None:
         """Count an expression. :raises ViewError: there were too many; :raises Cancelled:"""
         self._steps += 1
         if not self._steps & 63:
-            self._session.files.cancel.check()
+            self.cancel.check()
         if self._steps > MAX_STEPS:
             raise ViewError(f"the view takes more than {MAX_STEPS} steps")
 
@@ -106,11 +112,11 @@ class ViewEnvironment:
         for spelling in spellings:
             if here is None:
                 break
-            own = self.system.types.type_in(here, spelling, self._session.files.cancel)
+            own = self.system.types.type_in(here, spelling, self.cancel)
             if own is not None and not is_declaration(own):
                 return own
         for spelling in spellings:
-            found = self.system.types.named(spelling, self._session.files.cancel, here)
+            found = self.system.types.named(spelling, self.cancel, here)
             if found is not None:
                 return found[1]
         return None
@@ -120,7 +126,7 @@ class ViewEnvironment:
         bare = value.type.bare
         if not isinstance(bare, CompoundType) or not bare.is_declaration:
             return value
-        return value.as_type(self.system.types.completed(bare, self._session.files.cancel))
+        return value.as_type(self.system.types.completed(bare, self.cancel))
 
     def global_named(self, name: str) -> Value | None:
         """Return a global variable or constant of any module whose symbols are loaded."""

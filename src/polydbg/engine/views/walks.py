@@ -54,6 +54,27 @@ class _Link:
             self._learn(node, pointer)
         return pointed(pointer)
 
+    def pass_over(self, node: Value, rows: _Rows, most: int, seen: set[int | None]) -> Value | None:
+        """Return the node that comes after those that are to be skipped, at most *most* rows from
+        the list's start; nothing is evaluated. It ends at nodes of another class, at *seen* ones,
+        and where this link is no member.
+
+        :raises DebuggerError: a pointer cannot be read.
+        """
+        known, address = self._known.get(node.type.bare), node.address
+        if known is None or known[1].target.bare is not node.type.bare or address is None:
+            return node
+        offset, around = known[0], node.around
+        read, size, order = around.memory.read, around.model.pointer_size, around.model.order
+        while address and rows.count < most and address not in seen and len(seen) < MAX_NODES:
+            if not rows.count & 255:
+                self._scope.environment.begin_row()
+                self._scope.environment.cancel.check()
+            seen.add(address)
+            rows.count += 1
+            address = int.from_bytes(read(address + offset, size), order)
+        return Value(node.type, in_memory(address), around) if address else None
+
     def _learn(self, node: Value, pointer: Value) -> None:
         bare, start, at = pointer.type.bare, node.address, pointer.address
         if not isinstance(bare, PointerType) or start is None or at is None:
@@ -87,14 +108,14 @@ class _Rows:
 
     def __init__(self, scope: ViewScope, value: Formatted, name: Pieces, skip: int) -> None:
         self._scope, self._value, self._name = scope, value, name
-        self._skip = skip
+        self.skip = skip
         self.count = 0
 
     def of(self, node: Value) -> Child | None:
         """Return the row of the next node, ``None`` while rows are skipped."""
         number = self.count
         self.count += 1
-        if number < self._skip:
+        if number < self.skip:
             return None
         self._scope.environment.begin_row()
         scope = self._scope.within(node).with_index(number)
@@ -135,6 +156,8 @@ def list_rows(scope: ViewScope, part: LinkedListItems, skip: int) -> Iterator[Ch
                 yield found
             if rows.count != size:
                 node = link.follow(node)
+            if node is not None and rows.count < skip:
+                node = link.pass_over(node, rows, skip if size is None else min(skip, size), seen)
     except DebuggerError as error:
         yield failure(f"[{rows.count}]", error)
         return
