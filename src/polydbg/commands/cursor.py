@@ -90,14 +90,16 @@ class Cursor(msgspec.Struct, eq=False):
             self.position = min(len(self.text), self.position + 1)
             raise self.error("Syntax error", hint=hint)
         depth, at = 1, self.position
-        tokens, quoted = re.compile(rf'["{re.escape(opening + closing)}]'), _QUOTED
+        tokens = re.compile(rf'["{re.escape(opening + closing)}]')
+        is_quoting = True
         while found := tokens.search(self.text, at):
             at = found.end()
             token = found.group()
             if token == '"':
-                text = quoted.match(self.text, found.start()) if quoted else None
+                text = _QUOTED.match(self.text, found.start()) if is_quoting else None
                 # What follows a quote without its end has none either: it is looked for once.
-                at, quoted = (text.end(), quoted) if text else (at, None)
+                is_quoting = text is not None
+                at = text.end() if text else at
                 continue
             depth += (token == opening) - (token == closing)
             if not depth:
