@@ -19,7 +19,7 @@ from polydbg.commands.dt_patterns import matching_names
 from polydbg.commands.dt_request import SWITCHES, Request, read_request
 from polydbg.commands.output import Item, Notice, Text
 from polydbg.commands.registry import command
-from polydbg.commands.type_words import tight
+from polydbg.commands.type_words import spelling, tight
 from polydbg.engine.variables import NamedValue
 from polydbg.types.place import PlaceKind, in_memory
 from polydbg.types.value import Value
@@ -90,7 +90,7 @@ def _shown(
         yield from _shadowing(ctx, request, meaning.local)
     elif meaning.module is not None and "!" not in request.name:
         name = sanitise_line(f"{meaning.module.name}!{meaning.type.name or request.name}")
-        yield ObjectRow(name=name, type_name=tight(meaning.type), kind="type", shown=name)
+        yield ObjectRow(name=name, type_name=spelling(meaning.type), kind="type", shown=name)
     if request.link:
         yield from follow_list(ctx, display, _first_of_list(value), request.link)
     elif value is None:
@@ -133,7 +133,7 @@ def _local_head(local: NamedValue) -> ObjectRow:
     type_ = tight(local.value.type)
     return ObjectRow(
         name=sanitise_line(local.name),
-        type_name=type_,
+        type_name=spelling(local.value.type),
         address=place.address if place.kind is PlaceKind.MEMORY else None,
         kind="local",
         shown=f"Local var @ {words} Type {type_}",

@@ -17,7 +17,7 @@ from polydbg.commands.type_words import (
     compound_words,
     enumeration_words,
     signature_words,
-    tight,
+    spelling,
     type_words,
 )
 from polydbg.commands.value_words import UNAVAILABLE, address_words, character_type
@@ -103,21 +103,21 @@ class Display:
                 return
             if self._options.verbose and not self._options.fields:
                 words = compound_words(type_, verbose=True)
-                yield ObjectRow(name=bare.name, type_name=tight(type_), kind="type", shown=words)
+                yield ObjectRow(name=bare.name, type_name=spelling(type_), kind="type", shown=words)
             yield from self._members(type_, None)
             return
         self._refuse_fields()
         if isinstance(bare, EnumType):
             if self._options.verbose:
                 words = enumeration_words(type_, bare).rstrip("\n")
-                yield ObjectRow(name=bare.name, type_name=tight(type_), kind="type", shown=words)
+                yield ObjectRow(name=bare.name, type_name=spelling(type_), kind="type", shown=words)
             yield from self._rows.enumerators(type_)
             return
         if isinstance(bare, FunctionType):
             words = signature_words(name, bare)
         else:
             words = type_words(type_, verbose=self._options.verbose)
-        yield ObjectRow(name=bare.name, type_name=tight(type_), kind="type", shown=words)
+        yield ObjectRow(name=bare.name, type_name=spelling(type_), kind="type", shown=words)
 
     def _members(self, type_: Type, value: Value | None) -> Iterator[FieldRow]:
         """Yield the rows of a class.
@@ -224,7 +224,7 @@ class Display:
     def _line(self, value: Value, words: str) -> ObjectRow:
         return ObjectRow(
             name="",
-            type_name=tight(value.type),
+            type_name=spelling(value.type),
             value=words.strip(),
             address=value.address,
             shown=words,
@@ -256,7 +256,9 @@ class Display:
 
     def heading(self, type_: Type, address: int | None, words: str, kind: str) -> ObjectRow:
         """Return the line above one object of several."""
-        return ObjectRow(name="", type_name=tight(type_), address=address, kind=kind, shown=words)
+        return ObjectRow(
+            name="", type_name=spelling(type_), address=address, kind=kind, shown=words
+        )
 
     def _address(self, address: int) -> str:
         return address_text(address, self._types.model.pointer_size)

@@ -28,6 +28,7 @@ from polydbg.commands.type_words import (
     pointer_word,
     signature_words,
     size_words,
+    spelling,
     type_words,
 )
 from polydbg.commands.value_words import UNAVAILABLE
@@ -42,7 +43,7 @@ from polydbg.types.model import (
     PointerType,
     Type,
 )
-from polydbg.types.naming import keyword_of, spelled
+from polydbg.types.naming import keyword_of
 from polydbg.types.place import in_memory
 from polydbg.types.value import Surroundings, Value
 from polydbg.types.variants import variant_of
@@ -244,7 +245,7 @@ class TypeRows:
         if isinstance(member, Method):
             yield FieldRow(
                 name=sanitise_line(member.name),
-                type_name=sanitise_line(spelled(member.type)),
+                type_name=spelling(member.type),
                 level=level,
                 kind="function",
                 shown=f"{indent}<function> {signature_words(member.name, member.type, indent)}",
@@ -330,7 +331,7 @@ class TypeRows:
             words += f"to {count} entries" if count is not None else ""
         return FieldRow(
             name="__VFN_table",
-            type_name=sanitise_line(spelled(member.type)),
+            type_name=spelling(member.type),
             value=words.strip() if target.value is not None else "",
             offset=part.offset,
             address=target.value.address if target.value is not None else None,
@@ -356,7 +357,7 @@ class TypeRows:
         shown = words or type_words(member.type, verbose=self._options.verbose, indent=indent)
         return FieldRow(
             name=sanitise_line(member.name),
-            type_name=sanitise_line(spelled(member.type)),
+            type_name=spelling(member.type),
             value=words.strip(),
             address=address,
             level=level,
@@ -412,7 +413,7 @@ class TypeRows:
                 words = self._writer.words(part.value, indent) if named else ""
             yield FieldRow(
                 name=f"[{index}]",
-                type_name=sanitise_line(spelled(array.element)),
+                type_name=spelling(array.element),
                 value=words.strip(),
                 address=part.value.address if part.value is not None else None,
                 level=level,
@@ -424,7 +425,7 @@ class TypeRows:
         if count > MAX_ELEMENTS:
             yield FieldRow(
                 name="[...]",
-                type_name=sanitise_line(spelled(array.element)),
+                type_name=spelling(array.element),
                 level=level,
                 kind="element",
                 shown=f"{indent}[..] {count - MAX_ELEMENTS} more elements",
@@ -499,7 +500,7 @@ class TypeRows:
             words = f"{words.rstrip(' ')} "  # as the engine has it there, and only there
         return FieldRow(
             name=sanitise_line(member.name),
-            type_name=sanitise_line(spelled(member.type)),
+            type_name=spelling(member.type),
             value=words.strip() if part.owner.value is not None else "",
             offset=part.offset,
             address=value.address if value is not None else None,

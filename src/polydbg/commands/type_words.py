@@ -23,7 +23,7 @@ from polydbg.types.model import (
     UnknownType,
     VoidType,
 )
-from polydbg.types.naming import keyword_of, named, scalar_word, spelled_tightly
+from polydbg.types.naming import keyword_of, named, scalar_word, spelled, spelled_tightly
 
 NO_TYPE = "<no type information>"
 MAX_ENUMERATORS = 1 << 16
@@ -79,6 +79,11 @@ def _last_words(type_: Type, *, verbose: bool, indent: str) -> str:
 def tight(type_: Type) -> str:
     """Return a type as parameters and variables show theirs: ``order*``."""
     return sanitise_line(spelled_tightly(type_))
+
+
+def spelling(type_: Type) -> str:
+    """Return a type as ``??`` shows it, fit for one line: ``struct order *``."""
+    return sanitise_line(spelled(type_))
 
 
 def name_of(type_: Type) -> str:
