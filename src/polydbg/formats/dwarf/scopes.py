@@ -51,6 +51,7 @@ _MAX_DEPTH = 512
 #: How many entries of a large unit are looked for one by one.
 _MAX_PASSES = 4
 _MAX_FOUND = 1024
+_MAX_MISSED = 64
 
 
 def _kind_of(abbreviation: Abbreviation) -> int:
@@ -100,13 +101,15 @@ class Scopes:
         return self._table.offsets
 
     def is_entry(self, offset: int) -> bool:
-        """Tell whether an entry begins at *offset*.
+        """Tell whether an entry begins at *offset*: one of :attr:`entries`, or one of the few that
+        are looked for besides (types within functions that are only inlined).
 
         :raises FormatError: the unit has no abbreviations.
         """
-        if self._has_table and self._table.has(offset):
+        if (self._has_table or not self._is_cheap(offset)) and self._table.has(offset):
             return True
-        return self._passed(offset) is not None
+        is_known = offset in self._found or len(self._found) < _MAX_MISSED
+        return is_known and self._passed(offset) is not None
 
     def around(self, offset: int) -> list[int]:
         """Return the offsets of the named scopes around the entry at *offset*, the innermost first;
@@ -114,8 +117,7 @@ class Scopes:
 
         :raises FormatError: the unit has no abbreviations.
         """
-        is_cheap = offset in self._found or len(self._found) < _MAX_PASSES
-        if not self._has_table and is_cheap and is_large(self.unit):
+        if not self._has_table and self._is_cheap(offset):
             return self._passed(offset) or []
         if not self._table.has(offset):
             # One of the few that it is not worth to record: a variable that only has a value.
@@ -135,6 +137,11 @@ class Scopes:
     @property
     def _has_table(self) -> bool:
         return self._known is not None or "_table" in self.__dict__
+
+    def _is_cheap(self, offset: int) -> bool:
+        """Tell whether a pass for *offset* alone is sooner done than one over all entries."""
+        is_early = offset in self._found or len(self._found) < _MAX_PASSES
+        return is_early and is_large(self.unit)
 
     def _passed(self, offset: int) -> list[int] | None:
         """Return what a pass of its own finds around *offset*, ``None`` where no entry begins
