@@ -9,7 +9,7 @@ unless they say bits. Sources: DWARF 5 section 5, LLVM "CodeView Type Records".
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -224,7 +224,7 @@ class EnumType(Type):
         self,
         name: str,
         underlying: Callable[[], Type],
-        load: Callable[[], Sequence[Enumerator]],
+        load: Callable[[], Iterable[Enumerator]],
         *,
         size: int | None = None,
         is_scoped: bool = False,
