@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import partial
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
@@ -32,6 +32,7 @@ _TAGS = frozenset({c.TAG_VARIABLE, c.TAG_MEMBER})
 _ANONYMOUS = "(anonymous namespace)::"
 _MAX_NAMES = 1024
 _MAX_FOUND = 256
+_MAX_DECLARATIONS = 64
 _POLL_EVERY = 64
 _TLS_OPERATIONS = (0x9B, 0xE0)
 
@@ -54,6 +55,7 @@ class DwarfGlobals:
         self._places = places
         self._searches: dict[int, tuple[DwarfFile, EntrySearch]] = {}
         self._named: dict[str, tuple[Die, ...]] = {}
+        self._files: list[DwarfFile] | None = None
 
     # -- by name -------------------------------------------------------------------------------
 
@@ -112,38 +114,57 @@ class DwarfGlobals:
         return found
 
     def _search(self, last: bytes, cancel: CancelToken) -> Iterator[Die]:
+        declarations = 0
         for search in self._all_searches(cancel):
             for unit, offset in search.named(last, cancel.check):
+                cancel.check()
                 with suppress(FormatError):
                     die = unit.die(offset)
                     if die is None or die.tag not in _TAGS or die.string(c.AT_NAME) != last:
                         continue
+                    is_declaration = c.AT_DECLARATION in die.attributes
+                    declarations += is_declaration
+                    if declarations > _MAX_DECLARATIONS and is_declaration:
+                        continue  # each unit of a program may declare it
                     if self._is_global(die, cancel):
                         yield die
-                    for _, other in search.completing((unit, offset), cancel.check):
-                        completing = unit.die(other)
-                        if completing is not None and self._is_global(completing, cancel):
-                            yield completing
+                    if is_declaration or c.AT_EXTERNAL in die.attributes:
+                        yield from self._completing(search, unit, offset, cancel)
+
+    def _completing(
+        self, search: EntrySearch, unit: Unit, offset: int, cancel: CancelToken
+    ) -> Iterator[Die]:
+        """Yield the entries of *unit* that complete the declaration at *offset*."""
+        for _, other in search.completing((unit, offset), cancel.check):
+            completing = unit.die(other)
+            if completing is not None and self._is_global(completing, cancel):
+                yield completing
 
     def _is_global(self, die: Die, cancel: CancelToken) -> bool:
         """Tell whether *die* is a variable, not a field, and lies outside of functions."""
         return _may_be_global(die) and not is_within_function(die.unit, die.offset, cancel.check)
 
-    @cached_property
-    def _files(self) -> list[DwarfFile]:
+    def _all_files(self, cancel: CancelToken) -> list[DwarfFile]:
         """Return the files with entries: the linked one, and those that it is split into."""
-        file = self._units.file
-        found = [file] if file.supplementary is None else [file, file.supplementary]
-        if self._units.is_split:
-            for unit in self._units.all():
+        if self._files is None:
+            file = self._units.file
+            found = [file] if file.supplementary is None else [file, file.supplementary]
+            for unit in file.units():
+                cancel.check()
                 with suppress(FormatError):
-                    other = unit.entries.file
-                    if all(other is not each for each in found):
-                        found.append(other)
-        return found
+                    _ = unit.root  # read here, where it can be stopped
+            if self._units.is_split:
+                for code in self._units.all():
+                    cancel.check()
+                    with suppress(FormatError):
+                        other = code.entries.file
+                        if all(other is not each for each in found):
+                            found.append(other)
+            self._files = found
+        return self._files
 
     def _all_searches(self, cancel: CancelToken) -> Iterator[EntrySearch]:
-        for file in self._files:
+        for file in self._all_files(cancel):
             cancel.check()
             found = self._searches.get(id(file))
             if found is None:

@@ -109,6 +109,7 @@ class EntrySearch:
             for size in (4, 8):
                 values = [each.to_bytes(size, section.order) for each in offsets]
                 for at in _any(section, values, poll):
+                    poll()
                     unit = unit_at(at)
                     if unit is not None and unit.header.offset_size == size:
                         fields = self._fields_of(unit)
@@ -145,6 +146,7 @@ class EntrySearch:
             if (at - start) % size:
                 continue
             while rank >= 0 and starts[rank] == start:
+                poll()
                 yield from self._with_index(units[rank], (at - start) // size)
                 rank -= 1
 
@@ -177,6 +179,7 @@ class EntrySearch:
         """Yield the entries with the name in themselves."""
         for section, unit_at in self._entries():
             for at in occurrences(section, name + b"\0", poll):
+                poll()
                 unit = unit_at(at)
                 if unit is not None:
                     fields = self._fields_of(unit)
