@@ -237,6 +237,8 @@ class Parser:
         after = lexer.skip_blanks(self.text, close + 1, self.end)
         if self.types.is_plain(found) and not self._is_cast(found, after):
             return None
+        if self.types.is_indexed(found) and not self.names.is_type_name(found.name):
+            return None
         self.position = close + 1
         return found
 
@@ -256,6 +258,8 @@ class Parser:
             return None
         found = self.types.parse(at + 1)
         if found is None or self.types.is_plain(found):
+            return None
+        if self.types.is_indexed(found) and not self.names.is_type_name(found.name):
             return None
         close = lexer.skip_blanks(self.text, found.end, self.end)
         if not self.text.startswith(")", close):

@@ -35,6 +35,12 @@ class TypeParser:
             not found.steps and not found.is_builtin and found.end - found.start == len(found.name)
         )
 
+    @staticmethod
+    def is_indexed(found: TypeNode) -> bool:
+        """Say whether the type read, ``name[2]``, may as well be an element of a variable."""
+        is_array = bool(found.steps) and all(step.kind == "[]" for step in found.steps)
+        return is_array and not found.is_builtin
+
     def parse(self, at: int) -> TypeNode | None:
         """Return the type that is written at *at*, as much as can be one; ``None``: none is."""
         at = start = lexer.skip_blanks(self._text, at, self._end)
