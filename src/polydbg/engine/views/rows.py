@@ -107,6 +107,8 @@ def _check_layout(scope: ViewScope, part: ViewPart) -> None:
 
 
 def _count(scope: ViewScope, part: ViewPart, view: str) -> int | None:
+    if isinstance(part, Item) and part.is_optional:
+        return sum(1 for _ in _item(scope, part))
     if isinstance(part, (Item, Synthetic)):
         return 1
     if isinstance(part, ArrayItems):

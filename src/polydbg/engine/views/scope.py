@@ -43,13 +43,15 @@ _INDEX = ScalarType("long long", 8, Encoding.SIGNED)
 
 class BoundView(msgspec.Struct, frozen=True, eq=False):
     """A view that matches a class: *owner* is the class whose name does, *bindings* what ``$T1``
-    and so on stand for in it. *file* is the path of the view's file."""
+    and so on stand for in it. *file* is the path of the view's file; those that came along name no
+    global variables (*is_own*), so that a member of another layout is not sought everywhere."""
 
     view: TypeView
     owner: CompoundType
     bindings: tuple[Binding, ...]
     intrinsics: Mapping[str, Intrinsic]
     file: str
+    is_own: bool = False
 
 
 class ViewScope:
@@ -125,7 +127,7 @@ class ViewScope:
             found = member_named(self.this, name)
             if found is not None:
                 return found
-        if name in self.bound.intrinsics:
+        if name in self.bound.intrinsics or self.bound.is_own:
             return None
         return self.environment.global_named(self._spelled_out(name))
 

@@ -175,6 +175,7 @@ class ViewSet:
                 bindings,
                 {each.name: each for each in intrinsics},
                 pattern.file.path,
+                pattern.file.is_own,
             )
             rank = (-pattern.view.priority, pattern.rank, stars_in(pattern.tree))
             found.append(_Candidate(path, bound, rank))
