@@ -7,6 +7,7 @@ the compiler kept nowhere, is a place of kind NOWHERE that says why. Sources: DW
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 
 import msgspec
@@ -34,6 +35,7 @@ from polydbg.formats.dwarf.location_lists import expression_at
 from polydbg.formats.dwarf.names import find, name_of
 from polydbg.formats.dwarf.reading import sleb128, uleb128
 from polydbg.formats.dwarf.unit import Die, Unit
+from polydbg.memory.space import ByteOrder
 from polydbg.symbols.dwarf_call_sites import Call, Expression, FrameCode
 from polydbg.symbols.dwarf_types import size_of
 from polydbg.types.place import (
@@ -58,6 +60,8 @@ _REG0, _BREG0, _REGX, _BREGX = 0x50, 0x70, 0x90, 0x92
 _REGVAL_TYPES = (0xA5, 0xF5)
 _DEREF = b"\x06"
 _WIDTHS = (("zmm", 64), ("ymm", 32), ("xmm", 16), ("st", 16), ("v", 16), ("q", 16))
+
+_FLOAT, _DOUBLE = 4, 8
 
 Size = Callable[[], int | None]
 
@@ -334,7 +338,10 @@ class _FrameOfCode(Environment):
         if piece.kind is PlaceKind.REGISTER:
             name, value = self._frame.register_by_number(piece.value)
             width = max(_width_of(name, self._size), (value.bit_length() + 7) // 8)
-            return in_register(name, value.to_bytes(width, self._unit.section.order))
+            data = value.to_bytes(width, self._unit.section.order)
+            if size == _FLOAT and width == _DOUBLE and name[:1] == "f" and name[1:].isdigit():
+                data = _narrowed(self._frame.machine, data, self._unit.section.order)
+            return in_register(name, data)
         if piece.kind is PlaceKind.VALUE:
             data = piece.value.to_bytes(piece.size, self._unit.section.order)
             is_cut = self._unit.section.order == "big" and size is not None and size < len(data)
@@ -404,6 +411,27 @@ def _location_of_register(number: int) -> bytes:
         number >>= 7
     leb.append(number)
     return bytes(leb)
+
+
+def _narrowed(machine: str, data: bytes, order: ByteOrder) -> bytes:
+    """Return what a store of four bytes leaves of a floating-point register: on s390 its upper
+    half; PowerPC and Alpha hold every number as a double.
+
+    :raises ValueUnavailableError: the double is not one that was loaded from four bytes.
+    """
+    if machine.startswith("s390"):
+        return data[:_FLOAT]
+    if not machine.startswith(("ppc", "alpha")):
+        return data
+    mark = ">" if order == "big" else "<"
+    try:
+        (number,) = struct.unpack(mark + "d", data)
+        narrow = struct.pack(mark + "f", number)
+    except OverflowError:
+        narrow = b""
+    if not narrow or struct.pack(mark + "d", *struct.unpack(mark + "f", narrow)) != data:
+        raise ValueUnavailableError("the register does not hold a number of four bytes")
+    return narrow
 
 
 def _width_of(register: str, word: int) -> int:

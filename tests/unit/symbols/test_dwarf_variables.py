@@ -58,7 +58,9 @@ class View:
         return self._registers[name]
 
     def register_by_number(self, number: int) -> tuple[str, int]:
-        name = {0: "rax", 1: "rdx", 3: "rbx", 5: "rdi", 6: "rbp", 7: "rsp", 17: "xmm0"}[number]
+        name = {0: "rax", 1: "rdx", 3: "rbx", 5: "rdi", 6: "rbp", 7: "rsp", 17: "xmm0", 33: "f1"}[
+            number
+        ]
         return name, self.register(name)
 
     def cfa(self) -> int:
@@ -285,6 +287,27 @@ def test_narrow_stack_value_of_big_endian() -> None:
     variable = program.variable("v", program.place(b"\x31\x9f"))
     source = program.source(program.function("run", 0x1000, 0x1080, variable))
     assert located(source, View(0x1004), "v") == constant(b"\0\0\0\1")
+
+
+@pytest.mark.parametrize(
+    ("machine", "value", "data"),
+    [
+        ("s390x", 0x3FC0000011111111, b"\x3f\xc0\0\0"),
+        ("ppc64", 0x3FF8000000000000, b"\x3f\xc0\0\0"),
+        ("ppc64", 0x3FF8000000000001, b""),
+        ("ppc64", 0x7FEFFFFFFFFFFFFF, b""),
+        ("mips64", 0x111111113FC00000, b"\x11\x11\x11\x11\x3f\xc0\0\0"),
+    ],
+)
+def test_short_numbers_in_floating_point_registers(machine: str, value: int, data: bytes) -> None:
+    program = Program(big=True)
+    variable = program.variable("v", program.place(b"\x90" + uleb(33)))
+    source = program.source(program.function("run", 0x1000, 0x1080, variable))
+    view = View(0x1004, {"f1": value})
+    view.machine = machine
+    found = located(source, view, "v")
+    assert found.data == data
+    assert bool(found.reason) == (not data)
 
 
 def pointer(program: Program, offset: int, reference: int = 0) -> bytes:
