@@ -5,6 +5,8 @@ Shapes are those of the engine: command-language.md 19.1. What memory does not h
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from polydbg.base.errors import DebuggerError, MemoryReadError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.type_words import (
@@ -21,6 +23,7 @@ from polydbg.engine.session import System
 from polydbg.types.model import (
     ArrayType,
     CompoundType,
+    Encoding,
     EnumType,
     FunctionType,
     MemberPointerType,
@@ -32,7 +35,7 @@ from polydbg.types.model import (
 )
 from polydbg.types.presentation import Presenter
 from polydbg.types.scalars import dt_words, number_of
-from polydbg.types.strings import characters_in
+from polydbg.types.strings import MAX_STRING, characters_in
 from polydbg.types.value import Value
 from polydbg.types.variants import variant_name
 
@@ -198,5 +201,30 @@ def _identifier(value: Value) -> str:
     return f"{{{uuid.UUID(bytes_le=value.bytes(16))}}}"
 
 
-_KNOWN = {"_LIST_ENTRY": _links, "LIST_ENTRY": _links, "_GUID": _identifier, "GUID": _identifier}
+def _counted(value: Value, unit: ScalarType) -> str:
+    """Return the text of a string with its length in front: 16 bits of that in bytes, 16 of the
+    room, then the pointer, aligned."""
+    model = value.around.model
+    data, order = value.bytes(2 * model.pointer_size), model.order
+    length = min(int.from_bytes(data[:2], order), MAX_STRING * unit.size)
+    address = int.from_bytes(data[model.pointer_size :], order)
+    if not length or not address:
+        return '""'
+    try:
+        text = characters_in(value.around.memory.read(address, length), unit, model)
+    except MemoryReadError:
+        text = f"--- memory read error at address {address_words(address, value)} ---"
+    return f'"{text}"'
+
+
+_WIDE = ScalarType("wchar_t", 2, Encoding.WIDE_CHAR)
+_NARROW = ScalarType("char", 1, Encoding.CHAR)
+_KNOWN: dict[str, Callable[[Value], str]] = {
+    "_LIST_ENTRY": _links,
+    "LIST_ENTRY": _links,
+    "_GUID": _identifier,
+    "GUID": _identifier,
+    "_UNICODE_STRING": lambda value: _counted(value, _WIDE),
+    "_STRING": lambda value: _counted(value, _NARROW),
+}
 """The classes that the engine sums up, by name."""

@@ -324,6 +324,19 @@ def test_known_structures(rows: Callable[..., list[str]]) -> None:
     ]
 
 
+def test_counted_strings(rows: Callable[..., list[str]]) -> None:
+    wide, narrow = structure("_UNICODE_STRING", 16), structure("_STRING", 16)
+    members = (Member("path", wide), Member("name", narrow, 16), Member("no", wide, 32))
+    both = structure("both", 48, *members)
+    image = struct.pack("<HHIQHHIQHHIQ", 8, 10, 0, BASE + 48, 3, 4, 0, BASE + 56, 4, 4, 0, 0x10)
+    image += "Köln".encode("utf-16-le") + b"Ada"
+    assert [line[29:] for line in rows(both, image=image)] == [
+        '_UNICODE_STRING "Köln"',
+        '_STRING "Ada"',
+        '_UNICODE_STRING "--- memory read error at address 0x00000000`00000010 ---"',
+    ]
+
+
 def test_arrays_without_end_are_cut(rows: Callable[..., list[str]]) -> None:
     huge = structure("huge", 8, Member("all", ArrayType(lambda: INT, 1 << 60), 0))
     found = rows(huge, RowOptions(embedded=True), image=bytes(8))
