@@ -65,7 +65,7 @@ class NativeObject(DataObject):
         self._how = how
 
     @property
-    def type_name(self) -> str:  # type: ignore[override]
+    def type_name(self) -> str:
         if not self.is_typed:
             return ""
         return sanitise_line(spelled_for_model(self.value.type))

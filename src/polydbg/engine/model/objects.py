@@ -68,8 +68,10 @@ class Element(msgspec.Struct, frozen=True, eq=False):
 class DataObject:
     """Base of all objects: one without value and parts."""
 
-    type_name = ""
-    """The name of the native type, ``""`` for objects that have none."""
+    @property
+    def type_name(self) -> str:
+        """Return the name of the native type, ``""`` for objects that have none."""
+        return ""
 
     def words(self, how: Specifiers = PLAIN) -> str | None:
         """Return the value in words, ``None`` where there is none.

@@ -12,75 +12,106 @@ if TYPE_CHECKING:
     from polydbg.engine.model.context import ModelContext
 
 MAX_TEXT = 1 << 16
-"""Longest string that a method makes, in characters."""
+"""Longest string that a method makes, and the greatest position in one, in characters."""
 
 
-def text_methods(context: ModelContext, text: TextObject) -> Mapping[str, Method]:
-    """Return the methods of *text*."""
-    value = text.value
+class _Call:
+    """A method called on the text *value* with *arguments*."""
 
-    def other(arguments: tuple[DataObject, ...], index: int = 0) -> str:
-        found = context.as_text(arguments[index])
+    def __init__(
+        self, context: ModelContext, value: str, arguments: tuple[DataObject, ...]
+    ) -> None:
+        self.context = context
+        self.value = value
+        self._arguments = arguments
+
+    def text(self, index: int = 0, default: str | None = None) -> str:
+        """Return an argument that is a string. :raises ModelError: it is none."""
+        if index >= len(self._arguments) and default is not None:
+            return default
+        found = self.context.as_text(self._arguments[index])
         if found is None:
             raise ModelError("a string is needed", identifier="model.no-text")
         return found
 
-    def number(arguments: tuple[DataObject, ...], index: int) -> int:
-        found = context.integer(arguments[index])
+    def number(self, index: int, default: int = MAX_TEXT) -> int:
+        """Return an argument that is a position or a length. :raises ModelError: it is none."""
+        if index >= len(self._arguments):
+            return default
+        found = self.context.integer(self._arguments[index])
         if not 0 <= found <= MAX_TEXT:
             raise ModelError("the number is out of range", identifier="model.range")
         return found
 
-    def padded(arguments: tuple[DataObject, ...], justify: Callable[..., str]) -> DataObject:
-        fill = other(arguments, 1) if len(arguments) > 1 else " "
-        return context.text(justify(number(arguments, 0), fill[:1] or " "))
 
-    def substring(arguments: tuple[DataObject, ...]) -> DataObject:
-        start = number(arguments, 0)
-        end = start + number(arguments, 1) if len(arguments) > 1 else len(value)
-        return context.text(value[start:end])
+def _padded(call: _Call, *, left: bool) -> str:
+    width, fill = call.number(0), call.text(1, " ")[:1] or " "
+    return call.value.rjust(width, fill) if left else call.value.ljust(width, fill)
 
-    def removed(arguments: tuple[DataObject, ...]) -> DataObject:
-        start = number(arguments, 0)
-        end = start + number(arguments, 1) if len(arguments) > 1 else len(value)
-        return context.text(value[:start] + value[end:])
 
-    def replaced(arguments: tuple[DataObject, ...]) -> DataObject:
-        wanted = other(arguments)
-        made = value.replace(wanted, other(arguments, 1)) if wanted else value
-        return context.text(made[:MAX_TEXT])
+def _removed(call: _Call) -> str:
+    start = call.number(0)
+    return call.value[:start] + call.value[start + call.number(1) :]
 
-    truth, text_, signed = context.truth_value, context.text, "long long"
-    methods = (
-        Method("Contains(OtherString)", "Method which returns whether the string contains another",
-               lambda a: truth(other(a) in value), 1, 1),
-        Method("EndsWith(OtherString)", "Method which returns whether the string ends with another",
-               lambda a: truth(value.endswith(other(a))), 1, 1),
-        Method("StartsWith(OtherString)",
-               "Method which returns whether the string starts with another",
-               lambda a: truth(value.startswith(other(a))), 1, 1),
-        Method("IndexOf(OtherString)",
-               "Method which returns the index of the first occurrence of another string, or -1",
-               lambda a: context.scalar(value.find(other(a)), signed), 1, 1),
-        Method("LastIndexOf(OtherString)",
-               "Method which returns the index of the last occurrence of another string, or -1",
-               lambda a: context.scalar(value.rfind(other(a)), signed), 1, 1),
-        Method("PadLeft(TotalWidth, [Character])", "Method which right aligns the string",
-               lambda a: padded(a, value.rjust), 1, 2),
-        Method("PadRight(TotalWidth, [Character])", "Method which left aligns the string",
-               lambda a: padded(a, value.ljust), 1, 2),
-        Method("Remove(StartPos, [Length])", "Method which removes a part of the string",
-               removed, 1, 2),
-        Method("Replace(OldString, NewString)", "Method which replaces all that equals a string",
-               replaced, 2, 2),
-        Method("Substring(StartPos, [Length])", "Method which returns a part of the string",
-               substring, 1, 2),
-        Method("ToLower()", "Method which returns the string in lower case",
-               lambda a: text_(value.lower())),
-        Method("ToUpper()", "Method which returns the string in upper case",
-               lambda a: text_(value.upper()[:MAX_TEXT])),
-    )  # fmt: skip
-    return {each.name: each for each in methods}
+
+def _replaced(call: _Call) -> str:
+    wanted, other = call.text(), call.text(1)
+    if len(call.value) * max(len(other), 1) > MAX_TEXT * 16:
+        raise ModelError("the string would be too long", identifier="model.range")
+    return call.value.replace(wanted, other) if wanted else call.value
+
+
+def _substring(call: _Call) -> str:
+    start = call.number(0)
+    return call.value[start : start + call.number(1)]
+
+
+_METHODS: tuple[tuple[str, str, int, int, Callable[[_Call], str | bool | int]], ...] = (
+    ("Contains(OtherString)", "whether the string contains another", 1, 1,
+     lambda call: call.text() in call.value),
+    ("EndsWith(OtherString)", "whether the string ends with another", 1, 1,
+     lambda call: call.value.endswith(call.text())),
+    ("StartsWith(OtherString)", "whether the string starts with another", 1, 1,
+     lambda call: call.value.startswith(call.text())),
+    ("IndexOf(OtherString)", "where another string is first in the string, or -1", 1, 1,
+     lambda call: call.value.find(call.text())),
+    ("LastIndexOf(OtherString)", "where another string is last in the string, or -1", 1, 1,
+     lambda call: call.value.rfind(call.text())),
+    ("PadLeft(TotalWidth, [Character])", "the string with characters in front of it", 1, 2,
+     lambda call: _padded(call, left=True)),
+    ("PadRight(TotalWidth, [Character])", "the string with characters behind it", 1, 2,
+     lambda call: _padded(call, left=False)),
+    ("Remove(StartPos, [Length])", "the string without a part of it", 1, 2, _removed),
+    ("Replace(OldString, NewString)", "the string with another one for each that is equal to one",
+     2, 2, _replaced),
+    ("Substring(StartPos, [Length])", "a part of the string", 1, 2, _substring),
+    ("ToLower()", "the string in lower case", 0, 0, lambda call: call.value.lower()),
+    ("ToUpper()", "the string in upper case", 0, 0, lambda call: call.value.upper()),
+)  # fmt: skip
+"""Signature, what the method returns, how many arguments it takes at least and at most."""
+
+
+def text_methods(context: ModelContext, text: TextObject) -> Mapping[str, Method]:
+    """Return the methods of *text* by name."""
+    made = (
+        Method(signature, f"Method which returns {words}", _bound(context, text, do), low, high)
+        for signature, words, low, high, do in _METHODS
+    )
+    return {each.name: each for each in made}
+
+
+def _bound(
+    context: ModelContext, text: TextObject, do: Callable[[_Call], str | bool | int]
+) -> Callable[[tuple[DataObject, ...]], DataObject]:
+    def call(arguments: tuple[DataObject, ...]) -> DataObject:
+        found = do(_Call(context, text.value, arguments))
+        if isinstance(found, str):
+            return context.text(found[:MAX_TEXT])
+        if isinstance(found, bool):
+            return context.truth_value(found)
+        return context.scalar(found, "long long")
+
+    return call
 
 
 def to_display_string(context: ModelContext, object_: DataObject) -> Method:
