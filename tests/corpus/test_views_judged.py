@@ -159,7 +159,7 @@ RUST_ROWS: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-def _rust_rows(session: Session, value: Value) -> list[str]:
+def _numbered_rows(session: Session, value: Value) -> list[str]:
     found = session.presenter.present(value)
     assert found is not None
     assert found.children is not None
@@ -189,8 +189,8 @@ def test_views_of_rust_are_what_the_program_made(rust_core: Path) -> None:
     session, values = _locals(rust_core, "views::main")
     texts = {each: words_of(session.presenter, values[each]) for each in RUST_TEXTS}
     assert texts == RUST_TEXTS
-    assert {each: _rust_rows(session, values[each]) for each in RUST_ROWS} == RUST_ROWS
-    many = sorted(_rust_rows(session, values["hash2"]))
+    assert {each: _numbered_rows(session, values[each]) for each in RUST_ROWS} == RUST_ROWS
+    many = sorted(_numbered_rows(session, values["hash2"]))
     assert many == sorted(f'("k{each}", {each})' for each in range(20))
 
 
@@ -203,3 +203,28 @@ def test_many_elements_are_shown_from_anywhere_at_once(rust_core: Path) -> None:
     rows = list(islice(found.children(90_000), 100))
     assert time.process_time() - started < 2
     assert [each.value and number_of(each.value) for each in rows[:2]] == [179996, 179998]
+
+
+LIBCXX_TEXTS = {
+    "s": ('"abc"', ["97 'a'", "98 'b'", "99 'c'"]),
+    "l": ('"abcdefghijklmnopqrstuvwxyz"', None),
+    "v": ("{ size=3 }", ["1", "2", "3"]),
+    "li": ("{ size=2 }", ["5", "6"]),
+    "m": ("{ size=2 }", ["(1, 0.500000)", "(2, 0.000000)"]),
+    "t": ("(4, ...)", ["4", "0.000000"]),
+}
+
+
+def test_views_of_libcxx_fit_its_public_layouts(tmp_path: Path) -> None:
+    if shutil.which("clang++-19") is None or shutil.which("gdb") is None:
+        pytest.skip("needs clang++ and gdb")
+    command = ["clang++-19", "-g", "-w", "-o", "views", PROGRAMS / "views_libcxx.cpp"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    subprocess.run(
+        ["gdb", "-q", "-batch", "-ex", "run", "-ex", "generate-core-file core", "views"],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=240, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    session, values = _locals(tmp_path / "core", "main")
+    for name, (text, expected) in LIBCXX_TEXTS.items():
+        assert words_of(session.presenter, values[name]) == text
+        assert expected is None or _numbered_rows(session, values[name]) == expected, name
