@@ -187,14 +187,22 @@ def _float_words(exact: _Exact) -> str:
         rounded = context.multiply(number, power)
     else:
         rounded = context.divide(number, power)
-    return _without_zeros(f"{rounded:.{_DIGITS}g}")
+    return _general(f"{rounded:.{_DIGITS - 1}e}")
 
 
-def _without_zeros(text: str) -> str:
-    digits, mark, exponent = text.partition("e")
-    if "." in digits:
-        digits = digits.rstrip("0").rstrip(".")
-    return f"{digits}{mark}{exponent}"
+def _general(scientific: str) -> str:
+    """Return a number in C's ``%g``, from the same digits with an exponent (``1.250e-7``)."""
+    digits, _, exponent = scientific.partition("e")
+    sign, digits = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
+    power = int(exponent)
+    digits = digits.replace(".", "").rstrip("0")
+    if not -4 <= power < _DIGITS:
+        point = "." if len(digits) > 1 else ""
+        return f"{sign}{digits[0]}{point}{digits[1:]}e{power:+03}"
+    if power < 0:
+        return f"{sign}0.{'0' * (-power - 1)}{digits}"
+    whole, rest = digits[: power + 1].ljust(power + 1, "0"), digits[power + 1 :]
+    return f"{sign}{whole}.{rest}" if rest else f"{sign}{whole}"
 
 
 def _halves(value: Value, type_: ScalarType) -> tuple[_Exact, _Exact]:

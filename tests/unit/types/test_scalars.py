@@ -104,6 +104,11 @@ PI_X87 = bytes.fromhex("35c26821a2da0fc90040")
         (bytes.fromhex("fffffffffffffffffe7f"), LINUX, "1.189731495357231765e+4932"),
         (bytes.fromhex("01000000000000000000"), LINUX, "3.6451995318824746025e-4951"),
         (b"\0\x3e", LINUX, "1.5"),
+        # As C prints them with %.20Lg.
+        (bytes.fromhex("0000000000000080ee3f"), LINUX, "7.62939453125e-06"),
+        (bytes.fromhex("0000000000000080f23f"), LINUX, "0.0001220703125"),
+        (bytes.fromhex("00000000000000804140"), LINUX, "73786976294838206464"),
+        (bytes.fromhex("00000000000000804340"), LINUX, "2.9514790517935282586e+20"),
     ],
     ids=lambda each: each.hex() if isinstance(each, bytes) else "",
 )
