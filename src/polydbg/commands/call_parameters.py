@@ -5,7 +5,7 @@ from __future__ import annotations
 from polydbg.base.errors import DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.output import Item
-from polydbg.commands.value_words import UNAVAILABLE, value_words
+from polydbg.commands.value_words import UNAVAILABLE, Present, value_words
 from polydbg.engine.session import System
 from polydbg.engine.stack import StackFrame
 from polydbg.engine.variables import variables_of
@@ -27,7 +27,9 @@ class CallParameter(Item, frozen=True):
         return f"{self.type_name} {self.name} = {value}"
 
 
-def parameters_of(system: System, row: StackFrame) -> tuple[CallParameter, ...] | None:
+def parameters_of(
+    system: System, row: StackFrame, present: Present | None
+) -> tuple[CallParameter, ...] | None:
     """Return the parameters of a frame but for ``this``; ``None`` where the symbols have none of
     the function, and of inlined calls, of which the engine shows none."""
     if row.is_inline or not row.place.symbol:
@@ -42,7 +44,7 @@ def parameters_of(system: System, row: StackFrame) -> tuple[CallParameter, ...] 
         CallParameter(
             name=sanitise_line(each.name),
             type_name=sanitise_line(spelled(each.value.type)),
-            value=value_words(each.value),
+            value=value_words(each.value, present),
         )
         for each in found
         if each.is_parameter and each.name != "this"

@@ -91,6 +91,7 @@ def shown_value(ctx: CommandContext, expression: str, value: Value) -> CppValue:
     display = Display(ctx, RowOptions())
     if isinstance(type_, CompoundType):
         fields = tuple(display.fields(value))
+        words = _viewed(ctx, value)
     elif isinstance(type_, PointerType):
         words = address_words(value.bits(), value)
         fields, below = _behind(display, value, type_)
@@ -111,6 +112,14 @@ def shown_value(ctx: CommandContext, expression: str, value: Value) -> CppValue:
         fields=fields,
         shown="\n".join([first, *below, *(each.text() for each in fields)]),
     )
+
+
+def _viewed(ctx: CommandContext, value: Value) -> str:
+    """Return what the view of a class says of the object, ``""`` without one."""
+    found = ctx.session.presenter.present(value)
+    if found is None or found.problem or found.text is None:
+        return ""
+    return sanitise_line(found.text)
 
 
 def _scalar(value: Value, expression: str) -> str:

@@ -75,7 +75,7 @@ def display_variables(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         found = [each for each in found if regex.fullmatch(each.name)]
     for each in _sorted(found, options.letters):
         ctx.cancel.check()
-        yield local_row(ctx.system, each, options.letters)
+        yield local_row(ctx, each, options.letters)
 
 
 def _read_options(ctx: CommandContext, cursor: Cursor) -> _Options:
@@ -138,16 +138,18 @@ def _sorted(found: list[NamedValue], letters: frozenset[str]) -> list[NamedValue
     return found[::-1] if {"A", "N", "Z"} & letters else found
 
 
-def local_row(system: System, named: NamedValue, letters: frozenset[str] = frozenset()) -> LocalRow:
+def local_row(
+    ctx: CommandContext, named: NamedValue, letters: frozenset[str] = frozenset()
+) -> LocalRow:
     """Return the row of one variable, with what *letters* of ``dv`` ask for."""
     value, place = named.value, named.value.place
     type_text = sanitise_line(spelled(value.type))
     name = sanitise_line(named.name)
-    words = value_words(value)
+    words = value_words(value, ctx.session.presenter.present)
     missing = type_problem(value)
     line = f"{type_text} {name} = {words}" if "t" in letters else f"{name:>{_NAME_WIDTH}} = {words}"
     if {"v", "V"} & letters:
-        line = f"{_places(system, named, 'V' in letters)} {line}"
+        line = f"{_places(ctx.system, named, 'V' in letters)} {line}"
     if "i" in letters:
         kind = "param" if named.is_parameter else "local"
         line = f"prv {kind}  {line}"

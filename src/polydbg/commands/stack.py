@@ -18,6 +18,7 @@ from polydbg.commands.memory_text import hex_cell
 from polydbg.commands.output import Heading, Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.stop_display import registers_and_instruction
+from polydbg.commands.value_words import Present
 from polydbg.engine.memory_view import read_pointer
 from polydbg.engine.session import Scope, System
 from polydbg.engine.stack import StackFrame, win_frame_at
@@ -74,12 +75,16 @@ class Layout(msgspec.Struct, frozen=True):
     lines: bool
     machine: str
     pointer_size: int
+    present: Present | None = None  # what parameters of classes with views show
 
     @classmethod
     def of(cls, ctx: CommandContext, letters: str = "") -> Layout:
         """Return the layout for the effective machine."""
         system = ctx.system
-        return cls(letters, ctx.session.settings.lines, system.machine, system.pointer_size)
+        with_values = "p" in letters or "P" in letters
+        present = ctx.session.presenter.present if with_values else None
+        lines = ctx.session.settings.lines
+        return cls(letters, lines, system.machine, system.pointer_size, present)
 
     @property
     def names_only(self) -> bool:
@@ -293,7 +298,7 @@ def frame_row(
     base = frame_base(system, row)
     memory = None if previous is None or row.is_inline else base - previous
     described = _frame_layout(system, row) if "v" in layout.letters else ""
-    parameters = parameters_of(system, row) if layout.parameters else None
+    parameters = parameters_of(system, row, layout.present) if layout.parameters else None
     called = "" if parameters is None else parameters_text(parameters, "P" in layout.letters)
     return FrameRow(
         number=row.number,

@@ -5,6 +5,8 @@ Shapes are those of the engine: command-language.md 6.1, 17.1 and 18.1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from polydbg.base.errors import DebuggerError, MemoryReadError
 from polydbg.base.text import address_text, sanitise_line
 from polydbg.types.model import (
@@ -21,6 +23,7 @@ from polydbg.types.model import (
 )
 from polydbg.types.naming import spelled
 from polydbg.types.place import PlaceKind, ValueUnavailableError
+from polydbg.types.presentation import Presentation
 from polydbg.types.scalars import number_of, scalar_words
 from polydbg.types.strings import characters_at, characters_in
 from polydbg.types.value import Value
@@ -30,12 +33,22 @@ NO_ACCESS = "<Memory access error>"
 NO_TYPE = "<no type information>"
 
 
-def value_words(value: Value) -> str:
-    """Return the value as ``dv`` prints it; of classes and most arrays only the type."""
+Present = Callable[[Value], Presentation | None]
+"""What the view of a value's type makes of it."""
+
+
+def value_words(value: Value, present: Present | None = None) -> str:
+    """Return the value as ``dv`` prints it; of classes and most arrays only the type, with what
+    the class's view says of it, as *present* knows it."""
     if value.place.kind is PlaceKind.NOWHERE:
         return UNAVAILABLE
     try:
-        return known_words(value)
+        words = known_words(value)
+        if present is not None and isinstance(value.type.bare, CompoundType):
+            shown = present(value)
+            if shown is not None and not shown.problem and shown.text is not None:
+                return f"{words} {sanitise_line(shown.text)}"
+        return words
     except MemoryReadError:
         return NO_ACCESS
     except DebuggerError:
