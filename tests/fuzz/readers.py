@@ -17,6 +17,7 @@ from importlib import resources
 from typing import NamedTuple
 
 import dt_readers
+import expression_readers
 import frame_readers
 import language_readers
 import pdb_readers
@@ -425,6 +426,7 @@ def archive_seeds() -> list[bytes]:
 TARGETS: dict[str, Target] = {
     "natvis": Target(view_readers.read_views, view_readers.view_seeds),
     "dt": Target(dt_readers.read_dt, dt_readers.dt_seeds),
+    "cpp": Target(expression_readers.read_expression, expression_readers.expression_seeds),
     "language": Target(language_readers.read_language, language_readers.language_seeds),
     "minidump": Target(read_minidump, minidump_seeds),
     "context": Target(read_context, context_seeds),
