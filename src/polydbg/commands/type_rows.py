@@ -173,22 +173,31 @@ class TypeRows:
 
     # -- what a class has ----------------------------------------------------------------------
 
-    def _flat(self, target: _Target, base: int = 0, nesting: int = 0) -> Iterator[_Part]:
+    def _flat(
+        self,
+        target: _Target,
+        base: int = 0,
+        nesting: int = 0,
+        shared: set[tuple[str, int]] | None = None,
+    ) -> Iterator[_Part]:
         """Yield what a class has, with what its bases and anonymous parts have."""
         bare = self._complete(target.type).bare
         if not isinstance(bare, CompoundType) or nesting > MAX_DEPTH:
             return
+        shared = set() if shared is None else shared  # the virtual bases that were there already
         self._parts = self._parts + 1 if nesting else 0
         if self._parts > MAX_PARTS:
             raise FormatError("a class of the debug information has bases without end")
         for member in bare.members:
             self._cancel.check()
             if member.kind in (MemberKind.BASE, MemberKind.VIRTUAL_BASE):
-                yield from self._flat_base(target, member, base, nesting)
+                yield from self._flat_base(target, member, base, nesting, shared)
             elif member.name or member.kind is not MemberKind.FIELD:
                 yield _Part(target, member, base + member.offset)
             elif isinstance(member.type.bare, CompoundType):
-                yield from self._flat(target.part(member), base + member.offset, nesting + 1)
+                yield from self._flat(
+                    target.part(member), base + member.offset, nesting + 1, shared
+                )
         if bare.parts.variant_part is not None:
             yield from self._flat_variant(target, bare, base)
         if self._options.verbose:
@@ -196,7 +205,12 @@ class TypeRows:
             yield from (_Part(target, each) for each in bare.parts.nested)
 
     def _flat_base(
-        self, target: _Target, member: Member, base: int, nesting: int
+        self,
+        target: _Target,
+        member: Member,
+        base: int,
+        nesting: int,
+        shared: set[tuple[str, int]],
     ) -> Iterator[_Part]:
         is_virtual = member.kind is MemberKind.VIRTUAL_BASE
         if is_virtual and target.value is None:
@@ -211,7 +225,12 @@ class TypeRows:
             return
         if self._options.verbose and not is_virtual:
             yield _Part(target, member, base + offset)
-        yield from self._flat(part, base + offset, nesting + 1)
+        if is_virtual:
+            # All paths lead to the one that the object has.
+            if (member.name, base + offset) in shared:
+                return
+            shared.add((member.name, base + offset))
+        yield from self._flat(part, base + offset, nesting + 1, shared)
 
     def _flat_variant(self, target: _Target, bare: CompoundType, base: int) -> Iterator[_Part]:
         """Yield the members of the form in force; of all forms where there is no object."""
