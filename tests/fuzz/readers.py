@@ -20,6 +20,7 @@ import dt_readers
 import expression_readers
 import frame_readers
 import language_readers
+import model_readers
 import pdb_readers
 import root_readers
 import type_readers
@@ -427,6 +428,7 @@ TARGETS: dict[str, Target] = {
     "natvis": Target(view_readers.read_views, view_readers.view_seeds),
     "dt": Target(dt_readers.read_dt, dt_readers.dt_seeds),
     "cpp": Target(expression_readers.read_expression, expression_readers.expression_seeds),
+    "dx": Target(model_readers.read_model, model_readers.model_seeds),
     "language": Target(language_readers.read_language, language_readers.language_seeds),
     "minidump": Target(read_minidump, minidump_seeds),
     "context": Target(read_context, context_seeds),
