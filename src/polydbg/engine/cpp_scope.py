@@ -15,6 +15,7 @@ from polydbg.engine.variables import (
     global_named,
     global_value,
     scope_of,
+    symbol_named,
     variables_of,
 )
 from polydbg.types.data_model import DataModel
@@ -135,7 +136,14 @@ class CppScope:
             if static is not None:
                 return static
         for module in self._system.types.in_order(here):
-            for prefix in prefixes if module is here else ("",):
+            if module is not here:
+                # Of modules without number only the symbols are asked: a search through all debug
+                # information for a name that is nowhere would take seconds.
+                found = symbol_named(self._system, module, name, self._session.files.cancel)
+                if found is not None:
+                    return found
+                continue
+            for prefix in prefixes:
                 # A folded name in the class of a method would mostly be its constructor.
                 found = self._global(module, prefix + name, by_case=bool(prefix))
                 if found is not None:

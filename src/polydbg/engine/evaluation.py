@@ -84,13 +84,13 @@ class Evaluator:
         if "!" in name:
             module_name, _, symbol = name.partition("!")
             module = modules.named(module_name)
-            return self._symbol_in(module, symbol) if module else None
+            return self._symbol_in(module, symbol, True) if module else None
         here = modules.at(self._session.current.pc or 0)
         ordered = ([here] if here else []) + [
             m for m in modules.modules if m is not here and m.state is SymbolState.LOADED
         ]
         for module in ordered:
-            if (found := self._symbol_in(module, name)) is not None:
+            if (found := self._symbol_in(module, name, module is here)) is not None:
                 return found
         if module := modules.named(name):
             return module.base
@@ -157,14 +157,18 @@ class Evaluator:
 
         return is_success(self._session.current, function, value, bool(flag))
 
-    def _symbol_in(self, module: Module, name: str) -> int | None:
+    def _symbol_in(self, module: Module, name: str, with_thread: bool) -> int | None:
+        """Return the address of a symbol of *module*; *with_thread*: also of a variable that each
+        thread has, for which debug information may have to be searched."""
         source = self._session.current.modules.symbols(module)
         if source is None:
             return None
         cancel = self._session.files.cancel
         try:
             symbol = source.symbol_named(name, cancel)
-            variable = source.global_named(name, cancel) if symbol is None else None
+            variable = None
+            if symbol is None and with_thread:
+                variable = source.global_named(name, cancel)
         except DebuggerError:
             return None
         if variable is None or variable.kind is not VariableKind.THREAD:

@@ -110,7 +110,24 @@ def global_named(
         variable = source.global_named(name, cancel)
         if variable is not None and (not by_case or variable.name == name):
             return global_value(system, module, variable, view)
-        symbol = source.symbol_named(name, cancel)
+    except DebuggerError:
+        return None
+    return symbol_named(system, module, name, cancel, by_case=by_case)
+
+
+def symbol_named(
+    system: System,
+    module: Module,
+    name: str,
+    cancel: CancelToken | None = None,
+    *,
+    by_case: bool = False,
+) -> Value | None:
+    """Return the function or variable that the symbols of *module* call *name*; see
+    :func:`global_named`, which also knows constants and what has no address."""
+    source = system.modules.symbols(module)
+    try:
+        symbol = source.symbol_named(name, cancel) if source is not None else None
     except DebuggerError:
         return None
     if symbol is None or (by_case and symbol.name != name):
