@@ -20,6 +20,8 @@ MAX_NAME = 4096
 _BLANK = re.compile(r"[ \t\r\n]*")
 _OPERATOR = re.compile(r">>>|>>|<<|<=|>=|!=|==|[-+*/%=<>&^|]|(?:mod|and|or|xor)\b", re.IGNORECASE)
 _PLAIN = re.compile(r"[0-9A-Za-z_`]+")
+_AFTER_WORDS = frozenset(" \t\r\n+-*/%&|^=>)],;")
+"""What follows a word and cannot be a part of its name, unless that is an operator's."""
 _NAME_START = re.compile(r"[\w$?~]|`[^`']+'|\(anonymous namespace\)")
 _NAME_PART = re.compile(r"[\w$?@]+(?:\.[\w$?@]+)*", re.UNICODE)
 _OPERATOR_NAME = re.compile(
@@ -87,6 +89,8 @@ def name_at(
     """
     end = min(end, position + MAX_NAME)
     plain = _PLAIN.match(text, position, end)
+    if plain is not None and _is_alone(text, plain.start(), plain.end(), end):
+        return Name(position, (plain.end(),), is_plain=True)
     cursor = position
     ends: list[int] = []
     if text.startswith(("!", "$!"), position):
@@ -113,6 +117,13 @@ def name_at(
         return None
     ends.append(cursor)
     return Name(position, tuple(ends), is_plain=bool(plain and ends[0] == plain.end()))
+
+
+def _is_alone(text: str, start: int, stop: int, end: int) -> bool:
+    """Say whether the word ``text[start:stop]`` is a whole name, which most are."""
+    if text[start] == "`" or (stop < end and text[stop] not in _AFTER_WORDS):
+        return False
+    return not text.endswith("operator", start, stop)
 
 
 def _part_end(text: str, position: int, end: int, component: re.Pattern[str]) -> int:

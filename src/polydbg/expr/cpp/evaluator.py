@@ -49,6 +49,7 @@ from polydbg.expr.cpp.operands import Machine, Operand, Scalar
 from polydbg.expr.cpp.parser import Parser
 from polydbg.expr.cpp.template_names import other_spellings
 from polydbg.expr.cpp.trees import ContextNames, parsed
+from polydbg.expr.cpp.type_building import VOID, TypeBuilder
 from polydbg.expr.numbers import MASK64
 from polydbg.types.model import (
     EnumType,
@@ -141,8 +142,6 @@ class Evaluator:
     """Evaluates trees of one *text*. Languages that extend C++ add to :attr:`handlers`."""
 
     def __init__(self, text: str, context: CppContext) -> None:
-        from polydbg.expr.cpp.type_building import TypeBuilder
-
         self.text = text
         self.context = context
         self.machine = Machine(context.model, context.around)
@@ -508,8 +507,6 @@ class Evaluator:
         return literal(self.machine.types, node)
 
     def _null(self, node: NullNode) -> Operand:
-        from polydbg.expr.cpp.type_building import VOID
-
         return Scalar(self.machine.pointer_to(VOID), 0)
 
     handlers: ClassVar[Mapping[type[Node], Callable[..., Operand]]] = {
