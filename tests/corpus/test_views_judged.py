@@ -37,7 +37,7 @@ _ABOUT = ("[size]", "[capacity]", "[bucket_count]", "[index]", "[strong]", "[wea
 _NOT_COMPARED = frozenset(
     (
         "any", "any_empty", "any_string", "path", "bitset", "function", "function_empty",
-        "complex", "atomic", "it", "mit", "ref",
+        "complex", "atomic", "it", "mit", "mit_end", "mit_root", "ref",
     )
 )  # fmt: skip
 """gdb shows the type in ``any`` and only the ones of ``bitset``, takes ``path`` apart, makes a text
@@ -130,7 +130,8 @@ CXX_TEXTS = {
     "tuple": '(1, "tuple", 0.500000)', "tuple_empty": "()", "array": "{ size=4 }",
     "bitset": "{ size=70 }", "function_empty": "empty", "any_empty": "empty", "ms": "1500 ms",
     "secs": "90 s", "path": '"/usr/lib"', "pq": "{ size=2 }", "atomic": "33",
-    "mit": '(2, "two")', "ref": "2", "complex": "1.500000-2.000000i",
+    "mit": '(2, "two")', "mit_end": "end", "mit_root": '(3, "three")', "ref": "2",
+    "complex": "1.500000-2.000000i",
 }  # fmt: skip
 """Display strings, known from the program."""
 

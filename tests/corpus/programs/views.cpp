@@ -92,6 +92,8 @@ int main()
     std::map<std::string, std::vector<int>> mapped{{"v", {1, 2}}};
     std::vector<int>::iterator it = numbers.begin() + 2;
     std::map<int, std::string>::iterator mit = map.find(2);
+    std::map<int, std::string>::iterator mit_end = map.end();
+    std::map<int, std::string>::iterator mit_root = map.find(3);
     std::reference_wrapper<int> ref = numbers[1];
     std::string &strref = small;
     std::vector<int> *vecptr = &numbers;
