@@ -151,6 +151,13 @@ def test_variables_are_kept_and_removed(run: Run) -> None:
     assert run("dx @$size")[0] == "Error: Use of undefined variable"
 
 
+def test_temporary_registers_are_those_of_other_commands(run: Run) -> None:
+    assert run("dx @$t3 = 7; ? @$t3")[1] == "Evaluate expression: 7 = 00000000`00000007"
+    run(".frame 2; dx @$t4 = order")
+    assert run("dx -r0 @$t4")[0].endswith("[Type: order *]")
+    assert run("?? @$t4->number")[0] == "int 0n503"
+
+
 def test_commands_make_lines(run: Run) -> None:
     assert value(run, 'Debugger.Utility.Control.ExecuteCommand("k 2").Count()') == "0x3"
     lines = run('dx Debugger.Utility.Control.ExecuteCommand(".echo a; .echo b")')

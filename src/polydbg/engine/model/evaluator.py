@@ -56,7 +56,7 @@ from polydbg.types.value import Value
 MAX_LEVELS = 100
 """Deepest nesting of nodes and calls."""
 
-_TEMPORARY = re.compile(r"\$t1?\d\Z", re.IGNORECASE)
+_TEMPORARY = re.compile(r"\$t(1?\d)\Z", re.IGNORECASE)
 _UNEXPECTED = re.compile(r"Unexpected token '(.*)'\Z", re.DOTALL)
 
 
@@ -308,9 +308,10 @@ class ModelEvaluator(Evaluator):
         return result
 
     def _assignment_object(self, node: AssignmentNode) -> DataObject:
-        """Evaluate ``@$name = value``, which makes a variable, and C++'s assignments."""
+        """Evaluate ``@$name = value``, which makes a variable or sets one of ``$t0`` to ``$t19``,
+        and C++'s assignments."""
         target = node.target
-        if not isinstance(target, PseudoRegisterNode) or _TEMPORARY.match(target.name):
+        if not isinstance(target, PseudoRegisterNode):
             return self._made(self._assignment(node))
         if node.symbol == "=":
             value = self.object(node.value)
@@ -319,8 +320,20 @@ class ModelEvaluator(Evaluator):
                 BinaryNode(node.start, node.end, node.symbol, target, node.value),
                 self._pseudo_object(target),
             )
-        self._model.session.model_variables[target.name[1:]] = value
+        temporary = _TEMPORARY.match(target.name)
+        if temporary is not None:
+            self._set_temporary(int(temporary[1]), value)
+        else:
+            self._model.session.model_variables[target.name[1:]] = value
         return value
+
+    def _set_temporary(self, number: int, value: DataObject) -> None:
+        """Set ``$tN`` to a number, which keeps its type where it has one of the target's."""
+        registers = self._model.session.evaluator
+        registers.user_registers[number] = self._model.integer(value) & 0xFFFF_FFFF_FFFF_FFFF
+        registers.typed_registers.pop(f"$t{number}", None)
+        if isinstance(value, NativeObject) and value.is_typed:
+            registers.typed_registers[f"$t{number}"] = value.value
 
     def _cast_object(self, node: CastNode) -> DataObject:
         found = self.builder.build(node.type)
