@@ -1,4 +1,4 @@
-"""What could stand at the cursor: commands, modules, symbols."""
+"""What could stand at the cursor: commands, modules, symbols; in expressions what these know."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from polydbg.base.errors import Cancelled, DebuggerError
 from polydbg.base.text import sanitise_line
 from polydbg.commands.registry import ABSENT_FAMILY, REGISTRY
 from polydbg.engine.session import Session
+from polydbg.service import value_completion
 from polydbg.service.api import Completion
 
 _LIMIT = 200
@@ -21,6 +22,7 @@ _SECONDS = 0.4
 _WILD = re.compile(r"[\\#?\[\]*+]")
 _WORD = re.compile(r"[\w.!~@$:?<>|]*$")
 _START = re.compile(r"(?:^|;)\s*(?P<word>[!.]?[A-Za-z_]*|\|{1,2}|~)$")
+_TYPES = re.compile(r"(?:^|;)\s*(?:dt|dtx|\?\?|dx)(?![\w!])[^;]*$")
 _HELP = re.compile(r"(?:^|;)\s*\.(?:help|hh)\s+\S*$")
 
 
@@ -29,10 +31,17 @@ def completions(session: Session, line: str, position: int) -> Sequence[Completi
     before = line[:position]
     if start := _START.search(before):
         return list(islice(_commands(session, start.group("word")), _LIMIT))
+    if value_completion.takes_values(before):
+        found = value_completion.members(session, before, _Deadline(_SECONDS))
+        if found is not None:
+            return found[:_LIMIT]
     word = _WORD.search(before)
     text = word.group() if word else ""
     if text.startswith(("!", ".")) or _HELP.search(before):  # `~*e !gle`, `.help k`
         return list(islice(_commands(session, text), _LIMIT))
+    if text.startswith("@$"):
+        names = value_completion.model_names(text[1:])
+        return [Completion(f"@{name}", len(text), "object") for name in names]
     if text.startswith("@"):
         return [
             Completion(f"@{name}", len(text), "register")
@@ -40,8 +49,23 @@ def completions(session: Session, line: str, position: int) -> Sequence[Completi
             if name.startswith(text[1:].lower())
         ]
     if "!" in text:
-        return list(islice(_symbols(session, text), _LIMIT))
-    return list(islice(_modules(session, text), _LIMIT))
+        return list(islice(_of_module(session, text, before), _LIMIT))
+    found = list(islice(_modules(session, text), _LIMIT))
+    if value_completion.takes_values(before):
+        found = [*value_completion.locals_of(session, text), *found][:_LIMIT]
+    return found
+
+
+def _of_module(session: Session, text: str, before: str) -> Iterator[Completion]:
+    """Yield what of a module *text* begins: types where these are taken, then symbols."""
+    if session.has_target and _TYPES.search(before):
+        pattern = _pattern(text.partition("!")[2])
+        yield from value_completion.types(session, text, pattern, _Deadline(_SECONDS))
+    yield from _symbols(session, text)
+
+
+def _pattern(prefix: str) -> str:
+    return _WILD.sub(lambda match: f"\\{match.group()}", prefix) + "*"
 
 
 def _commands(session: Session, prefix: str) -> Iterator[Completion]:
@@ -97,9 +121,8 @@ def _symbols(session: Session, text: str) -> Iterator[Completion]:
     if module is None or source is None:
         return
     seen = set()
-    pattern = _WILD.sub(lambda match: f"\\{match.group()}", prefix) + "*"
     try:
-        for symbol in source.symbols_matching(pattern, _Deadline(_SECONDS)):
+        for symbol in source.symbols_matching(_pattern(prefix), _Deadline(_SECONDS)):
             if symbol.name not in seen:
                 seen.add(symbol.name)
                 name = sanitise_line(symbol.name)

@@ -7,6 +7,8 @@ meant both times.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from polydbg.base.errors import ExpressionError
 from polydbg.types.model import CompoundType, Member, MemberKind, Type
 from polydbg.types.value import Value
@@ -96,6 +98,21 @@ def _own(compound: CompoundType, name: str, depth: int) -> tuple[Member, ...] | 
             if found is not None:
                 return (member, *found)
     return None
+
+
+def member_names(type_: Type) -> Iterator[str]:
+    """Yield the names by which members of *type_* are reached: its own, those of anonymous parts
+    and of bases, perhaps some more than once."""
+    waiting, seen = [type_.bare], 0
+    while waiting and seen < _MAX_CLASSES:
+        compound, seen = waiting.pop(), seen + 1
+        if not isinstance(compound, CompoundType):
+            continue
+        for member in compound.members:
+            if member.kind in _BASES or not member.name:
+                waiting.append(member.type.bare)
+            elif member.kind is not MemberKind.VTABLE:
+                yield member.name
 
 
 def base_path(type_: Type, base: Type | str) -> tuple[Member, ...] | None:

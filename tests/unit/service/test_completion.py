@@ -9,6 +9,7 @@ from importlib import resources
 import pytest
 
 from polydbg.base.cancel import CancelToken
+from polydbg.commands.language import Interpreter
 from polydbg.commands.registry import REGISTRY
 from polydbg.engine.modules import SymbolState
 from polydbg.engine.session import Session
@@ -47,6 +48,21 @@ def test_commands_modules_registers_symbols(session: Session) -> None:
     assert _texts(session, ".help !ana") == ["!analyze"]
     assert _texts(session, ".help k") == ["k"]
     assert _texts(session, "x practice!price_line?") == []
+
+
+def test_expressions(session: Session) -> None:
+    interpreter = Interpreter(session, CancelToken(), lambda text, done, total: None)
+    list(interpreter.run(".ecxr; .frame 2"))
+    assert _texts(session, "dv o") == ["order"]
+    assert "order" in _texts(session, "?? or")
+    assert _texts(session, "?? order->li") == ["line_count", "lines"]
+    assert _texts(session, "dx order->lines[0].q") == ["quantity"]
+    assert _texts(session, "?? nosuch->") == []
+    assert "practice!order" in _texts(session, "dt practice!ord")
+    assert _texts(session, "dx @$curp") == ["@$curprocess"]
+    assert "Threads" in _texts(session, "dx @$curprocess.T")
+    assert "Where" in _texts(session, "dx @$curprocess.Threads.W")
+    assert _texts(session, "k order->li") == []
 
 
 class _Endless(ExportSource):
