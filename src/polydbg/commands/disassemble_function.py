@@ -38,7 +38,7 @@ class FunctionCall(ShownItem, frozen=True):
     "uf",
     summary="Disassemble the function at an address, by control flow.",
     syntax="uf [/c] [/D] [/m] [/o] [/O] [/i] [address]",
-    example="uf /c practice!main    only its calls; /o by address, /i counts, /m blocks with more exits",
+    example="uf /c practice!main    only its calls; /o by address, /i counts, /m more blocks",
     family="disassemble",
 )
 def unassemble_function(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:

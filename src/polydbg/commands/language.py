@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from polydbg.base.cancel import CancelToken
-from polydbg.base.errors import CommandError, DebuggerError
+from polydbg.base.errors import CommandError, DebuggerError, ExpressionError
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.flow import Flow, ProgramFailed
@@ -298,7 +298,36 @@ class Interpreter:
                 caret=error.caret - start,
                 prompt_width=len(self._session.prompt) + start,
             )
-        return Failure.of(error)
+        place = _place_of(error, cursor.text, start)
+        if place is None:
+            return Failure.of(error)
+        end = cursor.text.find(";", place)
+        return Failure(
+            identifier=error.identifier,
+            message=error.message,
+            hint=error.hint,
+            command=cursor.text[start : None if end < 0 else end],
+            prompt_width=len(self._session.prompt) + start,
+            column=place - start,
+        )
+
+
+_QUOTED_REST = re.compile(r" '(.*)'\Z", re.DOTALL)
+
+
+def _place_of(error: DebuggerError, line: str, start: int) -> int | None:
+    """Return where in *line* what an expression's error complains of stands, ``None`` where that
+    is not in it: the message quotes the rest of the expression from there on."""
+    if not isinstance(error, ExpressionError) or error.column is None:
+        return None
+    found = _QUOTED_REST.search(error.message)
+    if found is None:
+        return None
+    if found[1] == "<EOL>":
+        end = line.find(";", start)
+        return len(line.rstrip()) if end < 0 else end
+    place = line.rfind(found[1], start)
+    return place if place >= 0 and found[1] else None
 
 
 _STACK = "k shows the stack, ~*k that of every thread"

@@ -80,7 +80,9 @@ _JOINS_ITS_COMMAND = (" in current debug session", "Couldn't resolve")
 
 
 class Failure(Item, frozen=True):
-    """A command failed. *message* is WinDbg's; *caret* its column in *command* or ``None``."""
+    """A command failed. *message* is WinDbg's; *caret* its column in *command* or ``None``. An
+    expression that failed has the *column* in *command* of what could not be evaluated: that is
+    shown in a line of its own, since the message goes without the command."""
 
     identifier: str
     message: str
@@ -88,6 +90,7 @@ class Failure(Item, frozen=True):
     command: str = ""
     caret: int | None = None
     prompt_width: int = 0
+    column: int | None = None
 
     @classmethod
     def of(cls, error: DebuggerError) -> Failure:
@@ -100,6 +103,8 @@ class Failure(Item, frozen=True):
             joint = "" if self.message.endswith(_JOINS_ITS_COMMAND) else " in"
             pointer = " " * (self.prompt_width + self.caret) + "^"
             lines = [f"{pointer} {self.message}{joint} '{self.command}'"]
+        elif self.column is not None:
+            lines = [" " * (self.prompt_width + self.column) + "^", self.message]
         if self.hint:
             lines.append(f"    {self.hint}")
         return "\n".join(lines)
