@@ -20,7 +20,6 @@ from polydbg.engine.model.objects import (
     TextObject,
 )
 from polydbg.expr.cpp.arithmetic import OperandError
-from polydbg.expr.cpp.conversions import to_number
 from polydbg.expr.cpp.operands import Machine, Operand, Scalar
 from polydbg.types.model import PointerType
 from polydbg.types.presentation import Presentation
@@ -75,7 +74,7 @@ class ModelContext(TextContext):
         if isinstance(operand, Value):
             return NativeObject(operand, self)
         arithmetic = self.machine.types.of(operand.type) is operand.type
-        return NativeObject(self.machine.value(operand), self, is_typed=is_typed or not arithmetic)
+        return NativeObject(operand, self, is_typed=is_typed or not arithmetic)
 
     def text(self, value: str) -> TextObject:
         return TextObject(value, self)
@@ -111,7 +110,7 @@ class ModelContext(TextContext):
         :raises ModelError: it has none.
         """
         if isinstance(object_, NativeObject):
-            return object_.value
+            return object_.operand
         if isinstance(object_, ErrorObject):
             raise object_.error
         raise ModelError("Object does not have a native value", identifier="model.no-value")
@@ -134,7 +133,8 @@ class ModelContext(TextContext):
             raise object_.error
         if isinstance(object_, NativeObject):
             try:
-                return to_number(object_.value)
+                number = self.machine.loaded(object_.operand).number
+                return number if isinstance(number, (int, float)) else float(number)
             except OperandError:
                 if object_.value.address is not None:
                     return object_.value.address

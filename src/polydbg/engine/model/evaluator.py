@@ -302,7 +302,7 @@ class ModelEvaluator(Evaluator):
             with self.unevaluated():
                 unused = self.object(other)
             if isinstance(unused, NativeObject):
-                return self._made(self._as_both(result.value, unused.value))
+                return self._made(self._as_both(result.operand, unused.operand))
         except DebuggerError:
             return result  # what is not taken need not have a value
         return result

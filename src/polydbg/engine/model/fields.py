@@ -17,6 +17,9 @@ MAX_DEPTH = 32
 
 MAX_FIELDS = 20_000
 
+MAX_CLASSES = 4096
+"""How many bases and anonymous parts one class may have: damaged ones contain themselves."""
+
 
 class Field(msgspec.Struct, frozen=True, eq=False):
     """A field: *offset* is that in the whole object, of a static member its address, ``None`` for
@@ -31,23 +34,29 @@ class Field(msgspec.Struct, frozen=True, eq=False):
     owner: str
 
 
+class _Walk:
+    """The virtual bases that were listed, and how many classes may still be looked into."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[int, str]] = set()
+        self.left = MAX_CLASSES
+
+
 def fields_of(value: Value) -> Iterator[Field]:
     """Yield the fields of an object of a class.
 
     :raises DebuggerError: the debug information of the class is damaged.
     """
-    seen: set[tuple[int, str]] = set()
-    for count, field in enumerate(_fields(value, 0, "", 0, seen)):
+    for count, field in enumerate(_fields(value, 0, "", 0, _Walk())):
         if count >= MAX_FIELDS:
             return
         yield field
 
 
-def _fields(
-    value: Value, offset: int, owner: str, depth: int, seen: set[tuple[int, str]]
-) -> Iterator[Field]:
+def _fields(value: Value, offset: int, owner: str, depth: int, walk: _Walk) -> Iterator[Field]:
     compound = value.type.bare
-    if not isinstance(compound, CompoundType) or depth > MAX_DEPTH:
+    walk.left -= 1
+    if not isinstance(compound, CompoundType) or depth > MAX_DEPTH or walk.left < 0:
         return
     members = _members(value, compound.parts)
     bases = (MemberKind.BASE, MemberKind.VIRTUAL_BASE)
@@ -57,18 +66,16 @@ def _fields(
         if member.kind is MemberKind.VTABLE:
             continue
         if member.kind in bases:
-            yield from _of_base(value, member, offset, depth, seen)
+            yield from _of_base(value, member, offset, depth, walk)
         elif not member.name and member.kind is MemberKind.FIELD:
             inner = value.member(member)
             if isinstance(member.type.bare, CompoundType):
-                yield from _fields(inner, offset + member.offset, owner, depth + 1, seen)
+                yield from _fields(inner, offset + member.offset, owner, depth + 1, walk)
         else:
             yield _field(value, member, offset, owner)
 
 
-def _of_base(
-    value: Value, member: Member, offset: int, depth: int, seen: set[tuple[int, str]]
-) -> Iterator[Field]:
+def _of_base(value: Value, member: Member, offset: int, depth: int, walk: _Walk) -> Iterator[Field]:
     at = member.offset
     try:
         if member.locate is not None:
@@ -78,10 +85,10 @@ def _of_base(
         return  # a virtual base that cannot be found has no fields to show
     if member.kind is MemberKind.VIRTUAL_BASE:
         key = (offset + at, member.type.bare.name)
-        if key in seen:
+        if key in walk.seen:
             return
-        seen.add(key)
-    yield from _fields(inner, offset + at, member.type.bare.name, depth + 1, seen)
+        walk.seen.add(key)
+    yield from _fields(inner, offset + at, member.type.bare.name, depth + 1, walk)
 
 
 def _members(value: Value, parts: CompoundParts) -> list[Member]:

@@ -22,6 +22,7 @@ from polydbg.engine.model.objects import (
     member_path,
 )
 from polydbg.engine.model.run_time_type import run_time_object
+from polydbg.expr.cpp.operands import Operand
 from polydbg.expr.dx.specifiers import PLAIN, Specifiers, read_specifiers
 from polydbg.types.members import member_named
 from polydbg.types.model import (
@@ -48,21 +49,26 @@ RAW = "[<Raw View>]"
 
 
 class NativeObject(DataObject):
-    """A value of the target. Those that are not *is_typed* are results of arithmetic, which are
-    shown without their type. *how* is what a view says about how to show it."""
+    """A value of the target, or a number of the C++ evaluator: its *operand*. Those that are not
+    *is_typed* are results of arithmetic, which are shown without their type. *how* is what a view
+    says about how to show it."""
 
     def __init__(
         self,
-        value: Value,
+        operand: Operand,
         context: ModelContext,
         *,
         is_typed: bool = True,
         how: Specifiers = PLAIN,
     ) -> None:
-        self.value = value
+        self.operand = operand
         self.is_typed = is_typed
         self._context = context
         self._how = how
+
+    @cached_property
+    def value(self) -> Value:
+        return self._context.machine.value(self.operand)
 
     @property
     def type_name(self) -> str:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _MICROSOFT = re.compile(r"(?P<class>.+)::`vftable'(?:\{for `.+'\})?\Z", re.DOTALL)
 _ITANIUM = "vtable for "
-_MAX_DEPTH = 16
+_MAX_CLASSES = 256
+_MAX_BASES = 64
 _MAX_OBJECT = 1 << 31
 
 
@@ -40,7 +41,7 @@ def run_time_object(system: System, value: Value) -> Value:
 
 
 def _found(system: System, value: Value, address: int, static: CompoundType) -> Value | None:
-    offset = _table_offset(static, 0)
+    offset = _table_offset(static)
     if offset is None:
         return None
     size, order = value.around.model.pointer_size, value.around.model.order
@@ -91,17 +92,18 @@ def _whole(
     return Value(found[1], in_memory(start), value.around)
 
 
-def _table_offset(compound: CompoundType, depth: int) -> int | None:
+def _table_offset(compound: CompoundType) -> int | None:
     """Return where an object of the class has a pointer to a table, ``None``: it has none."""
-    if depth > _MAX_DEPTH:
-        return None
-    for member in compound.members:
-        if member.kind is MemberKind.VTABLE:
-            return member.offset
-    for base in compound.bases:
-        inner = base.type.bare
-        if base.kind is MemberKind.BASE and isinstance(inner, CompoundType):
-            offset = _table_offset(inner, depth + 1)
-            if offset is not None:
-                return base.offset + offset
+    pending = [(compound, 0)]
+    for _ in range(_MAX_CLASSES):
+        if not pending:
+            return None
+        current, offset = pending.pop()
+        for member in current.members:
+            if member.kind is MemberKind.VTABLE:
+                return offset + member.offset
+        for base in reversed(current.bases[:_MAX_BASES]):
+            inner = base.type.bare
+            if base.kind is MemberKind.BASE and isinstance(inner, CompoundType):
+                pending.append((inner, offset + base.offset))
     return None
