@@ -113,7 +113,7 @@ def thread_object(context: ModelContext, thread: ThreadInfo) -> DataObject:
 
     def words() -> str | None:
         if not thread.start_address:
-            return None
+            return sanitise_line(thread.name or "") or None
         start = system.modules.place(thread.start_address).text
         # The blank at the end is the engine's.
         return f"{start} ({address_text(thread.start_address, system.pointer_size)}) "
