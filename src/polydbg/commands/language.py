@@ -298,7 +298,8 @@ class Interpreter:
                 caret=error.caret - start,
                 prompt_width=len(self._session.prompt) + start,
             )
-        place = _place_of(error, cursor.text, start)
+        # The text of a block is not what the user has before his eyes.
+        place = _place_of(error, cursor.text, start) if self._nesting == 1 else None
         if place is None:
             return Failure.of(error)
         end = cursor.text.find(";", place)

@@ -56,7 +56,14 @@ def test_words_of_other_debuggers_name_what_stands_for_them(
 
 
 def test_an_error_ends_its_line(run: Run) -> None:
-    assert run(".echo a; ? 1/0; .echo b") == ["a", "Operand error at '0'"]
+    """And the line above its words points at what could not be evaluated."""
+    pointer = " " * len("0:000> .echo a; ? 1/") + "^"
+    assert run(".echo a; ? 1/0; .echo b") == ["a", pointer, "Operand error at '0'"]
+
+
+def test_errors_point_at_the_end_and_at_blocks_not_at_all(run: Run) -> None:
+    assert run("? 1 +")[0] == " " * len("0:000> ? 1 +") + "^"
+    assert run(".if (1) { ? nosuch }")[0].startswith("Couldn't resolve error")
 
 
 def test_case_matters_where_windbg_says(run: Run) -> None:
