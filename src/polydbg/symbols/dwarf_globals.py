@@ -19,16 +19,19 @@ from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.entry_search import EntrySearch
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.names import find, name_of
-from polydbg.formats.dwarf.tree import entries_below, is_within_function
+from polydbg.formats.dwarf.tree import entries_around, entries_below, is_within_function
 from polydbg.formats.dwarf.unit import Die, Unit
 from polydbg.symbols.dwarf_names import DwarfNames, address_of, last_part
 from polydbg.symbols.dwarf_places import PlaceFinder
+from polydbg.symbols.dwarf_type_builder import text_of
 from polydbg.symbols.dwarf_units import CodeUnits
 from polydbg.symbols.dwarf_variables import TypeBuilder
-from polydbg.types.place import Place, in_memory, nowhere
+from polydbg.types.model import EnumType
+from polydbg.types.place import Place, constant, in_memory, nowhere
 from polydbg.types.source import FrameView, Variable, VariableKind
 
 _TAGS = frozenset({c.TAG_VARIABLE, c.TAG_MEMBER})
+_SEARCHED = _TAGS | {c.TAG_ENUMERATOR}
 _ANONYMOUS = "(anonymous namespace)::"
 _MAX_NAMES = 1024
 _MAX_FOUND = 256
@@ -120,7 +123,10 @@ class DwarfGlobals:
                 cancel.check()
                 with suppress(FormatError):
                     die = unit.die(offset)
-                    if die is None or die.tag not in _TAGS or die.string(c.AT_NAME) != last:
+                    if die is None or die.tag not in _SEARCHED or die.string(c.AT_NAME) != last:
+                        continue
+                    if die.tag == c.TAG_ENUMERATOR:
+                        yield die
                         continue
                     is_declaration = c.AT_DECLARATION in die.attributes
                     declarations += is_declaration
@@ -168,7 +174,7 @@ class DwarfGlobals:
             cancel.check()
             found = self._searches.get(id(file))
             if found is None:
-                found = self._searches[id(file)] = file, EntrySearch(file, _TAGS)
+                found = self._searches[id(file)] = file, EntrySearch(file, _SEARCHED)
             yield found[1]
 
     # -- by pattern ----------------------------------------------------------------------------
@@ -204,6 +210,8 @@ class DwarfGlobals:
 
         :raises FormatError: the entry is damaged.
         """
+        if die.tag == c.TAG_ENUMERATOR:
+            return self._enumerator(die)
         name = sanitise_line(self._units.shown(name_of(die)))
         if not name:
             return None
@@ -230,6 +238,30 @@ class DwarfGlobals:
             partial(self._locate, die, rva),
             rva=rva,
         )
+
+    def _enumerator(self, die: Die) -> Variable | None:
+        """Return the name for a value of an enumeration outside of functions as a constant.
+
+        :raises FormatError: the enumeration is damaged.
+        """
+        around = entries_around(die.unit, die.offset)
+        if not around or around[-1].tag != c.TAG_ENUMERATION_TYPE:
+            return None
+        if any(each.tag == c.TAG_SUBPROGRAM for each in around):
+            return None
+        type_ = self._builder.type_of(around[-1])
+        own = text_of(die)
+        if not isinstance(type_, EnumType) or not type_.size:
+            return None
+        number = next((each.value for each in type_.enumerators if each.name == own), None)
+        if number is None:
+            return None
+        # Those of plain enumerations belong to the scope that the enumeration is in.
+        scope = type_.name if type_.is_scoped else type_.name.rpartition("::")[0]
+        data = number & (1 << 8 * type_.size) - 1
+        place = constant(data.to_bytes(type_.size, die.unit.section.order))
+        name = sanitise_line(f"{scope}::{own}" if scope else own)
+        return Variable(name, VariableKind.CONSTANT, lambda: type_, lambda view: place)
 
     def _locate(self, die: Die, rva: int | None, view: FrameView | None) -> Place:
         if rva is not None:

@@ -65,18 +65,29 @@ def is_within_function(unit: Unit, offset: int, poll: Callable[[], None] = lambd
 
     :raises FormatError: where the entries before it stop making sense.
     """
-    top = unit.root
+    around = entries_around(unit, offset, poll)
+    return around is None or any(die.tag in _FUNCTIONS for die in around)
+
+
+def entries_around(
+    unit: Unit, offset: int, poll: Callable[[], None] = lambda: None
+) -> list[Die] | None:
+    """Return the entries that the one at *offset* lies in, the unit's own left out, the innermost
+    last; ``None`` where none begins there.
+
+    :raises FormatError: where the entries before it stop making sense.
+    """
 
     def leads_there(die: Die) -> bool:
         end = _sibling(die)
         return die.offset < offset and (not end or offset < end)
 
-    functions: list[int] = []
-    for depth, die in entries_below(top, leads_there, poll):
-        while functions and functions[-1] >= depth:
-            functions.pop()
+    opened: list[tuple[int, Die]] = []
+    for depth, die in entries_below(unit.root, leads_there, poll):
+        while opened and opened[-1][0] >= depth:
+            opened.pop()
         if die.offset >= offset:
-            return die.offset > offset or bool(functions)
-        if die.tag in _FUNCTIONS:
-            functions.append(depth)
-    return True
+            return [each for _, each in opened] if die.offset == offset else None
+        if die.has_children:
+            opened.append((depth, die))
+    return None
