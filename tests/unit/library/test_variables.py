@@ -66,7 +66,8 @@ def test_what_is_not_there(session: DumpSession) -> None:
     assert item.value == 0
     with pytest.raises(polydbg.DebuggerError):
         _ = item["sku"].value
-    assert item["sku"].problem and not item["sku"].is_available
+    assert item["sku"].problem
+    assert not item["sku"].is_available
     with pytest.raises(CommandError) as error:
         _ = frames[4].locals
     assert error.value.identifier == "types.no-locals"
