@@ -287,6 +287,8 @@ _PSEUDO: dict[str, Callable[[System, Session], int | None]] = {
     "$teb": _thread_teb,
     "$peb": _process_peb,
     "$thread": _thread_teb,
+    "$tid": lambda system, session: system.thread.id if system.thread else None,
+    "$tpid": lambda system, session: system.target.process_id,
     "$dtid": lambda system, session: system.thread.ordinal if system.thread else None,
     "$dpid": lambda system, session: 0,
     "$dsid": lambda system, session: system.ordinal,
