@@ -100,6 +100,23 @@ def test_the_first_screen_loads_what_judges_and_no_more_of_the_analysis(listing:
     assert "polydbg.engine.address_map" not in listing
 
 
+# What views of classes need: the evaluator, XML, their rows.
+VIEWS = {
+    "pyexpat",
+    "polydbg.engine.views.presenting",
+    "polydbg.engine.views.scope",
+    "polydbg.expr.cpp.evaluator",
+    "polydbg.formats.natvis.reader",
+    "tempfile",
+    "zipfile",
+}
+
+
+@pytest.mark.parametrize("commands", ["dv;q", "dt practice!order;q", "dt order;q"])
+def test_variables_and_types_load_views_only_where_a_class_has_one(commands: str) -> None:
+    assert not VIEWS & modules_of(commands)
+
+
 def test_help_does_not_load_the_engine() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "polydbg", "--help"],

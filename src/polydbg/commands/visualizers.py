@@ -14,7 +14,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Heading, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
-from polydbg.engine.views.view_set import LoadedFile
+from polydbg.engine.views.files import LoadedFile
 
 _FAMILY = "variables"
 _MAX_LISTED = 8

@@ -12,8 +12,10 @@ import pytest
 
 from polydbg.base.errors import CommandError, MemoryReadError
 from polydbg.engine.session import Session
+from polydbg.engine.views.files import own_files
 from polydbg.engine.views.view_set import ViewSet
 from polydbg.engine.views.words import words_of
+from polydbg.formats.natvis.names import key_of
 from polydbg.types.data_model import DataModel
 from polydbg.types.model import (
     ArrayType,
@@ -407,3 +409,18 @@ def test_forms_of_rust_whose_discriminant_is_wrong(views: ViewSet) -> None:
     assert present(views, value(enum, [0, 0])).text == "None"
     assert present(views, value(enum, [1, 5])).text == "Some(5)"
     assert present(views, value(enum, [2, 5])).problem == "no form belongs to the discriminant 0x2"
+
+
+def test_our_own_files_are_known_by_name_before_they_are_read() -> None:
+    """The classes that they have views of are told without XML, the same ones."""
+    for file in own_files():
+        names = [name for view in file.content.types for name in view.names]
+        keys = {key_of(name) for name in names}
+        assert len(keys) > 20
+        for key in keys:
+            assert {name for name in names if key_of(name) == key} == {
+                name
+                for pattern in file.patterns(key)
+                for name in pattern.view.names
+                if key_of(name) == key
+            }

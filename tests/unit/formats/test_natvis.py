@@ -18,7 +18,7 @@ from polydbg.formats.natvis.model import (
     Synthetic,
     TreeItems,
 )
-from polydbg.formats.natvis.names import match_name, parse_name, stars_in
+from polydbg.formats.natvis.names import key_of, match_name, parse_name, stars_in
 from polydbg.formats.natvis.reader import read_natvis
 from polydbg.formats.natvis.texts import split_format, split_pieces
 from polydbg.formats.natvis.xml_tree import MAX_DEPTH, MAX_TEXT
@@ -218,3 +218,14 @@ def test_bindings_say_how_to_reach_the_argument() -> None:
 def test_names_that_are_none(name: str) -> None:
     tree = parse_name(name)
     assert tree is None or tree.text == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a::b<c>", "&[u8]", "(int,f<x>)", "core::{impl#0}::x<y>", "class V<int> ", "a>b", "", "<x>",
+     "a b < c >", "dyn a::b<c>+d", "f->g<x>"],
+    ids=range(11),
+)  # fmt: skip
+def test_keys_are_those_of_the_whole_name(name: str) -> None:
+    tree = parse_name(name)
+    assert key_of(name) == (tree.key if tree is not None else "")

@@ -8,55 +8,28 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from polydbg.base.errors import CommandError, DebuggerError
-from polydbg.engine.views.display import MISSING, display_text, is_in_view
-from polydbg.engine.views.environment import ViewEnvironment, ViewError
-from polydbg.engine.views.rows import count_of, rows_of
-from polydbg.engine.views.scope import BoundView, ViewScope
-from polydbg.engine.views.words import words_of
-from polydbg.formats.natvis.model import (
-    NatvisFile,
-    SmartPointer,
-    StringView,
-    TypeView,
-    ViewPart,
-)
-from polydbg.formats.natvis.names import NameTree, match_name, parse_name, stars_in
-from polydbg.formats.natvis.reader import read_natvis
-from polydbg.formats.natvis.xml_tree import MAX_BYTES
+from polydbg.engine.views.environment import ViewEnvironment
+from polydbg.engine.views.files import LoadedFile, load_file, own_files
+from polydbg.formats.natvis.names import key_of, match_name, parse_name, stars_in
 from polydbg.types.members import follow
 from polydbg.types.model import CompoundType, Member
-from polydbg.types.presentation import Child, Presentation
+from polydbg.types.presentation import Presentation
 from polydbg.types.value import Value
 
 if TYPE_CHECKING:
     from polydbg.engine.session import Session
+    from polydbg.engine.views.scope import BoundView
 
 _MAX_KEPT = 4096
 _MAX_BASES = 64
 
 
-class LoadedFile(msgspec.Struct, frozen=True, eq=False):
-    """A file of views: its *path*, and whether polydbg brought it along."""
-
-    path: str
-    content: NatvisFile
-    is_own: bool = False
-
-
-class _Candidate(msgspec.Struct, frozen=True, eq=False):
+class Candidate(msgspec.Struct, frozen=True, eq=False):
     """A view that matches a class, and the way to the base that it is for."""
 
     path: tuple[Member, ...]
     bound: BoundView
     rank: tuple[int, int, int]
-
-
-class _Pattern(msgspec.Struct, frozen=True, eq=False):
-    tree: NameTree
-    view: TypeView
-    file: LoadedFile
-    rank: int
 
 
 class ViewSet:
@@ -66,8 +39,7 @@ class ViewSet:
         self.environment = ViewEnvironment(session)
         self.files: list[LoadedFile] = []
         self._own: list[LoadedFile] | None = None
-        self._patterns: dict[str, list[_Pattern]] = {}
-        self._found: dict[CompoundType, list[_Candidate]] = {}
+        self._found: dict[CompoundType, list[Candidate]] = {}
 
     # -- files -----------------------------------------------------------------------------
 
@@ -76,16 +48,7 @@ class ViewSet:
 
         :raises CommandError: it cannot be read; :raises FormatError: it is no sound NatVis.
         """
-        try:
-            with open(path, "rb") as stream:
-                data = stream.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise CommandError(
-                f'Unable to load "{path}": {error.strerror or error}',
-                identifier="view.no-file",
-                hint="give the path of a .natvis file",
-            ) from error
-        loaded = LoadedFile(os.path.abspath(path), read_natvis(data))
+        loaded = load_file(path)
         self.files = [each for each in self.files if each.path != loaded.path] + [loaded]
         self._changed()
         return loaded
@@ -114,40 +77,15 @@ class ViewSet:
 
     def _own_files(self) -> list[LoadedFile]:
         if self._own is None:
-            from importlib import resources
-
-            folder = resources.files("polydbg") / "views"
-            self._own = [
-                LoadedFile(str(each), read_natvis(each.read_bytes()), is_own=True)
-                for each in sorted(folder.iterdir(), key=lambda each: each.name)
-                if each.name.endswith(".natvis")
-            ]
-            self._changed()
+            self._own = own_files()
         return self._own
 
     def _changed(self) -> None:
-        self._patterns.clear()
         self._found.clear()
 
     # -- which views -----------------------------------------------------------------------
 
-    def _index(self) -> dict[str, list[_Pattern]]:
-        """Return the patterns by what stands before their arguments."""
-        if not self._patterns:
-            # The file that was loaded last goes first, those that came along go last.
-            own = len(self.files)
-            ranked = [(own - 1 - index, each) for index, each in enumerate(self.files)]
-            ranked += [(own, each) for each in self._own_files()]
-            for rank, file in ranked:
-                for view in file.content.types:
-                    for name in view.names:
-                        tree = parse_name(name)
-                        if tree is not None:
-                            pattern = _Pattern(tree, view, file, rank)
-                            self._patterns.setdefault(tree.key, []).append(pattern)
-        return self._patterns
-
-    def _candidates(self, compound: CompoundType) -> list[_Candidate]:
+    def _candidates(self, compound: CompoundType) -> list[Candidate]:
         found = self._found.get(compound)
         if found is None:
             if len(self._found) >= _MAX_KEPT:
@@ -156,32 +94,42 @@ class ViewSet:
             self._found[compound] = found
         return found
 
-    def _of_class(self, compound: CompoundType, path: tuple[Member, ...]) -> list[_Candidate]:
+    def _of_class(self, compound: CompoundType, path: tuple[Member, ...]) -> list[Candidate]:
         name = compound.name
         if "::" not in name and not self.files and name[:1] not in "&(":
             return []  # our own views are for libraries, whose types are in namespaces
-        tree = parse_name(name)
+        key = key_of(name)
+        matching = [
+            (rank, file, pattern)
+            # The file that was loaded last goes first, those that came along go last.
+            for rank, file in enumerate((*reversed(self.files), *self._own_files()))
+            for pattern in file.patterns(key)
+        ]
+        tree = parse_name(name) if matching else None
         if tree is None:
             return []
-        found: list[_Candidate] = []
-        for pattern in self._index().get(tree.key, ()):
+        from polydbg.engine.views.scope import BoundView
+
+        found: list[Candidate] = []
+        for rank, file, pattern in matching:
             bindings = match_name(pattern.tree, tree)
             if bindings is None or (path and not pattern.view.is_inheritable):
                 continue
-            intrinsics = (*pattern.file.content.intrinsics, *pattern.view.intrinsics)
+            intrinsics = (*file.content.intrinsics, *pattern.view.intrinsics)
             bound = BoundView(
                 pattern.view,
                 compound,
                 bindings,
                 {each.name: each for each in intrinsics},
-                pattern.file.path,
-                pattern.file.is_own,
+                file.path,
+                file.is_own,
             )
-            rank = (-pattern.view.priority, pattern.rank, stars_in(pattern.tree))
-            found.append(_Candidate(path, bound, rank))
+            place = min(rank, len(self.files))
+            order = (-pattern.view.priority, place, stars_in(pattern.tree))
+            found.append(Candidate(path, bound, order))
         return sorted(found, key=lambda each: each.rank)
 
-    def _of_bases(self, compound: CompoundType) -> list[_Candidate]:
+    def _of_bases(self, compound: CompoundType) -> list[Candidate]:
         """Return the views of the nearest base that has one."""
         if not self.files and "::" not in compound.name and not compound.bases:
             return []
@@ -223,26 +171,15 @@ class ViewSet:
             return None
         compound = self._completed(compound, value)
         candidates = self._candidates(compound)
-        problem, name = "", ""
-        is_other_layout = True
-        for index, each in enumerate(candidates):
-            bound = each.bound
-            if not _is_shown(bound.view, view):
-                continue
-            try:
-                this = follow(self.environment.completed(value), each.path)
-                found = self._presented(bound, this, view, depth)
-            except DebuggerError as error:
-                is_other_layout = is_other_layout and error.identifier in MISSING
-                if not problem or error.identifier not in MISSING:
-                    problem, name = error.message, _name_of(bound)
-                continue
-            if index and is_other_layout:
-                # The views before it are for other layouts of the class than the one it has.
-                self._found[compound] = candidates[index:] + candidates[:index]
-            return found
-        if problem:
-            return Presentation(problem=problem, view=name)
+        if candidates:
+            # The evaluator and what else views need, for those who meet a class with one.
+            from polydbg.engine.views.presenting import present_with
+
+            found, others = present_with(self, candidates, value, view, depth)
+            if others:
+                self._found[compound] = candidates[others:] + candidates[:others]
+            if found is not None:
+                return found
         return self._variant(value, compound)
 
     def _completed(self, compound: CompoundType, value: Value) -> CompoundType:
@@ -269,40 +206,3 @@ class ViewSet:
         with self.environment.nested() as may_begin:
             found = self.present(value, view) if may_begin else None
         return found.text if found is not None and not found.problem else None
-
-    def _presented(self, bound: BoundView, this: Value, view: str, depth: int) -> Presentation:
-        scope = ViewScope(self, bound, this, depth=depth)
-        if depth == 0:
-            self.environment.begin_row()
-        text = self._display(bound.view, scope, view)
-        parts = bound.view.parts
-        if text is None and parts is None:
-            raise ViewError("no display string of the view applies")
-        if parts is None or self.environment.is_nested:
-            return Presentation(text=text, view=_name_of(bound))
-        count = count_of(scope, parts, view)
-        rows = parts
-
-        def children(skip: int) -> Iterator[Child]:
-            return rows_of(scope, rows, view, skip)
-
-        return Presentation(text, children, count, view=_name_of(bound))
-
-    def _display(self, view: TypeView, scope: ViewScope, name: str) -> str | None:
-        shown = display_text(scope, view.display, name)
-        if shown is not None:
-            return shown
-        texts: tuple[StringView | SmartPointer, ...] = (*view.strings, *view.pointers)
-        for each in texts:
-            if _is_shown(each, name) and scope.holds(each.condition):
-                value = scope.evaluate(each.what.expression)
-                return words_of(self, value, each.what.specifiers, scope)
-        return None
-
-
-def _name_of(bound: BoundView) -> str:
-    return f"{bound.view.names[0]} ({os.path.basename(bound.file)})"
-
-
-def _is_shown(part: TypeView | ViewPart, view: str) -> bool:
-    return is_in_view(part.include_view, part.exclude_view, view)

@@ -17,6 +17,7 @@ MAX_DEPTH = 60
 
 _KEYWORD = re.compile(r"^(?:class|struct|union|enum) ")
 _BLANK = re.compile(r"(?<!\w)\s+|\s+(?!\w)")
+_HEAD = re.compile(r"[\w: &*]*(?=[<\[]|\Z)")
 _CLOSERS = {"<": ">", "[": "]"}
 _GROUPS = {"(": ")", "{": "}"}
 
@@ -43,6 +44,16 @@ class NameTree(msgspec.Struct, frozen=True, eq=False):
         """Return what stands before the first list of arguments: what names are looked up by."""
         first = self.parts[0] if self.parts else ""
         return first if isinstance(first, str) else ""
+
+
+def key_of(text: str) -> str:
+    """Return the :attr:`NameTree.key` of a name without reading its arguments, ``""`` where it has
+    none."""
+    head = _HEAD.match(text)
+    if head is not None:
+        return _plain(head[0])
+    tree = parse_name(text)  # brackets that enclose no arguments may be in it
+    return tree.key if tree is not None else ""
 
 
 class Binding(msgspec.Struct, frozen=True):

@@ -42,7 +42,8 @@ _MAX_DEPTH = 24
 _MAX_STEP = 1 << 20
 _MAX_MARKED_STEP = 1 << 14
 _MAX_CANDIDATES = 4096
-_CHUNK = 1 << 20
+_MAX_BUCKETS = 256
+_CHUNK = 1 << 18
 _PROPERTY_FORWARD = 0x80
 _PROPERTY_SCOPED = 0x100
 KEYWORDS = {
@@ -129,7 +130,7 @@ class TypeStream:
         self._marks: tuple[int, int] = (0, 0)
         self._values: tuple[int, int] = (0, 0)
         self._bucket_count = 0
-        self._last_bucket: tuple[int, list[int]] = (-1, [])
+        self._buckets: dict[int, list[int]] = {}
         if stream.size < _HEADER.size:
             return
         fields = stream.unpack(_HEADER, 0)
@@ -246,25 +247,29 @@ class TypeStream:
 
     def candidates(self, bucket: int) -> list[int]:
         """Return the indices of the types whose hash is *bucket*."""
-        if self._last_bucket[0] != bucket:
-            self._last_bucket = bucket, self._find_bucket(bucket)
-        return self._last_bucket[1]
+        found = self._buckets.get(bucket)
+        if found is None:
+            if len(self._buckets) >= _MAX_BUCKETS:
+                self._buckets.clear()
+            found = self._buckets[bucket] = self._find_bucket(bucket)
+        return found
 
     def _find_bucket(self, bucket: int) -> list[int]:
         at, count = self._values
         if self._hash is None or not count:
             return []
         wanted = struct.pack("<I", bucket)
-        # The upper half of a bucket's number is mostly 0, which is slow to look for.
-        lower = wanted[:2]
+        # A number's upper half is mostly 0, which is slow to look for at the end. Its highest byte
+        # is always 0 (there are at most 0x40000 buckets): that of the number before is sought.
+        needle = b"\0" + wanted[:2]
         found: list[int] = []
         for start in range(0, 4 * count, _CHUNK):
-            data = self._hash.read(at + start, min(_CHUNK, 4 * count - start))
-            position = data.find(lower)
+            data = b"\0" + self._hash.read(at + start, min(_CHUNK, 4 * count - start))
+            position = data.find(needle)
             while position >= 0 and len(found) < _MAX_CANDIDATES:
-                if position % 4 == 0 and data.startswith(wanted, position):
+                if position % 4 == 0 and data.startswith(wanted, position + 1):
                     found.append(self.first + (start + position) // 4)
-                position = data.find(lower, position + 1)
+                position = data.find(needle, position + 1)
         return found
 
     @property
@@ -402,7 +407,9 @@ class Types:
         """Return the index of the definition of a type that is only declared, ``None`` where the
         file has none."""
         wanted = forward.unique_name or forward.name
-        for name in dict.fromkeys((wanted, forward.name)):
+        # Definitions are hashed by their unique name where they are scoped, else by their name.
+        spellings = (wanted, forward.name) if forward.is_scoped else (forward.name, wanted)
+        for name in dict.fromkeys(spellings):
             for index in self._candidates(name):
                 leaf, body = self.tpi.record(index)
                 if leaf not in KEYWORDS or (leaf == LF_ENUM) is not is_enumeration:
