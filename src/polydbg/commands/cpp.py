@@ -18,6 +18,7 @@ from polydbg.commands.value_words import (
     known_words,
     text_at,
     value_number,
+    viewed_words,
 )
 from polydbg.engine.cpp_scope import CppScope
 from polydbg.expr.context import ExtraCharacterError
@@ -91,9 +92,10 @@ def shown_value(ctx: CommandContext, expression: str, value: Value) -> CppValue:
     display = Display(ctx, RowOptions())
     if isinstance(type_, CompoundType):
         fields = tuple(display.fields(value))
-        words = _viewed(ctx, value)
+        words = viewed_words(value, ctx.session.presenter.present)
     elif isinstance(type_, PointerType):
-        words = address_words(value.bits(), value)
+        shown = viewed_words(value, ctx.session.presenter.present)
+        words = f"{address_words(value.bits(), value)} {shown}".rstrip()
         fields, below = _behind(display, value, type_)
     elif isinstance(type_, ArrayType):
         words, fields, below = _of_array(display, value, type_)
@@ -112,14 +114,6 @@ def shown_value(ctx: CommandContext, expression: str, value: Value) -> CppValue:
         fields=fields,
         shown="\n".join([first, *below, *(each.text() for each in fields)]),
     )
-
-
-def _viewed(ctx: CommandContext, value: Value) -> str:
-    """Return what the view of a class says of the object, ``""`` without one."""
-    found = ctx.session.presenter.present(value)
-    if found is None or found.problem or found.text is None:
-        return ""
-    return sanitise_line(found.text)
 
 
 def _scalar(value: Value, expression: str) -> str:

@@ -332,17 +332,26 @@ def _place_of(error: DebuggerError, line: str, start: int) -> int | None:
 
 
 _STACK = "k shows the stack, ~*k that of every thread"
+_VALUE = "?? order->lines[0] evaluates C++, dx opens containers, ? @rax + 8 is of addresses"
+_TYPE = "dt TYPE shows the members of a type, dt VARIABLE an object; x /t NAME the type of a global"
+_FRAMES = ".frame N chooses a frame of k, .f+ and .f- the next one"
 _QUIT = "q ends the session"
 _FOREIGN_WORDS = {
-    "bt": _STACK,
+    "bt": f"{_STACK}; kp with parameters, !for_each_frame dv with variables",
     "backtrace": _STACK,
     "where": _STACK,
     "thread": "~ lists the threads, ~Ns chooses one, ~*k shows every stack",
-    "frame": ".frame N chooses a frame of k",
-    "info": "~ lists the threads, lm the modules, r the registers, !address the memory map",
+    "frame": ".frame N chooses a frame of k; dv shows its variables",
+    "info": "dv shows the variables, ~ the threads, lm the modules, r the registers, "
+    "!address the memory map",
     "image": "lm lists the modules, !address the memory map",
     "list": "lsa . shows the source around the frame",
-    "print": "? evaluates an expression: ? @rax + 8",
+    "print": _VALUE,
+    "expr": _VALUE,
+    "ptype": _TYPE,
+    "whatis": _TYPE,
+    "up": _FRAMES,
+    "down": _FRAMES,
     "register": "r shows the registers",
     "memory": "db, dd, dq and da show memory",
     "disassemble": "u and uf disassemble",

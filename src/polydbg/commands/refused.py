@@ -33,7 +33,7 @@ REFUSED: tuple[tuple[str, str, str, str], ...] = (
     ("gn", "Go with the exception not handled.", _NOT_RUNNABLE, _RUN),
     ("gN", "Go with the exception not handled.", _NOT_RUNNABLE, _RUN),
     ("gu", "Go up: run until the function returns.", _NOT_RUNNABLE, _RUN),
-    ("p", "Step over a call.", _NOT_RUNNABLE, _RUN),
+    ("p", "Step over a call.", _NOT_RUNNABLE, f"{_RUN}; ?? shows a value"),
     ("pa", "Step to an address.", _NOT_RUNNABLE, _RUN),
     ("pc", "Step to the next call.", _NOT_RUNNABLE, _RUN),
     ("pct", "Step to the next call or return.", _NOT_RUNNABLE, _RUN),

@@ -39,20 +39,35 @@ Present = Callable[[Value], Presentation | None]
 
 def value_words(value: Value, present: Present | None = None) -> str:
     """Return the value as ``dv`` prints it; of classes and most arrays only the type, with what
-    the class's view says of it, as *present* knows it."""
+    the class's view says of it, as *present* knows it. References to classes are addresses, with
+    what the view says of what is there."""
     if value.place.kind is PlaceKind.NOWHERE:
         return UNAVAILABLE
     try:
         words = known_words(value)
-        if present is not None and isinstance(value.type.bare, CompoundType):
-            shown = present(value)
-            if shown is not None and not shown.problem and shown.text is not None:
-                return f"{words} {sanitise_line(shown.text)}"
-        return words
     except MemoryReadError:
         return NO_ACCESS
     except DebuggerError:
         return UNAVAILABLE
+    shown = viewed_words(value, present) if present is not None else ""
+    return f"{words} {shown}" if shown else words
+
+
+def viewed_words(value: Value, present: Present) -> str:
+    """Return what the view says of a class, or of the class that a reference refers to; ``""``
+    where there is no view, or it cannot be applied."""
+    type_ = value.type.bare
+    try:
+        if isinstance(type_, PointerType) and type_.is_reference:
+            value = value.target()
+        if not isinstance(value.type.bare, CompoundType):
+            return ""
+        found = present(value)
+    except DebuggerError:
+        return ""
+    if found is None or found.problem or found.text is None:
+        return ""
+    return sanitise_line(found.text)
 
 
 def known_words(value: Value) -> str:

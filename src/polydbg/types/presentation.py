@@ -34,13 +34,15 @@ class Presentation(msgspec.Struct, frozen=True, eq=False):
     lazily and anew each time, from the one numbered *skip* on; ``None``: those of the raw value.
     *count* is how many children there are, ``None`` where that is not known without walking.
     *problem* is ``""``, or why the view could not be applied: then the raw value is to be shown,
-    with it.
+    with it. *pointer* returns what ``*`` and ``->`` of a smart pointer use in its place, ``None``
+    for what is none.
     """
 
     text: str | None = None
     children: Callable[[int], Iterator[Child]] | None = None
     count: int | None = None
     problem: str = ""
+    pointer: Callable[[], Value] | None = None
     view: str = ""  # the name and the file of the view, for .nvlist and for complaints
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from importlib import resources
@@ -54,7 +56,9 @@ def tour(title: str) -> Iterator[tuple[str, list[str]]]:
     opening."""
     text = (ROOT / "README.md").read_text("utf-8")
     start = text.index(f"## {title}")
-    for block in re.findall(r"```\n(.*?)```", text[start : text.index("\n## ", start + 1)], re.S):
+    chapter = text[start : text.index("\n## ", start + 1)]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", chapter, re.S | re.M)
+    for block in (content for language, content in blocks if not language):
         for part in re.split(r"^(?=0:000>|\$ )", block, flags=re.M):
             prompt, *shown = part.rstrip("\n").split("\n")
             command = prompt.removeprefix("0:000>").strip()
@@ -110,6 +114,32 @@ def test_the_core_from_a_container_prints_what_the_readme_shows(
         opened = lines_of(client.open(opening))
         steps = list(tour("A core from a container"))
         assert len(steps) == 4
+        for command, shown in steps:
+            printed = lines_of(client.execute(command)) if command else opened
+            assert fits(shown, printed), (command, printed)
+    finally:
+        client.close()
+
+
+def test_types_of_a_core_print_what_the_readme_shows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The program of the chapter is built, and its core written, here."""
+    if not (shutil.which("g++") and shutil.which("gdb")):
+        pytest.skip("no g++ or no gdb")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text("utf-8")
+    source = re.search(r"```cpp\n(.*?)```", text, re.S)
+    assert source is not None
+    Path("route.cpp").write_text(source[1], "utf-8")
+    subprocess.run(["g++", "-g", "-o", "route", "route.cpp"], check=True, timeout=60)
+    take = ["gdb", "-q", "-batch", "-ex", "run", "-ex", "generate-core-file core", "./route"]
+    subprocess.run(take, check=True, timeout=60, capture_output=True)
+    client = LocalClient()
+    try:
+        opened = lines_of(client.open(OpenRequest(["core"])))
+        steps = list(tour("Types and variables"))
+        assert len(steps) == 10
         for command, shown in steps:
             printed = lines_of(client.execute(command)) if command else opened
             assert fits(shown, printed), (command, printed)

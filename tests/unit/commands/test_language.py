@@ -46,7 +46,14 @@ def test_unknown_commands_point_at_themselves(items: Items) -> None:
 
 @pytest.mark.parametrize(
     ("line", "instead"),
-    [("bt", "k shows"), ("quit", "q ends"), ("k 1; info threads", "~ lists"), ("List", "lsa .")],
+    [
+        ("bt", "k shows"),
+        ("quit", "q ends"),
+        ("k 1; info threads", "dv shows"),
+        ("ptype Order", "dt TYPE"),
+        ("print x", "?? order"),
+        ("List", "lsa ."),
+    ],
 )
 def test_words_of_other_debuggers_name_what_stands_for_them(
     items: Items, line: str, instead: str

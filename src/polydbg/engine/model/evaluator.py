@@ -44,6 +44,7 @@ from polydbg.expr.cpp.nodes import (
     PseudoRegisterNode,
     StringNode,
     TypeNode,
+    UnaryNode,
 )
 from polydbg.expr.cpp.operands import Operand
 from polydbg.expr.cpp.trees import ContextNames
@@ -253,6 +254,17 @@ class ModelEvaluator(Evaluator):
 
     # -- operators -------------------------------------------------------------------------
 
+    def _unary_object(self, node: UnaryNode) -> DataObject:
+        if node.symbol != "*":
+            return self._made(self._unary(node))
+        pointer = self.object(node.operand)
+        smart = pointer.smart_pointer() if isinstance(pointer, NativeObject) else None
+        operand = smart if smart is not None else self._model.operand(pointer)
+        try:
+            return self._made(operators.dereferenced(self.machine, operand))
+        except OperandError as error:
+            raise self.failed(error, node.operand) from error
+
     def _binary_object(self, node: BinaryNode) -> DataObject:
         chain = [node]
         while isinstance(chain[-1].left, BinaryNode):
@@ -355,6 +367,7 @@ class ModelEvaluator(Evaluator):
         CallNode: _call_object,
         MemberNode: _member_object,
         IndexNode: _index_object,
+        UnaryNode: _unary_object,
         BinaryNode: _binary_object,
         ConditionalNode: _conditional_object,
         AssignmentNode: _assignment_object,

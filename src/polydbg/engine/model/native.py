@@ -281,7 +281,8 @@ class NativeObject(DataObject):
 
     def property(self, name: str) -> DataObject | None:
         """Return the field *name* of the object or of what a pointer points to: of its static type,
-        else of its type at run time, else what a view calls so."""
+        else of its type at run time, else what a view calls so, with brackets or without; of a
+        smart pointer also that of what it points to."""
         value = self._context.completed(self._object())
         found = member_named(value, name)
         if found is not None:
@@ -294,9 +295,15 @@ class NativeObject(DataObject):
         view = whole._view(PLAIN)
         if view is not None and view.children is not None:
             for child in view.children(0):
-                if child.name == name:
+                if child.name in (name, f"[{name}]"):
                     return self._of_child(child)
-        return None
+        pointer = whole.smart_pointer()
+        return self._with(pointer).property(name) if pointer is not None else None
+
+    def smart_pointer(self) -> Value | None:
+        """Return the pointer that an object of a smart pointer's class stands for, by its view."""
+        view = self._view(PLAIN)
+        return view.pointer() if view is not None and view.pointer is not None else None
 
     def _object(self) -> Value:
         bare = self.value.type.bare

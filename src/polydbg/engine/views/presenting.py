@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from polydbg.base.errors import DebuggerError
@@ -54,15 +55,23 @@ def _presented(
     parts = bound.view.parts
     if text is None and parts is None:
         raise ViewError("no display string of the view applies")
+    pointer = _smart_pointer(bound.view, scope, view)
     if parts is None or views.environment.is_nested:
-        return Presentation(text=text, view=_name_of(bound))
+        return Presentation(text=text, pointer=pointer, view=_name_of(bound))
     count = count_of(scope, parts, view)
     rows = parts
 
     def children(skip: int) -> Iterator[Child]:
         return rows_of(scope, rows, view, skip)
 
-    return Presentation(text, children, count, view=_name_of(bound))
+    return Presentation(text, children, count, pointer=pointer, view=_name_of(bound))
+
+
+def _smart_pointer(view: TypeView, scope: ViewScope, name: str) -> Callable[[], Value] | None:
+    for each in view.pointers:
+        if _is_shown(each, name) and scope.holds(each.condition):
+            return partial(scope.evaluate, each.what.expression)
+    return None
 
 
 def _display(view: TypeView, scope: ViewScope, name: str) -> str | None:

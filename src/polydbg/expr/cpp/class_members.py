@@ -41,7 +41,9 @@ def member_of(evaluator: Evaluator, node: MemberNode) -> Operand:
                     "Type is not pointer for operator->",
                     node.operator,
                     "expression.no-pointer",
-                    hint="" if class_of(operand.type) is None else "it is an object: use .",
+                    hint=""
+                    if class_of(operand.type) is None
+                    else "it is an object: use . (dx follows smart pointers)",
                     joint="",
                 )
         else:

@@ -234,13 +234,18 @@ def unary(machine: Machine, symbol: str, operand: Operand) -> Operand:
     return Scalar(type_, type_.converted(number))
 
 
+_OVERLOADED = "operators of classes are not called: dx reads elements and smart pointers by views"
+
+
 def dereferenced(machine: Machine, operand: Operand) -> Value:
     """Return what a pointer points to. :raises OperandError: it is none, or to ``void``."""
     if isinstance(operand, Value) and isinstance(operand.type.bare, FunctionType):
         return operand
     scalar = _pointer(machine, operand)
     if scalar is None:
-        raise OperandError("No pointer for operator*", identifier="expression.no-pointer")
+        raise OperandError(
+            "No pointer for operator*", hint=_OVERLOADED, identifier="expression.no-pointer"
+        )
     pointer = scalar.type.bare
     assert isinstance(pointer, PointerType)
     if isinstance(pointer.target.bare, VoidType):
@@ -292,7 +297,9 @@ def element(machine: Machine, operand: Operand, index: Operand) -> Value:
         return operand.element(int(number.number) - array.lower)
     scalar = _pointer(machine, operand)
     if scalar is None:
-        raise OperandError("No pointer for operator[]", identifier="expression.no-pointer")
+        raise OperandError(
+            "No pointer for operator[]", hint=_OVERLOADED, identifier="expression.no-pointer"
+        )
     pointer = scalar.type.bare
     assert isinstance(pointer, PointerType)
     lower = array.lower if isinstance(array, ArrayType) else 0
