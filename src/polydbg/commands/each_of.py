@@ -79,7 +79,7 @@ def for_each_frame(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
             ctx.cancel.check()
             yield _frame_row(row)
             if template:
-                system.scope = Scope(kept.context, row.number, kept.trust)
+                system.scope = Scope(kept.context, row.number, kept.origin)
                 yield from _run(ctx, template, {})
     finally:
         system.scope = kept

@@ -412,7 +412,8 @@ def _raw_words(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
 
 @command(
     ".frame",
-    summary="Show or choose the frame whose source is meant; registers follow only with /c.",
+    summary="Show or choose the frame whose source and variables are meant; registers follow only "
+    "with /c.",
     syntax=".frame [/c] [/r] [number]",
     example=".frame /r 2    choose frame 2 and show its registers",
     family="stack",
@@ -449,9 +450,18 @@ def _choose(
     system.scope.frame = number
     yield frame_row(system, chosen, Layout.of(ctx))
     if set_context:
-        system.scope = Scope(dict(chosen.registers), 0, chosen.trust)
+        _set_context(ctx, chosen)
     if show_registers or set_context:
         yield from registers_and_instruction(ctx, chosen.registers)
+
+
+def _set_context(ctx: CommandContext, chosen: StackFrame) -> None:
+    """Put the registers of *chosen* in force; of a frame's inlined calls it stays the chosen."""
+    system = ctx.system
+    context = dict(chosen.registers)
+    system.scope = Scope(context, 0, chosen.frame)
+    rows = ctx.session.stack(system, context, chosen.number + 1, ctx.cancel)
+    system.scope.frame = next((row.number for row in rows if row.depth == chosen.depth), 0)
 
 
 @command(

@@ -117,8 +117,10 @@ class Evaluator:
         """Tell whether a variable of that name is in scope where the thread stands: to know that
         takes no walk over the stack, which loads the files of other modules."""
         system = self._session.current
-        if not name.isidentifier() or system.scope.frame:
-            return name.isidentifier()
+        if not name.isidentifier():
+            return False
+        if system.scope.frame or system.scope.origin is not None:
+            return True
         pc = system.pc
         module = system.modules.at(pc) if pc is not None else None
         source = system.modules.symbols(module) if module is not None else None
@@ -239,7 +241,7 @@ def _register(*names: str) -> Callable[[System, Session], int | None]:
 
 def _frame_part(part: str) -> Callable[[System, Session], int | None]:
     def get(system: System, session: Session) -> int | None:
-        frame = session.current_frame()
+        frame = session.current_frame(session.files.cancel)
         if frame is None:
             return None
         return frame.frame.pc if part == "pc" else frame.frame.return_address

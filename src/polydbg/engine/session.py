@@ -32,7 +32,7 @@ from polydbg.memory.overlay import Overlay
 from polydbg.memory.space import ByteOrder
 from polydbg.targets.target import MemoryRegion, Target, ThreadInfo, byte_order
 from polydbg.targets.wow64 import is_wow64, narrowed, runs_32_bit_code, x86_registers
-from polydbg.unwind.frames import FrameTrust
+from polydbg.unwind.frames import Frame
 
 if TYPE_CHECKING:
     from polydbg.engine.address_map import AddressMap
@@ -44,13 +44,13 @@ class Scope(msgspec.Struct, eq=False):
     """The register context and frame that ``r``, ``k`` and names refer to.
 
     *context* is set by ``.cxr``, ``.ecxr`` and ``.frame /c`` and replaces the thread's own
-    registers until reset; *frame* is the number chosen by ``.frame``, *trust* how the frame was
-    found whose registers the context is.
+    registers until reset; *frame* is the number chosen by ``.frame``, *origin* the frame whose
+    registers the context is, ``None`` where it is one that the processor had.
     """
 
     context: Mapping[str, int] | None = None
     frame: int = 0
-    trust: FrameTrust = FrameTrust.CONTEXT
+    origin: Frame | None = None
 
 
 class System(msgspec.Struct, eq=False):
@@ -333,12 +333,14 @@ class Session:
     ) -> Iterator[StackFrame]:
         """Yield the stack that *registers* begin, at most *limit* rows, innermost first.
 
-        Those of a guessed frame that ``.frame /c`` chose begin a stack of guesses.
+        Those of a frame that ``.frame /c`` chose begin a stack of what the frame is: a caller,
+        perhaps a guess. Another pc than its own is no return address any more.
         """
-        scope = system.scope
-        trust = scope.trust if registers is scope.context else FrameTrust.CONTEXT
+        origin = system.scope.origin if registers is system.scope.context else None
+        if origin is not None and program_counter(registers) != origin.pc:
+            origin = None
         return walk_stack(
-            system, registers, limit, cancel, inline=self.settings.inline, trust=trust
+            system, registers, limit, cancel, inline=self.settings.inline, origin=origin
         )
 
     def current_frame(self, cancel: CancelToken | None = None) -> StackFrame | None:

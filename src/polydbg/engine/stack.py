@@ -192,12 +192,12 @@ def walk_stack(
     cancel: CancelToken | None,
     *,
     inline: bool = True,
-    trust: FrameTrust = FrameTrust.CONTEXT,
+    origin: Frame | None = None,
 ) -> Iterator[StackFrame]:
-    """Yield at most *limit* rows of the stack that *registers* begin, innermost first; *trust* says
-    how the registers themselves were found."""
+    """Yield at most *limit* rows of the stack that *registers* begin, innermost first; *origin* is
+    the frame that they are of, where the processor itself did not have them."""
     number = 0
-    for frame in walk(_UnwindView(system), registers, limit, cancel, system.machine, trust):
+    for frame in walk(_UnwindView(system), registers, limit, cancel, system.machine, origin):
         for row in _expand(system, frame, number, inline):
             if number >= limit:
                 return

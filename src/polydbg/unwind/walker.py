@@ -97,10 +97,10 @@ def walk(
     limit: int,
     cancel: CancelToken | None = None,
     machine: str = "",
-    trust: FrameTrust = FrameTrust.CONTEXT,
+    origin: Frame | None = None,
 ) -> Iterator[Frame]:
     """Yield at most *limit* frames, innermost first; the first has *registers* themselves, which
-    were found as *trust* says.
+    are those of *origin*, a frame that was found before, or else all that the processor had.
 
     *registers* are named in lower case (``rip`` or ``eip``, ...); without pc or sp there is no
     frame. What cannot be unwound ends the walk: the last frame's *note* says why.
@@ -109,7 +109,11 @@ def walk(
     if convention is None:
         return
     callee = Callee(dict(registers), False, True, convention)
-    yield from _walk(context, callee, limit, cancel, trust, follows_guess=False)
+    trust, follows_guess = FrameTrust.CONTEXT, False
+    if origin is not None:
+        callee = _resumed(origin, callee.registers, convention)
+        trust, follows_guess = origin.trust, origin.follows_guess
+    yield from _walk(context, callee, limit, cancel, trust, follows_guess)
 
 
 def callers_of(
@@ -125,14 +129,13 @@ def callers_of(
 def callee_of(frame: Frame, machine: str, order: ByteOrder) -> Callee | None:
     """Return *frame* as methods see it, ``None`` for a processor that is not known."""
     convention = convention_of(frame.registers, machine, order)
-    if convention is None:
-        return None
+    return _resumed(frame, frame.registers, convention) if convention is not None else None
+
+
+def _resumed(frame: Frame, registers: Mapping[str, int], convention: Convention) -> Callee:
+    """Return *frame* as a callee with these *registers*."""
     return Callee(
-        frame.registers,
-        frame.is_return_address,
-        frame.is_whole,
-        convention,
-        frame.arguments_size,
+        registers, frame.is_return_address, frame.is_whole, convention, frame.arguments_size
     )
 
 

@@ -89,6 +89,18 @@ def test_frames_are_chosen_and_kept(run: Run) -> None:
     assert run(".frame") == [first]
 
 
+def test_the_chosen_frame_stays_the_one_whose_registers_are_put_in_force(run: Run) -> None:
+    """A frame that another was inlined in is not the first row of its own registers."""
+    run(".ecxr")
+    second, third = run(".frame 1")[0], run(".frame 2")[0]
+    run(".frame /c 1")
+    assert run(".frame")[0] == second
+    assert run(".f+")[0] == third
+    run(".frame /c 2")
+    assert run(".frame")[0][2:] == third[2:]
+    assert run("k 1")[-1][2:] == third[2:]
+
+
 def test_lost_registers_of_a_caller_are_not_shown_as_values(run: Run) -> None:
     """Volatile registers do not survive a call; the callee's values must not stand in."""
     run(".ecxr")

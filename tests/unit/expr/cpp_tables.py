@@ -147,6 +147,10 @@ class TableContext:
             Member("most", int_, kind=MemberKind.STATIC, constant=99),
         )
         self.types["geo::Point"] = point
+        wide = named("unsigned long long")
+        half = Member("half", wide, bit_field=BitField(0, 32, 8))
+        most = Member("most", wide, bit_field=BitField(0, 33, 8))
+        self.add("bits", compound("Bits", 8, half, most), constant(b"\xff" * 8))
         self.types["Alias"] = TypedefType("Alias", lambda: point)
         self.put(0x1040, "iiiiI", 1, -2, 3, 4, 0b101_10001)
         self.add("point", point, 0x1040)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 import pytest
 
 from polydbg.base.cancel import CancelToken
@@ -271,3 +272,14 @@ def test_tables_that_lead_from_a_guess_out_of_all_code_are_passed_over() -> None
         (PC + 9, FrameTrust.CONTEXT),
         (0x1234, FrameTrust.UNWIND_INFO),
     ]
+
+
+def test_a_stack_that_begins_with_a_found_frame_says_what_that_is() -> None:
+    """``.frame /c`` chose a caller: its pc is a return address, and a guess stays one."""
+    context = Context(image(), stack(*PADDING, PC + 0x29, *PADDING, PC + 9, *PADDING, 0))
+    _, caller, _ = frames(context, rip=PC + 9)
+    again = next(walk(context, caller.registers, 10, origin=caller))
+    assert (again.lookup_pc, again.trust) == (caller.pc - 1, caller.trust)
+    guess = msgspec.structs.replace(caller, trust=FrameTrust.SCAN)
+    first, second = walk(context, caller.registers, 10, origin=guess)
+    assert (first.trust, second.follows_guess) == (FrameTrust.SCAN, True)

@@ -100,8 +100,10 @@ class Machine:
 
     def _of_bits(self, type_: ArithmeticType, width: int) -> ArithmeticType:
         """Return the type that a bit field of *width* bits is promoted to ([conv.prom]/5)."""
-        fits = width < self.types.int.bits or (width == self.types.int.bits and type_.is_signed)
-        return self.types.int if fits else type_
+        if width > self.types.int.bits:
+            return type_
+        fits = width < self.types.int.bits or type_.is_signed
+        return self.types.int if fits else self.types.named("unsigned int")
 
     def _number(self, value: Value) -> int | float:
         if not self.is_evaluating:
