@@ -195,6 +195,8 @@ class Parser:
         prefixes: list[tuple[int, str | TypeNode]] = []
         while True:
             at = self.skip()
+            if prefixes and prefixes[-1][1] == "sizeof" and self.text.startswith("(", at):
+                break  # parentheses behind sizeof are its own: no cast
             prefix = self._prefix(at)
             if prefix is None:
                 break
