@@ -9,6 +9,7 @@ from polydbg.commands.value_words import UNAVAILABLE, Present, value_words
 from polydbg.engine.session import System
 from polydbg.engine.stack import StackFrame
 from polydbg.engine.variables import variables_of
+from polydbg.targets.target import ThreadInfo
 from polydbg.types.naming import spelled
 
 _LOST = "<Value unavailable error>"
@@ -28,14 +29,15 @@ class CallParameter(Item, frozen=True):
 
 
 def parameters_of(
-    system: System, row: StackFrame, present: Present | None
+    system: System, row: StackFrame, present: Present | None, thread: ThreadInfo | None = None
 ) -> tuple[CallParameter, ...] | None:
     """Return the parameters of a frame but for ``this``; ``None`` where the symbols have none of
-    the function, and of inlined calls, of which the engine shows none."""
+    the function, and of inlined calls, of which the engine shows none. The frame lies on the stack
+    of *thread*, by default the current one."""
     if row.is_inline or not row.place.symbol:
         return None
     try:
-        found = variables_of(system, row)
+        found = variables_of(system, row, thread)
     except DebuggerError:
         return None
     if found is None:

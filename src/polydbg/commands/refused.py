@@ -1,7 +1,7 @@
 """Commands that do nothing here: each says why, and what to use instead.
 
 Two tables: what needs a live target is refused in WinDbg's words; what WinDbg can do with a dump
-and this version cannot is refused by name, so that ``dv`` is not read as ``d`` with an argument.
+and this version cannot is refused by name, so that ``dg`` is not read as ``d`` with an argument.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ _RAW = "lm, ~ and | show what the dump says of the process; dps ADDRESS shows ra
 _REGION = "!address shows the map of the process and !address ADDRESS one region"
 _ASSEMBLE = ".overlay on lets bytes be edited: eb ADDRESS BYTES"
 _CACHE = "-y and .sympath name it: srv*FOLDER*SERVER"
-_STRINGS = "da, du and dS show text; dt OBJECT shows its members"
+_STRINGS = "da, du and dS show text; dx OBJECT shows strings and containers as people think of them"
 _NUMBERS = "n sets the base; .formats shows a value in all"
 _MANAGED = "managed code is not read; k shows native frames"
 _MOMENTS = "-c and -cf run commands at the start, .for and .foreach several"

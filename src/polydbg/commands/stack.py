@@ -22,6 +22,7 @@ from polydbg.commands.value_words import Present
 from polydbg.engine.memory_view import read_pointer
 from polydbg.engine.session import Scope, System
 from polydbg.engine.stack import StackFrame, win_frame_at
+from polydbg.targets.target import ThreadInfo
 from polydbg.unwind.processors import is_unwound
 
 _LETTERS = "bcpPvnfLMdD"
@@ -76,15 +77,16 @@ class Layout(msgspec.Struct, frozen=True):
     machine: str
     pointer_size: int
     present: Present | None = None  # what parameters of classes with views show
+    thread: ThreadInfo | None = None  # whose stack it is, ``None`` for the current one's
 
     @classmethod
-    def of(cls, ctx: CommandContext, letters: str = "") -> Layout:
+    def of(cls, ctx: CommandContext, letters: str = "", thread: ThreadInfo | None = None) -> Layout:
         """Return the layout for the effective machine."""
         system = ctx.system
         with_values = "p" in letters or "P" in letters
         present = ctx.session.presenter.present if with_values else None
         lines = ctx.session.settings.lines
-        return cls(letters, lines, system.machine, system.pointer_size, present)
+        return cls(letters, lines, system.machine, system.pointer_size, present, thread)
 
     @property
     def names_only(self) -> bool:
@@ -298,7 +300,9 @@ def frame_row(
     base = frame_base(system, row)
     memory = None if previous is None or row.is_inline else base - previous
     described = _frame_layout(system, row) if "v" in layout.letters else ""
-    parameters = parameters_of(system, row, layout.present) if layout.parameters else None
+    parameters = None
+    if layout.parameters:
+        parameters = parameters_of(system, row, layout.present, layout.thread)
     called = "" if parameters is None else parameters_text(parameters, "P" in layout.letters)
     return FrameRow(
         number=row.number,

@@ -112,7 +112,7 @@ def _stack(ctx: CommandContext, same: list[ThreadInfo], letters: str) -> Iterato
     if program_counter(registers) is None:
         yield Text(value="the dump has no registers of this thread")
         return
-    layout = Layout.of(ctx, "".join(sorted(set(letters) & {"b", "v", "p"})))
+    layout = Layout.of(ctx, "".join(sorted(set(letters) & {"b", "v", "p"})), thread)
     yield from stack_rows(ctx, system, registers, settings.stack_limit, layout)
     if len(same) > 1:
         numbers = tuple(t.ordinal for t in same)

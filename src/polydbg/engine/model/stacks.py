@@ -65,7 +65,7 @@ def frame_object(context: ModelContext, row: StackFrame, thread: ThreadInfo | No
 
     return ModelObject(
         {
-            "Attributes": lambda: _attributes(context, row),
+            "Attributes": lambda: _attributes(context, row, thread),
             "LocalVariables": lambda: _variables(context, row, thread, parameters=False),
             "Parameters": lambda: _variables(context, row, thread, parameters=True),
             "Registers": lambda: registers_object(context, row.registers),
@@ -86,13 +86,13 @@ def frame_words(row: StackFrame) -> str:
     return f"{place.base_text} + {displacement_text(place.displacement)}"
 
 
-def _attributes(context: ModelContext, row: StackFrame) -> DataObject:
+def _attributes(context: ModelContext, row: StackFrame, thread: ThreadInfo | None) -> DataObject:
     frame = row.frame
     properties: dict[str, Load] = {
         "InstructionOffset": lambda: context.number(frame.pc),
         "StackOffset": lambda: context.number(frame.sp),
     }
-    view = frame_view(context.system, row)
+    view = frame_view(context.system, row, thread)
     properties["FrameOffset"] = lambda: context.number(view.cfa())
     properties["ReturnOffset"] = lambda: _return_address(context, row)
     properties["FrameNumber"] = lambda: context.number(row.number)
