@@ -13,11 +13,12 @@ import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
-from polydbg.base.wildcards import compile_wildcard
+from polydbg.base.wildcards import compile_wildcard, literals_of
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.entry_search import EntrySearch, Place
+from polydbg.formats.dwarf.entry_search import EntrySearch, Place, give_back
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.line_header import text
+from polydbg.formats.dwarf.name_filter import NameFilter
 from polydbg.formats.dwarf.named_types import COMPOUNDS, TYPES, type_entries
 from polydbg.formats.dwarf.unit import Die, Unit
 from polydbg.symbols.dwarf_names import DwarfNames, last_part
@@ -32,6 +33,7 @@ _PATH = re.compile(r"[\w:]*")
 _LITERAL = re.compile(r"[^*?\[\]#+\\]*")
 _POLL_EVERY = 256
 _MAX_SPELLINGS = 16
+_MIN_LITERAL = 2
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -265,29 +267,42 @@ class DwarfTypeNames:
         """Yield the definitions of classes, enumerations and typedefs whose qualified names match
         a wildcard pattern, each name once."""
         wanted = compile_wildcard(pattern, symbols=True)
-        head = _head(pattern)
+        head, literal = _head(pattern), _within(pattern)
         seen: set[str] = set()
         for file in self._files(cancel):
+            names = NameFilter(file, literal, cancel.check) if literal else None
             for unit in file.all_units():
                 cancel.check()
                 with suppress(FormatError):
-                    for die, name in self._named_in(unit, head, cancel):
+                    for die, name in self._named_in(unit, head, names, cancel):
                         if name and name not in seen and wanted.fullmatch(name):
                             seen.add(name)
                             yield die
+                buffer, start, _ = unit.section.extent
+                give_back(buffer, start + unit.header.offset, start + unit.header.end)
 
-    def _named_in(self, unit: Unit, head: str, cancel: CancelToken) -> Iterator[tuple[Die, str]]:
-        """Yield the definitions of *unit* whose names may begin with *head* (folded), and these.
+    def _named_in(
+        self, unit: Unit, head: str, names: NameFilter | None, cancel: CancelToken
+    ) -> Iterator[tuple[Die, str]]:
+        """Yield the definitions of *unit* whose names may begin with *head* (folded) and contain
+        the text of *names*, and these.
 
         :raises FormatError: the unit is damaged.
         """
         scopes = self._units.scopes_in(unit)
         prefixes: dict[int | None, str | None] = {None: ""}
-        if unit.language in c.LANG_C_LIKE:
+        is_c = unit.language in c.LANG_C_LIKE
+        if is_c:
             head = ""
-        for count, (_, offset) in enumerate(self._types_in(unit)):
+        offsets = scopes.entries
+        if names is not None:
+            found = names.entries(unit, offsets, scopes.parents, _LISTED)
+        else:
+            found = type_entries(unit, iter(offsets), _LISTED)
+        for count, at in enumerate(found):
             if count % _POLL_EVERY == 0:
                 cancel.check()
+            offset = unit.header.offset + at
             parent = scopes.parent(offset)
             if parent not in prefixes:
                 prefixes[parent] = self._prefix(unit, offset, head)
@@ -301,7 +316,7 @@ class DwarfTypeNames:
             if c.AT_SPECIFICATION in die.attributes:
                 yield die, self._units.type_name(die)
             elif plain:
-                yield die, plain if unit.language in c.LANG_C_LIKE else prefix + plain
+                yield die, plain if is_c else prefix + plain
 
     def _prefix(self, unit: Unit, offset: int, head: str) -> str | None:
         """Return what stands before the plain names of the entries beside that at *offset*,
@@ -311,6 +326,14 @@ class DwarfTypeNames:
         prefix = "".join(f"{each}::" for each in scopes)
         folded = prefix.lower()
         return prefix if folded.startswith(head) or head.startswith(folded) else None
+
+
+def _within(pattern: str) -> bytes:
+    """Return text (folded) that a name, or one of the scopes around it, contains in each match of a
+    wildcard pattern; empty where there is no such text."""
+    runs = (part for run in literals_of(pattern) for part in re.split(r"[:\s]+", run))
+    found = max((run.lower() for run in runs if run.isascii()), key=len, default="")
+    return found.encode() if len(found) >= _MIN_LITERAL else b""
 
 
 def _last(name: str) -> bytes:

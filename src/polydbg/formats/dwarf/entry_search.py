@@ -77,7 +77,7 @@ class EntrySearch:
                 for at in _all(bytes(buffer[low:high]).lower(), wanted):
                     if len(found) < _MAX_SPELLINGS:
                         found.add(bytes(buffer[low + at : low + at + len(name)]))
-                _give_back(buffer, low, high)
+                give_back(buffer, low, high)
         return found
 
     # -- names in tables -----------------------------------------------------------------------
@@ -287,7 +287,7 @@ def _any(section: Section, patterns: Sequence[bytes], poll: Poll) -> Iterator[in
             found = _matches(buffer, wanted, low, high)
         for at in found:
             yield at - start
-        _give_back(buffer, low, high)
+        give_back(buffer, low, high)
 
 
 def _all(
@@ -307,7 +307,7 @@ def _matches(buffer: Searchable, wanted: re.Pattern[bytes], low: int, high: int)
         match = wanted.search(buffer, match.start() + 1, high)
 
 
-def _give_back(buffer: Searchable, low: int, high: int) -> None:
+def give_back(buffer: Searchable, low: int, high: int) -> None:
     """Let go of the pages of a file that were looked through, so that large files do not fill the
     memory; they are read again from the system's cache when needed."""
     advice = getattr(mmap, "MADV_DONTNEED", None)

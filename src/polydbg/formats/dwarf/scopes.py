@@ -100,6 +100,12 @@ class Scopes:
         """
         return self._table.offsets
 
+    @property
+    def parents(self) -> Sequence[int]:
+        """Return the offset of the scope around each of :attr:`entries`, 0 for none. Errors are
+        those."""
+        return self._table.parents
+
     def is_entry(self, offset: int) -> bool:
         """Tell whether an entry begins at *offset*: one of :attr:`entries`, or one of the few that
         are looked for besides (types within functions that are only inlined).
