@@ -52,8 +52,12 @@ def completions(session: Session, line: str, position: int) -> Sequence[Completi
         return list(islice(_of_module(session, text, before), _LIMIT))
     found = list(islice(_modules(session, text), _LIMIT))
     if value_completion.takes_values(before):
-        found = [*value_completion.locals_of(session, text), *found][:_LIMIT]
-    return found
+        found = [*value_completion.locals_of(session, text), *found]
+    if len(text) > 1 and _TYPES.search(before):
+        known = {each.text for each in found}
+        here = value_completion.names_here(session, text, _pattern(text), _Deadline(_SECONDS))
+        found += islice((each for each in here if each.text not in known), _LIMIT)
+    return found[:_LIMIT]
 
 
 def _of_module(session: Session, text: str, before: str) -> Iterator[Completion]:

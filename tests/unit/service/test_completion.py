@@ -58,6 +58,9 @@ def test_expressions(session: Session) -> None:
     assert _texts(session, "?? order->li") == ["line_count", "lines"]
     assert _texts(session, "dx order->lines[0].q") == ["quantity"]
     assert _texts(session, "?? nosuch->") == []
+    assert _texts(session, "dx order->lines.Wh") == ["Where"]
+    assert _texts(session, "?? sho") == ["shop"]  # a variable, and a type
+    assert "line" in _texts(session, "dt lin")
     assert "practice!order" in _texts(session, "dt practice!ord")
     assert _texts(session, "dx @$curp") == ["@$curprocess"]
     assert "Threads" in _texts(session, "dx @$curprocess.T")
