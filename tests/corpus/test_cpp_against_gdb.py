@@ -118,7 +118,8 @@ def test_expressions(
     session.settings.image_path = SymbolPath.parse(str(linux / "bin"))
     system = session.open_dump(str(path))
     try:
-        scope = CppScope(session, _frame(session, system, function))
+        system.scope.frame = _frame(session, system, function).number
+        scope = CppScope(session)
         parted = [
             (text, ours, number)
             for text, number in theirs.items()

@@ -34,12 +34,12 @@ _BLOCKS = {"$teb": "_TEB", "$thread": "_TEB", "$peb": "_PEB"}
 
 
 class CppScope:
-    """A :class:`~polydbg.expr.cpp.context.CppContext`: what names mean in *frame*, the selected
-    one by default, of the current system."""
+    """A :class:`~polydbg.expr.cpp.context.CppContext`: what names mean in the selected frame of
+    the current system. Registers are those in force, as for ``r`` and in MASM: ``.frame`` alone
+    does not change them."""
 
-    def __init__(self, session: Session, frame: StackFrame | None = None) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._given = frame
 
     @property
     def _system(self) -> System:
@@ -56,8 +56,6 @@ class CppScope:
     @cached_property
     def frame(self) -> StackFrame | None:
         """Return the frame whose names are meant, ``None`` without a stack."""
-        if self._given is not None:
-            return self._given
         return self._session.current_frame(self._session.files.cancel)
 
     @cached_property
@@ -184,9 +182,7 @@ class CppScope:
     # -- registers and memory --------------------------------------------------------------
 
     def register(self, name: str) -> int | None:
-        if self.frame is None:
-            return None
-        return register_value(self.frame.registers, name)
+        return register_value(self._system.scope_registers(), name)
 
     def pseudo_register(self, name: str) -> Value | int | None:
         evaluator = self._session.evaluator

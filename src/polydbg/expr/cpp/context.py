@@ -39,7 +39,7 @@ class CppContext(Protocol):
         ...
 
     def register(self, name: str) -> int | None:
-        """Return a register of the selected frame, named without ``@``; ``None``: no such one."""
+        """Return a register in force, named without ``@``; ``None``: no such one."""
         ...
 
     def pseudo_register(self, name: str) -> Value | int | None:
