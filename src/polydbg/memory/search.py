@@ -8,14 +8,14 @@ milliseconds of work), which may raise to end it.
 from __future__ import annotations
 
 import functools
-import mmap
 import re
 from collections.abc import Callable, Iterator
 
 import msgspec
 
+from polydbg.base.pages import give_back
 from polydbg.memory.ranges import MappedMemory
-from polydbg.memory.space import AddressSpace, Buffer
+from polydbg.memory.space import AddressSpace
 
 CHUNK = 1 << 17
 """Bytes read at once: larger slices are given back to the system after each use, which costs more
@@ -87,18 +87,8 @@ def _mapped(area: Area, chunk: int) -> Iterator[tuple[int, bytes]]:
             yield start + at, data
             unread += len(data)
             if unread >= _RELEASE_AFTER:
-                _release(buffer, offset_released, offset + at + len(data))
+                give_back(buffer, offset_released, offset + at + len(data))
                 unread, offset_released = 0, offset + at + len(data)
-
-
-def _release(buffer: Buffer, start: int, end: int) -> None:
-    """Give back mapped pages that were read once, so that a search does not fill the memory.
-
-    They stay in the system's file cache; where the host cannot do it, nothing changes.
-    """
-    if isinstance(buffer, mmap.mmap) and hasattr(buffer, "madvise") and start < end:
-        first = start // mmap.PAGESIZE * mmap.PAGESIZE
-        buffer.madvise(mmap.MADV_DONTNEED, first, end - first)
 
 
 def _joined(area: Area, space: MappedMemory) -> Iterator[tuple[int, int, int]]:

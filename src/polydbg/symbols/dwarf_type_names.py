@@ -13,9 +13,10 @@ import msgspec
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
+from polydbg.base.pages import give_back
 from polydbg.base.wildcards import compile_wildcard, literals_of
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.entry_search import EntrySearch, Place, give_back
+from polydbg.formats.dwarf.entry_search import EntrySearch, Place
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.line_header import text
 from polydbg.formats.dwarf.name_filter import NameFilter

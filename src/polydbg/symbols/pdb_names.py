@@ -288,7 +288,7 @@ class PdbNames:
         position = 0
         while position < stream.size:
             cancel.check()
-            chunk = stream.read(position, min(_CHUNK + _OVERLAP, stream.size - position))
+            chunk = stream.read_once(position, min(_CHUNK + _OVERLAP, stream.size - position))
             folded = chunk.lower()
             hit = folded.find(literal)
             hits = 0

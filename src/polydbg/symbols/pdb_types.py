@@ -168,7 +168,7 @@ class PdbTypes(NoTypes):
         stream = self._file.records.stream
         for base in range(0, stream.size, _CHUNK):
             cancel.check()
-            chunk = stream.read(base, min(_CHUNK + _OVERLAP, stream.size - base))
+            chunk = stream.read_once(base, min(_CHUNK + _OVERLAP, stream.size - base))
             for number, start in enumerate(_udt_starts(chunk, literal)):
                 if number % _POLL == 0:
                     cancel.check()
@@ -264,7 +264,7 @@ class PdbTypes(NoTypes):
         seen: set[str] = set()
         for base in range(0, stream.size, _CHUNK):
             cancel.check()
-            chunk = stream.read(base, min(_CHUNK + _OVERLAP, stream.size - base))
+            chunk = stream.read_once(base, min(_CHUNK + _OVERLAP, stream.size - base))
             if literal and literal not in chunk.lower():
                 continue
             # Constants, enumerators among them, are left out, as the engine does.

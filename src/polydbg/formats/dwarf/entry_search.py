@@ -10,12 +10,12 @@ nothing else first. Sources: DWARF 5 sections 7.5.2, 7.5.3, 7.5.5 and 7.26.
 
 from __future__ import annotations
 
-import mmap
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
 from polydbg.base.errors import FormatError
+from polydbg.base.pages import give_back
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.forms import STRING_INDEXES
 from polydbg.formats.dwarf.info import DwarfFile
@@ -305,18 +305,6 @@ def _matches(buffer: Searchable, wanted: re.Pattern[bytes], low: int, high: int)
     while match is not None:
         yield match.start()
         match = wanted.search(buffer, match.start() + 1, high)
-
-
-def give_back(buffer: Searchable, low: int, high: int) -> None:
-    """Let go of the pages of a file that were looked through, so that large files do not fill the
-    memory; they are read again from the system's cache when needed."""
-    advice = getattr(mmap, "MADV_DONTNEED", None)
-    if advice is None or not isinstance(buffer, mmap.mmap):
-        return
-    first = -(-low // mmap.PAGESIZE) * mmap.PAGESIZE
-    size = high // mmap.PAGESIZE * mmap.PAGESIZE - first
-    if size > 0:
-        buffer.madvise(advice, first, size)
 
 
 def _before(strings: Section, at: int) -> bytes:

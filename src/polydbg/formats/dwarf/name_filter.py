@@ -11,8 +11,9 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
+from polydbg.base.pages import give_back
 from polydbg.formats.dwarf import constants as c
-from polydbg.formats.dwarf.entry_search import Poll, give_back
+from polydbg.formats.dwarf.entry_search import Poll
 from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.reading import uleb128
 from polydbg.formats.dwarf.unit import Unit

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any, Protocol
 
 from polydbg.base.errors import FormatError
+from polydbg.base.pages import give_back
 from polydbg.formats.identify import identify
 from polydbg.formats.pdb.reading import U16, U32
 
@@ -94,6 +95,23 @@ class Stream:
             skip = 0
             index += 1
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read_once(self, offset: int, size: int) -> bytes:
+        """Return what :meth:`read` does, for passes over much: the file's pages do not stay in
+        memory."""
+        data = self.read(offset, size)
+        if size:
+            block_size = self._block_size
+            last = (offset + size - 1) // block_size
+            at = offset // block_size
+            while at <= last:
+                first = at
+                while at < last and self._blocks[at + 1] == self._blocks[at] + 1:
+                    at += 1
+                start = self._blocks[first] * block_size
+                give_back(self._data, start, start + (at - first + 1) * block_size)
+                at += 1
+        return data
 
     def all(self) -> bytes:
         """Return the whole stream."""

@@ -7,6 +7,7 @@ the debugger's output (``unsigned int64``, ``<function> *``, enumerations withou
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ _MAX_MARKED_STEP = 1 << 14
 _MAX_CANDIDATES = 4096
 _MAX_BUCKETS = 256
 _CHUNK = 1 << 18
+_PASS = 1 << 18
 _PROPERTY_FORWARD = 0x80
 _PROPERTY_SCOPED = 0x100
 KEYWORDS = {
@@ -211,31 +213,32 @@ class TypeStream:
 
         *literal* is in lower case; *poll* is called every few milliseconds.
         """
+        for indices, offsets, end in self._passes():
+            poll()
+            first = offsets[0]
+            chunk = self._stream.read_once(self._base + first, end - first)
+            starts = [each - first for each in offsets]
+            yield from _records_with(chunk, literal, indices, starts)
+
+    def _passes(self) -> Iterator[tuple[list[int], list[int], int]]:
+        """Yield the records in pieces of some size: the indices and offsets of records in each,
+        ascending, and where it ends."""
         windows = self._windows()
         done = 0  # windows of a damaged table may overlap: each record is read once
+        indices: list[int] = []
+        offsets: list[int] = []
         for number, (index, offset) in enumerate(windows):
             end = windows[number + 1][1] if number + 1 < len(windows) else self._size
             if not done <= offset < end <= self._size:
                 continue
+            if offsets and (offset != done or done - offsets[0] >= _PASS):
+                yield indices, offsets, done
+                indices, offsets = [], []
+            indices.append(index)
+            offsets.append(offset)
             done = end
-            if number % 64 == 0:
-                poll()
-            chunk = self._stream.read(self._base + offset, end - offset)
-            folded = chunk.lower()
-            hit = folded.find(literal)
-            position = 0
-            # Records are stepped over, not looked into, until one has the hit.
-            while hit >= 0 and position + 4 <= len(chunk):
-                following = position + (chunk[position] | chunk[position + 1] << 8) + 2
-                while 0 <= hit < following:
-                    if hit + len(literal) <= following:
-                        if following - position >= 4:  # less holds no leaf: damaged
-                            yield index, chunk[position:following]
-                        hit = folded.find(literal, following)
-                    else:  # it runs on into the next record
-                        hit = folded.find(literal, hit + 1)
-                position = following
-                index += 1
+        if offsets:
+            yield indices, offsets, done
 
     def _windows(self) -> list[tuple[int, int]]:
         """Return the (index, offset) pairs of the hash stream, at least that of the first type."""
@@ -280,6 +283,31 @@ class TypeStream:
     @property
     def bucket_count(self) -> int:
         return self._bucket_count
+
+
+def _records_with(
+    chunk: bytes, literal: bytes, indices: list[int], starts: list[int]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield those of the records in *chunk* that contain *literal*, folded; *indices* are those of
+    the records that begin at *starts*."""
+    folded = chunk.lower()
+    hit = folded.find(literal)
+    position, index = 0, indices[0]
+    # Records are stepped over, not looked into, until one has the hit.
+    while hit >= 0 and position + 4 <= len(chunk):
+        rank = bisect_right(starts, hit) - 1
+        if starts[rank] > position:
+            position, index = starts[rank], indices[rank]
+        following = position + (chunk[position] | chunk[position + 1] << 8) + 2
+        while 0 <= hit < following:
+            if hit + len(literal) <= following:
+                if following - position >= 4:  # less holds no leaf: damaged
+                    yield index, chunk[position:following]
+                hit = folded.find(literal, following)
+            else:  # it runs on into the next record
+                hit = folded.find(literal, hit + 1)
+        position = following
+        index += 1
 
 
 def aggregate(leaf: int, body: bytes) -> Aggregate:
