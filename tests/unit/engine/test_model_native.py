@@ -133,6 +133,8 @@ def test_values_in_words(type_: Type, data: bytes, expected: str | None) -> None
         (",12x", Specifiers(base=16, count=12)),
         (", 5", Specifiers(count=5)),
         (",[a,b]", Specifiers(count_expression="a,b")),
+        (",[4]s8", Specifiers(count=4, string=(1, True), is_utf8=True)),
+        (",[n[1]]x", Specifiers(count_expression="n[1]", base=16)),
         (",!", Specifiers(is_raw=True)),
         (",!,d", Specifiers(is_raw=True, base=10)),
         (",sub", Specifiers(string=(2, False))),

@@ -201,7 +201,8 @@ class NativeObject(DataObject):
             return
         target = pointer.target.bare
         if how.count is not None:
-            yield from self._indexed(how.count, self.value.target, how)
+            if how.string is None:  # else it is the length of a text
+                yield from self._indexed(how.count, self.value.target, how)
             return
         if isinstance(target, CompoundType):
             pointed = self._with(self.value.target()).seen_as(how)

@@ -111,11 +111,12 @@ def _pointer(value: Value, type_: PointerType, how: Specifiers) -> str:
     address = value.bits()
     shown = f"{address:#x}"
     target = type_.target.bare
-    if not address or how.count is not None or how.count_expression:
+    is_counted = how.count is not None or how.count_expression != ""
+    if not address or (is_counted and how.string is None):
         return shown
     unit = None if type_.is_reference else _unit(target, how)
     if unit is not None:
-        return f"{shown} : {_text_at(value, address, unit, None, how)}"
+        return f"{shown} : {_text_at(value, address, unit, how.count, how)}"
     if isinstance(target, (ScalarType, EnumType, PointerType)):
         return f"{shown} : {_pointed(value, target, how)}"
     return shown

@@ -20,6 +20,7 @@ _STRINGS = {
 """Strings: bytes of a character, and whether quotes stand around them."""
 
 _COUNT = re.compile(r"(0x[0-9a-fA-F]{1,16}|\d{1,18})(.*)", re.DOTALL)
+_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}|0|[1-9]\d{0,17}")
 _MAX_SPECIFIERS = 16
 
 
@@ -77,11 +78,27 @@ def _end(text: str, at: int) -> int:
     return at
 
 
+def _closing(word: str) -> int:
+    """Return where the bracket that *word* begins with is closed, 0 where it is not."""
+    depth = 0
+    for at, char in enumerate(word):
+        depth += (char in "[(") - (char in "])")
+        if not depth:
+            return at
+    return 0
+
+
 def specified(found: Specifiers, word: str) -> Specifiers | None:
     """Return *found* with what one specifier, without its comma, adds; ``None``: it is none."""
     replace = msgspec.structs.replace
-    if word.startswith("[") and word.endswith("]"):
-        return replace(found, count_expression=word[1:-1])
+    close = _closing(word) if word.startswith("[") else 0
+    if close:
+        inner, rest = word[1:close].strip(), word[close + 1 :].strip()
+        if _NUMBER.fullmatch(inner):
+            counted = replace(found, count=int(inner, 0))
+        else:
+            counted = replace(found, count_expression=inner)
+        return specified(counted, rest) if rest else counted
     number = _COUNT.fullmatch(word)
     if number is not None:
         counted = replace(found, count=int(number[1], 0))
