@@ -116,12 +116,13 @@ def member_names(type_: Type) -> Iterator[str]:
 
 
 def base_path(type_: Type, base: Type | str) -> tuple[Member, ...] | None:
-    """Return the bases to go through from *type_* to *base*, a class or its name; ``None`` where
-    it is none, ``()`` where it is the class itself.
+    """Return the bases to go through from *type_* to *base*, a class or its name, perhaps
+    without the scopes around it; ``None`` where it is none, ``()`` where it is the class itself.
 
     :raises AmbiguousMemberError: the class has it twice.
     """
     wanted = base if isinstance(base, str) else base.bare.name
+    is_written = isinstance(base, str)
     start = type_.bare
     if not isinstance(start, CompoundType):
         return None
@@ -131,7 +132,7 @@ def base_path(type_: Type, base: Type | str) -> tuple[Member, ...] | None:
     for _ in range(MAX_DEPTH):
         following: list[tuple[tuple[Member, ...], CompoundType]] = []
         for path, compound in level:
-            if _is_named(compound, wanted):
+            if compound.name == wanted or (is_written and compound.name.endswith(f"::{wanted}")):
                 found.append(path)
                 continue
             following += [
@@ -146,10 +147,6 @@ def base_path(type_: Type, base: Type | str) -> tuple[Member, ...] | None:
     if not found:
         return None
     return _only(found, wanted) if found[0] else ()
-
-
-def _is_named(compound: CompoundType, wanted: str) -> bool:
-    return compound.name == wanted or compound.name.endswith(f"::{wanted}")
 
 
 def follow(value: Value, path: tuple[Member, ...]) -> Value:
