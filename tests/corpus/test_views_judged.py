@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from polydbg.base.cancel import CancelToken
+from polydbg.engine.model.context import ModelContext
+from polydbg.engine.model.native import NativeObject
 from polydbg.engine.session import Session
 from polydbg.engine.variables import variables_of
 from polydbg.engine.views.words import words_of
@@ -144,6 +147,7 @@ def _texts(session: Session, values: dict[str, Value]) -> dict[str, str]:
 
 
 RUST_TEXTS = {
+    "nonzero": "Some(0x5)",
     "string": '"rust text"', "empty": '""', "str_slice": '"rust"', "unicode": '"h\u00e9 \u20ac"',
     "numbers": "{ len=3 }", "slice": "{ len=2 }", "many": "{ len=100000 }", "deque": "{ len=4 }",
     "boxed_slice": "{ len=2 }", "boxed_str": '"boxed"', "arc": "5", "some": "Some(7)",
@@ -196,6 +200,16 @@ def test_views_of_rust_are_what_the_program_made(rust_core: Path) -> None:
     assert {each: _numbered_rows(session, values[each]) for each in RUST_ROWS} == RUST_ROWS
     many = sorted(_numbered_rows(session, values["hash2"]))
     assert many == sorted(f'("k{each}", {each})' for each in range(20))
+
+
+def test_dx_goes_through_references_of_rust(rust_core: Path) -> None:
+    session, values = _locals(rust_core, "views::main")
+    context = ModelContext(session, CancelToken())
+    elements = NativeObject(values["refhash"], context).elements()
+    assert [each.load().words() for each in elements or ()] == ['(42, "answer")']
+    parts = NativeObject(values["refstring"], context).parts()
+    rows = {each.name: each.load() for each in parts if each.name}
+    assert str(rows["[chars]"].words()).endswith(' : "rust text"')
 
 
 def test_many_elements_are_shown_from_anywhere_at_once(rust_core: Path) -> None:

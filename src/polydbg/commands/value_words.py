@@ -58,7 +58,7 @@ def viewed_words(value: Value, present: Present) -> str:
     where there is no view, or it cannot be applied."""
     type_ = value.type.bare
     try:
-        if isinstance(type_, PointerType) and type_.is_reference:
+        if isinstance(type_, PointerType) and type_.is_called_reference:
             value = value.target()
         if not isinstance(value.type.bare, CompoundType):
             return ""

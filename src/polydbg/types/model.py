@@ -146,6 +146,11 @@ class PointerType(Type):
     def is_reference(self) -> bool:
         return self.kind is not PointerKind.POINTER
 
+    @property
+    def is_called_reference(self) -> bool:
+        """Whether its source calls it a reference: also those of Rust, which ``*`` follows."""
+        return self.is_reference or self.name.startswith("&")
+
 
 class MemberPointerType(Type):
     """A pointer to a member of *owner*; *target* is a :class:`FunctionType` for methods."""

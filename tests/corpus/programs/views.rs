@@ -53,6 +53,8 @@ fn main() {
     let ch = '\u{20ac}';
     let unit: Vec<()> = vec![(), ()];
     let refstring: &String = &string;
+    let refhash: &HashMap<i32, String> = &hash;
+    let nonzero = std::num::NonZeroU32::new(5);
     stop(&1i32);
     println!("{:?}", (&string, &empty, &str_slice, &unicode, &numbers, &names, &pairs, &slice));
     println!("{:?}", (&many, &deque, &boxed, &boxed_slice, &boxed_str, &rc, &rc2, &weak, &arc));

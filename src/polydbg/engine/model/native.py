@@ -261,6 +261,8 @@ class NativeObject(DataObject):
             return self._keyed(value.element, total)
         if isinstance(bare, PointerType) and count is not None:
             return self._keyed(self.value.target, count)
+        if isinstance(bare, PointerType) and bare.is_called_reference:
+            return self._with(self.value.target()).elements()
         return None
 
     def _keyed(self, element: Callable[[int], Value], count: int) -> Iterator[Element]:
