@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from polydbg.base.errors import CommandError, DebuggerError
+from polydbg.base.qualified_names import name_parts
 from polydbg.engine.evaluation import register_value
 from polydbg.engine.modules import Module
 from polydbg.engine.stack import StackFrame
@@ -90,7 +91,7 @@ class CppScope:
                 scope = scope_of(self._system, self.frame)
             except DebuggerError:
                 scope = None
-        parts = _name_parts(scope.name if scope is not None else "")[:-1]
+        parts = name_parts(scope.name if scope is not None else "")[:-1]
         return ["::".join([*parts[:count], ""]) for count in range(len(parts), -1, -1)]
 
     # -- names -----------------------------------------------------------------------------
@@ -223,21 +224,3 @@ class CppScope:
                 identifier="value.not-in-memory",
             )
         overlay.write(value.place.address, data)
-
-
-def _name_parts(name: str) -> list[str]:
-    """Return the parts of a qualified name: ``::`` within template arguments and parentheses does
-    not part them."""
-    parts, depth, start, at = [], 0, 0, 0
-    while at < len(name):
-        char = name[at]
-        if char in "<({":
-            depth += 1
-        elif char in ">)}" and depth:
-            depth -= 1
-        elif char == ":" and not depth and name.startswith("::", at):
-            parts.append(name[start:at])
-            at += 1
-            start = at + 1
-        at += 1
-    return [*parts, name[start:]]

@@ -13,6 +13,7 @@ from functools import partial
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
+from polydbg.base.qualified_names import last_part
 from polydbg.base.text import sanitise_line
 from polydbg.base.wildcards import compile_wildcard
 from polydbg.formats.dwarf import constants as c
@@ -21,7 +22,7 @@ from polydbg.formats.dwarf.info import DwarfFile
 from polydbg.formats.dwarf.names import find, name_of
 from polydbg.formats.dwarf.tree import entries_around, entries_below, is_within_function
 from polydbg.formats.dwarf.unit import Die, Unit
-from polydbg.symbols.dwarf_names import DwarfNames, address_of, last_part
+from polydbg.symbols.dwarf_names import DwarfNames, address_of
 from polydbg.symbols.dwarf_places import PlaceFinder
 from polydbg.symbols.dwarf_type_builder import text_of
 from polydbg.symbols.dwarf_units import CodeUnits

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
+from polydbg.base.qualified_names import last_part
 from polydbg.base.wildcards import compile_wildcard, escape_wildcards
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.debug_names import DebugNames, read_name_tables
@@ -216,17 +217,3 @@ def address_of(variable: Die) -> int | None:
         if after == len(place):
             return unit.indexed_address(index)
     return None
-
-
-def last_part(name: str) -> str:
-    """Return the name behind the last ``::`` that does not lie in template arguments."""
-    depth = 0
-    for index in range(len(name) - 1, 0, -1):
-        char = name[index]
-        if char == ">":
-            depth += 1
-        elif char == "<" and depth:
-            depth -= 1
-        elif char == ":" and name[index - 1] == ":" and not depth:
-            return name[index + 1 :]
-    return name

@@ -14,6 +14,7 @@ import msgspec
 from polydbg.base.cancel import CancelToken
 from polydbg.base.errors import FormatError
 from polydbg.base.pages import give_back
+from polydbg.base.qualified_names import last_part
 from polydbg.base.wildcards import compile_wildcard, literals_of
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.entry_search import EntrySearch, Place
@@ -22,7 +23,7 @@ from polydbg.formats.dwarf.line_header import text
 from polydbg.formats.dwarf.name_filter import NameFilter
 from polydbg.formats.dwarf.named_types import COMPOUNDS, TYPES, type_entries
 from polydbg.formats.dwarf.unit import Die, Unit
-from polydbg.symbols.dwarf_names import DwarfNames, last_part
+from polydbg.symbols.dwarf_names import DwarfNames
 from polydbg.symbols.dwarf_units import CodeUnits
 
 #: Basic types are found by name, but stand in no list: PDBs have no records of theirs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from polydbg.base.errors import MemoryReadError
+from polydbg.base.qualified_names import scope_and_name
 from polydbg.base.text import sanitise_line
 from polydbg.expr.cpp.arithmetic import OperandError
 from polydbg.expr.cpp.nodes import MemberNode, Node
@@ -86,7 +87,7 @@ def defined(evaluator: Evaluator, value: Value) -> Value:
 def _member(evaluator: Evaluator, value: Value, name: str) -> Value | None:
     """Return the member *name*, which may be qualified by a base."""
     value = defined(evaluator, value)
-    qualifier, _, last = rpartition(name)
+    qualifier, last = scope_and_name(name)
     if qualifier:
         base = base_path(value.type, qualifier.removeprefix("::"))
         if base is None:
@@ -109,21 +110,10 @@ def _method(evaluator: Evaluator, value: Value, name: str) -> Value | None:
     return evaluator.context.variable(f"{compound.name}::{name}")
 
 
-def rpartition(name: str) -> tuple[str, str, str]:
-    """Split a qualified name before its last part; ``::`` in template arguments does not count."""
-    depth = 0
-    for index in range(len(name) - 1, 0, -1):
-        char = name[index]
-        depth += (char in ">)") - (char in "<(")
-        if char == ":" and name[index - 1] == ":" and depth == 0:
-            return name[: index - 1], "::", name[index + 1 :]
-    return "", "", name
-
-
 def scoped_name(evaluator: Evaluator, name: str) -> Value | None:
     """Return ``A::b`` where ``A`` is a class or an enumeration: a static member, an enumerator, or
     in a method of a class derived from ``A`` a member of ``this``."""
-    scope, _, last = rpartition(name)
+    scope, last = scope_and_name(name)
     type_ = evaluator.builder.named(scope) if scope and not scope.endswith("!") else None
     if type_ is None:
         return None
@@ -157,7 +147,7 @@ def _enumerator(evaluator: Evaluator, type_: Type, bare: EnumType, name: str) ->
 
 def member_pointer(evaluator: Evaluator, name: str) -> Scalar | None:
     """Return ``&A::b`` for a field: its offset, which is what both ABIs make of it."""
-    scope, _, last = rpartition(name)
+    scope, last = scope_and_name(name)
     owner = evaluator.builder.named(scope) if scope else None
     path = path_to(owner, last) if owner is not None else None
     if owner is None or path is None or path[-1].kind is not MemberKind.FIELD:
