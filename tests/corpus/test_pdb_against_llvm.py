@@ -18,6 +18,7 @@ from polydbg.base.errors import FormatError
 from polydbg.symbols.demangle import undecorate
 from polydbg.symbols.pdb import PdbSource, open_pdb
 from polydbg.symbols.source import Symbol, SymbolKind
+from polydbg.types.naming import spelled
 
 pytestmark = pytest.mark.corpus
 pytest.importorskip("pycxxfilt")
@@ -348,7 +349,9 @@ def test_types_of_data(data_dir: Path, name: str, module: str) -> None:
         assert row, line
         symbol = pdb.symbol_named(row[2])
         assert symbol is not None
-        assert pdb.data_type_name(symbol) == row[1]
+        type_ = pdb.type_of_index(symbol.type_index)
+        assert type_ is not None
+        assert spelled(type_) == row[1]
 
 
 def test_sizes_of_data(data_dir: Path) -> None:

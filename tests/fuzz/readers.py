@@ -272,7 +272,7 @@ def _symbol(source: PdbSource, rva: int) -> None:
     symbol = source.symbol_at(rva)
     if symbol is not None:
         source.signature_of(symbol)
-        source.data_type_name(symbol)
+        source.type_of_index(symbol.type_index)
 
 
 def pdb_seeds() -> list[bytes]:

@@ -485,12 +485,6 @@ class PdbSource(TypesFromPart):
                     found = each, module
         return parameter_types(found[1].scope(found[0])) if found is not None else []
 
-    def data_type_name(self, symbol: Symbol) -> str | None:
-        """Return the type of a variable as ``x /t`` prints it, ``None`` for other symbols."""
-        if symbol.type_index == 0 or symbol.kind is not SymbolKind.DATA:
-            return None
-        return self._file.types.name(symbol.type_index)
-
 
 def _covers(site: Site, offset: int) -> bool:
     return site.range_at(offset) is not None or any(

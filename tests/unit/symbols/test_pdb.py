@@ -80,7 +80,9 @@ def test_kinds_and_sizes() -> None:
     assert (public.kind, public.is_code) == (SymbolKind.PUBLIC, True)
     assert data is not None
     assert (data.kind, data.size) == (SymbolKind.DATA, 4)
-    assert pdb.data_type_name(data) == "int"
+    type_ = pdb.type_of_index(data.type_index)
+    assert type_ is not None
+    assert type_.name == "int"
 
 
 def test_neighbours() -> None:

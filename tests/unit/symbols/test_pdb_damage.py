@@ -44,7 +44,7 @@ def ask(data: bytes, rvas: tuple[int, ...] = RVAS) -> None:
 def describe(pdb: PdbSource) -> None:
     for symbol in itertools.islice(pdb.symbols_matching("*", CancelToken()), 500):
         pdb.signature_of(symbol)
-        pdb.data_type_name(symbol)
+        pdb.type_of_index(symbol.type_index)
 
 
 @pytest.mark.parametrize("parts", [two_functions, inlined_parts])
@@ -85,7 +85,7 @@ def test_types_that_refer_to_themselves() -> None:
         symbol = pdb.symbol_named(name)
         assert symbol is not None
         with pytest.raises(FormatError):
-            pdb.data_type_name(symbol)
+            pdb.file.types.name(symbol.type_index)
 
 
 @pytest.mark.corpus

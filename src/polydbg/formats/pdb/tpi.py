@@ -357,7 +357,7 @@ class Types:
     # -- names ---------------------------------------------------------------------------------
 
     def name(self, index: int, depth: int = 0) -> str:
-        """Return a type's name as ``x /t`` prints it."""
+        """Return a type's name as ``x`` prints it for parameters: references are pointers there."""
         if index < FIRST_INDEX:
             return _simple_name(index)
         if depth > _MAX_DEPTH:
