@@ -14,7 +14,6 @@ from polydbg.commands.registry import command
 from polydbg.commands.type_rows import FieldRow, RowOptions
 from polydbg.commands.value_words import (
     address_words,
-    character_type,
     known_words,
     text_at,
     value_number,
@@ -27,6 +26,7 @@ from polydbg.expr.cpp.evaluator import evaluate_prefix
 from polydbg.types.model import ArrayType, CompoundType, FunctionType, PointerType
 from polydbg.types.naming import spelled
 from polydbg.types.place import PlaceKind, constant
+from polydbg.types.strings import character_type
 from polydbg.types.value import Value
 
 _REGISTERS = 20

@@ -20,7 +20,7 @@ from polydbg.commands.type_words import (
     spelling,
     type_words,
 )
-from polydbg.commands.value_words import UNAVAILABLE, address_words, character_type
+from polydbg.commands.value_words import UNAVAILABLE, address_words
 from polydbg.types.model import (
     ArrayType,
     CompoundType,
@@ -31,6 +31,7 @@ from polydbg.types.model import (
     Type,
 )
 from polydbg.types.place import PlaceKind, in_memory
+from polydbg.types.strings import character_type
 from polydbg.types.value import Value
 
 RULE = "-" * 45

@@ -18,7 +18,7 @@ from polydbg.commands.type_words import (
     tight,
     type_words,
 )
-from polydbg.commands.value_words import UNAVAILABLE, address_words, character_type, text_at
+from polydbg.commands.value_words import UNAVAILABLE, address_words, text_at
 from polydbg.engine.session import System
 from polydbg.types.model import (
     ArrayType,
@@ -35,7 +35,7 @@ from polydbg.types.model import (
 )
 from polydbg.types.presentation import Presenter
 from polydbg.types.scalars import dt_words, number_of
-from polydbg.types.strings import MAX_STRING, characters_in
+from polydbg.types.strings import MAX_STRING, character_type, characters_in
 from polydbg.types.value import Value
 from polydbg.types.variants import variant_name
 

@@ -18,14 +18,13 @@ from polydbg.types.model import (
     MemberPointerType,
     PointerType,
     ScalarType,
-    Type,
     UnknownType,
 )
 from polydbg.types.naming import spelled
 from polydbg.types.place import PlaceKind, ValueUnavailableError
 from polydbg.types.presentation import Presentation
 from polydbg.types.scalars import number_of, scalar_words
-from polydbg.types.strings import characters_at, characters_in
+from polydbg.types.strings import character_type, characters_at, characters_in
 from polydbg.types.value import Value
 
 UNAVAILABLE = "<value unavailable>"
@@ -113,13 +112,6 @@ def pointer_words(value: Value, type_: PointerType) -> str:
     if character is None or not address:
         return shown
     return f"{shown} {text_at(address, character, value)}"
-
-
-def character_type(type_: Type) -> ScalarType | None:
-    """Return *type_* where arrays of it and pointers to it are texts, else ``None``."""
-    bare = type_.bare
-    is_character = isinstance(bare, ScalarType) and bare.encoding.is_character
-    return bare if isinstance(bare, ScalarType) and is_character else None
 
 
 def text_at(address: int, character: ScalarType, value: Value, count: int | None = None) -> str:

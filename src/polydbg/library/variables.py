@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from polydbg.base.errors import CommandError, DebuggerError
 from polydbg.base.text import sanitise_line
-from polydbg.commands.value_words import character_type, value_words
+from polydbg.commands.value_words import value_words
+from polydbg.engine.model.run_time_type import run_time_object
 from polydbg.engine.stack import StackFrame
 from polydbg.engine.variables import variables_of
 from polydbg.library.handle import Handle
@@ -26,11 +27,14 @@ from polydbg.types.naming import spelled_for_model
 from polydbg.types.place import PlaceKind, ValueUnavailableError
 from polydbg.types.presentation import Child, Presentation
 from polydbg.types.scalars import number_of
-from polydbg.types.strings import characters_at, characters_in
+from polydbg.types.strings import character_type, characters_at, characters_in
 from polydbg.types.value import Value
 
 _MAX_STEPS = 64
 """How many pointers, references and typedefs an index goes through."""
+
+_MAX_ROWS_BEFORE_ELEMENTS = 64
+"""How many rows of a view may stand before its first element."""
 
 
 class Variable:
@@ -116,7 +120,10 @@ class Variable:
     def text(self) -> str:
         """Return what the debugger prints for it: the display string of its view, else as ``dv``
         prints it."""
-        shown = self._presentation()
+        try:
+            shown = self._presentation()
+        except DebuggerError:  # a reference to what cannot be told: value_words says so
+            shown = None
         if shown is not None and shown.text is not None:
             return shown.text
         return value_words(self._value)
@@ -145,13 +152,17 @@ class Variable:
         return Variable(self._handle, self.name, self._value, kind=self.kind, use_views=False)
 
     def dereference(self) -> Variable:
-        """Return what a pointer or reference leads to. Errors are those of :attr:`value`."""
+        """Return what a pointer, smart pointer or reference leads to. Errors are those of :attr:`value`."""
+        shown = self._presentation()
+        if shown is not None and shown.pointer is not None:
+            return self._with(shown.pointer().target(), f"*{self.name}")
         return self._with(self._value.target(), f"*{self.name}")
 
     # -- parts -----------------------------------------------------------------------------
 
     def __getitem__(self, key: str | int) -> Variable:
-        """Return a member by name, an element by index.
+        """Return a member by name, an element by index. Members are those of the declared class,
+        then of what the object is at run time, then of what a smart pointer leads to.
 
         :raises KeyError: there is none of that name.
         :raises IndexError: the array, or what the view shows, has no such element.
@@ -170,9 +181,15 @@ class Variable:
             found = member_named(target, key)
         except DebuggerError as error:
             raise ValueUnavailableError(error.message) from error
-        if found is None:
-            raise KeyError(key)
-        return self._with(found, key)
+        if found is not None:
+            return self._with(found, key)
+        whole = run_time_object(self._handle.system, target)
+        found = member_named(whole, key) if whole is not target else None
+        if found is not None:
+            return self._with(found, key)
+        if shown is not None and shown.pointer is not None:
+            return self._with(shown.pointer())[key]
+        raise KeyError(key)
 
     def _element(self, index: int) -> Variable:
         if index < 0:
@@ -180,8 +197,16 @@ class Variable:
         name = f"[{index}]"
         shown = self._presentation()
         if shown is not None and shown.children is not None:
-            for child in itertools.islice(shown.children(index), 1):
-                if child.value is not None:
+            # Rows such as [size] stand before the elements, which are called by their numbers.
+            first = 0
+            for child in itertools.islice(shown.children(0), _MAX_ROWS_BEFORE_ELEMENTS):
+                if child.name in ("[0]", "[...]"):
+                    break
+                first += 1
+            for child in itertools.islice(shown.children(first + index), 1):
+                if child.value is None and child.name in (name, "[...]"):
+                    raise ValueUnavailableError(child.text.strip("<>"))
+                if child.value is not None and child.name == name:
                     return self._with(child.value, name)
             raise IndexError(f"{self.name} has no element {index}")
         value = self._value
@@ -197,10 +222,11 @@ class Variable:
         return self._with(target.element(index), name)
 
     def __iter__(self) -> Iterator[Variable]:
-        """Yield the parts: what the view shows, else members or elements."""
+        """Yield the elements of what is an array, or a container by its view; of others the parts:
+        what the view shows, else the members."""
         shown = self._presentation()
         if shown is not None and shown.children is not None:
-            yield from self._viewed(shown.children(0))
+            yield from self._viewed(shown, shown.children)
             return
         target = self._object()
         type_ = target.type.bare
@@ -215,14 +241,17 @@ class Variable:
                 self._handle.cancel.check()
                 yield self._with(target.element(index), f"[{index}]")
 
-    def _viewed(self, children: Iterator[Child]) -> Iterator[Variable]:
-        for child in children:
+    def _viewed(
+        self, shown: Presentation, children: Callable[[int], Iterator[Child]]
+    ) -> Iterator[Variable]:
+        about, is_element = _rows_before_elements(shown, children)
+        for child in itertools.islice(children(0), about if is_element else 0, None):
             self._handle.cancel.check()
-            if child.value is not None:
+            if child.value is not None and (child.is_element or not is_element):
                 yield self._with(child.value, child.name)
 
     def __len__(self) -> int:
-        """Return how many parts there are.
+        """Return how many parts :meth:`__iter__` yields.
 
         :raises ValueUnavailableError: that is not known without walking through them.
         """
@@ -230,7 +259,8 @@ class Variable:
         if shown is not None and shown.children is not None:
             if shown.count is None:
                 raise ValueUnavailableError("how many there are is known only by counting them")
-            return shown.count
+            about, is_element = _rows_before_elements(shown, shown.children)
+            return shown.count - about if is_element else shown.count
         type_ = self._object().type.bare
         if isinstance(type_, CompoundType):
             return len(type_.members)
@@ -243,8 +273,11 @@ class Variable:
         return True
 
     def keys(self) -> list[str]:
-        """Return the names of the parts that :meth:`__iter__` yields."""
-        return [each.name for each in self]
+        """Return what :meth:`__getitem__` takes: the names of all parts, ``[size]`` too."""
+        shown = self._presentation()
+        if shown is None or shown.children is None:
+            return [each.name for each in self]
+        return [each.name for each in shown.children(0) if each.value is not None]
 
     def _object(self) -> Value:
         """Return the value behind pointers to classes and behind references."""
@@ -273,6 +306,19 @@ class Variable:
 
     def __str__(self) -> str:
         return f"{self.type} {self.name} = {self.text}"
+
+
+def _rows_before_elements(
+    shown: Presentation, children: Callable[[int], Iterator[Child]]
+) -> tuple[int, bool]:
+    """Return how many rows of a view stand before its elements, such as ``[size]``, and whether it
+    is one that shows elements."""
+    about = 0
+    for child in itertools.islice(children(0), _MAX_ROWS_BEFORE_ELEMENTS):
+        if child.is_element:
+            return about, True
+        about += 1
+    return about, shown.is_sequence
 
 
 def _member_name(member: Member) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from polydbg.base.errors import MemoryReadError
 from polydbg.base.text import sanitise_line
-from polydbg.types.model import Encoding, ScalarType
+from polydbg.types.model import Encoding, ScalarType, Type
 
 if TYPE_CHECKING:
     from polydbg.types.data_model import DataModel
@@ -16,7 +16,17 @@ MAX_STRING = 512
 """Characters of a string that are shown at most."""
 
 _MAX_UNPRINTABLE = 3
+_WIDTHS = (1, 2, 4)
 _BLOCK = 256
+
+
+def character_type(type_: Type) -> ScalarType | None:
+    """Return what stands behind typedefs where arrays of it and pointers to it are texts, else
+    ``None``. Characters have 1, 2 or 4 bytes: what claims another size is none."""
+    bare = type_.bare
+    if isinstance(bare, ScalarType) and bare.encoding.is_character and bare.size in _WIDTHS:
+        return bare
+    return None
 
 
 def characters_at(

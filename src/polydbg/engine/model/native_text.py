@@ -21,7 +21,7 @@ from polydbg.types.model import (
 )
 from polydbg.types.place import PlaceKind, ValueUnavailableError
 from polydbg.types.scalars import character_words, dx_words, is_signed, number_of, width_of
-from polydbg.types.strings import characters_at, characters_in
+from polydbg.types.strings import character_type, characters_at, characters_in
 from polydbg.types.value import Value
 from polydbg.types.variants import variant_name
 
@@ -87,9 +87,8 @@ def _enumeration(value: Value, type_: EnumType, how: Specifiers) -> str:
 
 def character_of(type_: Type) -> ScalarType | None:
     """Return the type where arrays of it and pointers to it are texts, else ``None``."""
-    bare = type_.bare
-    is_text = isinstance(bare, ScalarType) and bare.encoding in _TEXTS
-    return bare if isinstance(bare, ScalarType) and is_text else None
+    found = character_type(type_)
+    return found if found is not None and found.encoding in _TEXTS else None
 
 
 def _unit(type_: Type, how: Specifiers) -> ScalarType | None:

@@ -22,11 +22,10 @@ from polydbg.types.model import (
     FunctionType,
     PointerType,
     ScalarType,
-    Type,
 )
 from polydbg.types.place import in_memory
 from polydbg.types.scalars import dx_words, number_of, width_of
-from polydbg.types.strings import MAX_STRING, characters_at
+from polydbg.types.strings import MAX_STRING, character_type, characters_at
 from polydbg.types.value import Value
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ def _plain(views: ViewSet, value: Value, specifiers: Specifiers) -> str:
     if isinstance(bare, PointerType):
         return _pointer(views, value, bare, specifiers)
     if isinstance(bare, ArrayType):
-        unit = character_of(bare.element)
+        unit = character_type(bare.element)
         if unit is not None and value.address is not None:
             return _quoted(value, value.address, unit, bare.count, "s")
         return _elements(views, value, bare.count or 0, specifiers)
@@ -176,7 +175,7 @@ def _enumeration(value: Value, bare: EnumType, specifiers: Specifiers) -> str:
 def _pointer(views: ViewSet, value: Value, bare: PointerType, specifiers: Specifiers) -> str:
     address = value.bits()
     shown = "" if specifiers.no_address else f"{address:#x}"
-    unit = character_of(bare.target)
+    unit = character_type(bare.target)
     if not address or specifiers.number_only:
         return f"{address:#x}"
     if unit is not None:
@@ -213,12 +212,6 @@ def _elements(views: ViewSet, value: Value, count: int, specifiers: Specifiers) 
 # -- strings -------------------------------------------------------------------------------------
 
 
-def character_of(type_: Type) -> ScalarType | None:
-    """Return *type_* where it is a character's, else ``None``."""
-    bare = type_.bare
-    return bare if isinstance(bare, ScalarType) and bare.encoding.is_character else None
-
-
 def _string(value: Value, kind: str, count: int | None) -> str:
     """Return the characters at a pointer or in an array, quoted but for ``sb`` and its like."""
     bare = value.type.bare
@@ -227,7 +220,7 @@ def _string(value: Value, kind: str, count: int | None) -> str:
     if isinstance(bare, ArrayType):
         element = bare.element
         count = bare.count if count is None else count
-    own = character_of(element) if element is not None else None
+    own = character_type(element) if element is not None else None
     unit = _UNITS.get(kind.removesuffix("b") if kind != "bstr" else kind, _UNITS["s"])
     if own is not None and own.size == unit.size:
         unit = own
