@@ -152,7 +152,8 @@ class Variable:
         return Variable(self._handle, self.name, self._value, kind=self.kind, use_views=False)
 
     def dereference(self) -> Variable:
-        """Return what a pointer, smart pointer or reference leads to. Errors are those of :attr:`value`."""
+        """Return what a pointer, smart pointer or reference leads to. Errors are those of
+        :attr:`value`."""
         shown = self._presentation()
         if shown is not None and shown.pointer is not None:
             return self._with(shown.pointer().target(), f"*{self.name}")
@@ -201,6 +202,8 @@ class Variable:
             first = 0
             for child in itertools.islice(shown.children(0), _MAX_ROWS_BEFORE_ELEMENTS):
                 if child.name in ("[0]", "[...]"):
+                    if child.value is None:
+                        raise ValueUnavailableError(child.text.strip("<>"))
                     break
                 first += 1
             for child in itertools.islice(shown.children(first + index), 1):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
 
 from polydbg.types.value import Value
+
+_ELEMENT = re.compile(r"\[(?:\d+|0x[0-9a-fA-F]+|-\d+|[\"'].*)\]\Z", re.DOTALL)
 
 
 class Child(msgspec.Struct, frozen=True, eq=False):
@@ -26,6 +29,11 @@ class Child(msgspec.Struct, frozen=True, eq=False):
     path: str = ""
     children: Callable[[], Iterator[Child]] | None = None
 
+    @property
+    def is_element(self) -> bool:
+        """Whether it is called by an index or a key, unlike ``[size]``."""
+        return _ELEMENT.match(self.name) is not None
+
 
 class Presentation(msgspec.Struct, frozen=True, eq=False):
     """What a view makes of a value.
@@ -33,6 +41,7 @@ class Presentation(msgspec.Struct, frozen=True, eq=False):
     *text* is the display string, ``None`` where the view has none. *children* yields the rows,
     lazily and anew each time, from the one numbered *skip* on; ``None``: those of the raw value.
     *count* is how many children there are, ``None`` where that is not known without walking.
+    *is_sequence*: the view shows the elements of something, be there any or none.
     *problem* is ``""``, or why the view could not be applied: then the raw value is to be shown,
     with it. *pointer* returns what ``*`` and ``->`` of a smart pointer use in its place, ``None``
     for what is none.
@@ -43,6 +52,7 @@ class Presentation(msgspec.Struct, frozen=True, eq=False):
     count: int | None = None
     problem: str = ""
     pointer: Callable[[], Value] | None = None
+    is_sequence: bool = False
     view: str = ""  # the name and the file of the view, for .nvlist and for complaints
 
 

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 MAX_ELEMENTS = 1 << 32
 """The most elements that an array or a count may have: they are read one by one."""
 
-_ELEMENT = re.compile(r"\[(?:\d+|0x[0-9a-fA-F]+|-\d+|[\"'].*)\]\Z", re.DOTALL)
 _QUOTED = re.compile(r'[LuU8]*"(.*)"\Z', re.DOTALL)
 RAW = "[<Raw View>]"
 
@@ -144,13 +143,27 @@ class NativeObject(DataObject):
         can do that; ``None``: the object has none."""
         how = self._how if how is PLAIN else how
         view = self._view(how)
-        if view is None or view.children is None:
-            return None
-        names = (child.name for child in view.children(0))
-        before = next((at for at, name in enumerate(names) if _ELEMENT.match(name)), None)
-        if before is None:
+        before = _rows_before(view)
+        if view is None or view.children is None or before is None:
             return None
         return (self._view_part(each) for each in view.children(before + skip))
+
+    def element_at(self, index: int) -> DataObject | None:
+        view = self._view(self._how)
+        before = _rows_before(view)
+        if view is None or view.children is None or before is None or index < 0:
+            return None
+        child = next(view.children(before + index), None)
+        return self._of_child(child) if child is not None and child.name == f"[{index}]" else None
+
+    def element_count(self) -> int | None:
+        view = self._view(self._how)
+        before = _rows_before(view)
+        if view is None or view.count is None or before is None:
+            return None
+        count = view.count - before
+        # The last row tells whether all behind the first one are elements, and are there.
+        return count if count > 0 and self.element_at(count - 1) is not None else None
 
     def _view_parts(self, view: Presentation) -> Iterator[Part]:
         raw = msgspec.structs.replace(PLAIN, is_raw=True)
@@ -169,10 +182,9 @@ class NativeObject(DataObject):
         def lead(parent: str) -> str:
             return path
 
-        is_element = _ELEMENT.match(child.name) is not None
         name = sanitise_line(child.name)
         suffix = f",{child.specifiers}" if child.specifiers and path else ""
-        return Part(name, self._child_load(child), lead, is_element=is_element, suffix=suffix)
+        return Part(name, self._child_load(child), lead, is_element=child.is_element, suffix=suffix)
 
     def _of_child(self, child: Child) -> DataObject:
         if child.value is not None:
@@ -253,7 +265,7 @@ class NativeObject(DataObject):
             return (
                 Element(self._child_load(each), self._key(each.name))
                 for each in children(0)
-                if _ELEMENT.match(each.name)
+                if each.is_element
             )
         count = self._how.count
         if isinstance(bare, ArrayType):
@@ -314,6 +326,13 @@ class NativeObject(DataObject):
 
     def methods(self) -> Mapping[str, Method]:
         return {}
+
+
+def _rows_before(view: Presentation | None) -> int | None:
+    """Return how many rows of a view come before its elements, ``None`` where it has none."""
+    if view is None or view.children is None:
+        return None
+    return next((at for at, each in enumerate(view.children(0)) if each.is_element), None)
 
 
 class FunctionObject(NativeObject):

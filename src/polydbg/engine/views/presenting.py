@@ -13,13 +13,26 @@ from polydbg.engine.views.environment import ViewError
 from polydbg.engine.views.rows import count_of, rows_of
 from polydbg.engine.views.scope import BoundView, ViewScope
 from polydbg.engine.views.words import words_of
-from polydbg.formats.natvis.model import SmartPointer, StringView, TypeView, ViewPart
+from polydbg.formats.natvis.model import (
+    ArrayItems,
+    CustomListItems,
+    IndexListItems,
+    LinkedListItems,
+    SmartPointer,
+    StringView,
+    TreeItems,
+    TypeView,
+    ViewPart,
+)
 from polydbg.types.members import follow
 from polydbg.types.presentation import Child, Presentation
 from polydbg.types.value import Value
 
 if TYPE_CHECKING:
     from polydbg.engine.views.view_set import Candidate, ViewSet
+
+
+_LISTS = (ArrayItems, CustomListItems, IndexListItems, LinkedListItems, TreeItems)
 
 
 def present_with(
@@ -64,7 +77,10 @@ def _presented(
     def children(skip: int) -> Iterator[Child]:
         return rows_of(scope, rows, view, skip)
 
-    return Presentation(text, children, count, pointer=pointer, view=_name_of(bound))
+    is_sequence = any(isinstance(each, _LISTS) for each in parts)
+    return Presentation(
+        text, children, count, pointer=pointer, is_sequence=is_sequence, view=_name_of(bound)
+    )
 
 
 def _smart_pointer(view: TypeView, scope: ViewScope, name: str) -> Callable[[], Value] | None:
