@@ -45,6 +45,9 @@ def _nothing() -> ModelError:
 
 
 def _count(context: ModelContext, source: DataObject, arguments: Arguments) -> DataObject:
+    known = source.element_count() if not arguments else None
+    if known is not None:
+        return context.number(known)
     matching = _matching(context, source, arguments) if arguments else elements_of(context, source)
     return context.number(sum(1 for _ in matching))
 

@@ -239,6 +239,9 @@ class ModelEvaluator(Evaluator):
                 raise ModelError("Object does not have an indexer", identifier="model.no-indexer")
             return found
         wanted = self._model.key(key)
+        placed = owner.element_at(wanted) if isinstance(wanted, int) else None
+        if placed is not None:
+            return placed
         first = next(elements, None)
         if first is not None and first.key is None and isinstance(wanted, int):
             element = first if not wanted else sliced(elements, wanted - 1)

@@ -93,6 +93,15 @@ class DataObject:
         """Return the elements anew, ``None`` where the object is no sequence."""
         return None
 
+    def element_at(self, index: int) -> DataObject | None:
+        """Return the element whose key is *index* where it is found without a visit to those in
+        front of it, else ``None``."""
+        return None
+
+    def element_count(self) -> int | None:
+        """Return how many elements there are where that is known without a visit to each."""
+        return None
+
     def methods(self) -> Mapping[str, Method]:
         """Return what may be called."""
         return {}
