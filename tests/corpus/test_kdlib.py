@@ -1,8 +1,6 @@
 """kdlib's minidumps: the manifest's facts, and what kdlib's tests assert of dbgeng.
 
-Its legacy full dump has a module of its own. Not asserted here, because it needs types, which this
-version does not read: typed parameters and locals by name. Where their values lie in arguments or
-at a place that the code names, they are read from memory.
+Its legacy full dump has a module of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +18,8 @@ from polydbg.commands.output import CommandEnd, Notice
 from polydbg.engine.session import Session
 from polydbg.engine.stack import StackFrame
 from polydbg.engine.windows_process import teb
+from polydbg.library.handle import Handle
+from polydbg.library.variables import Locals, Variable
 from polydbg.symbols.store.path import SymbolPath
 from polydbg.targets.wow64 import x86_registers
 from polydbg.unwind.frames import FrameTrust
@@ -138,14 +138,68 @@ def test_the_stack_that_dbgeng_sees(wow64: Session, run: Run) -> None:
     assert all(f.trust.is_guess for f in found[10:])
 
 
-def test_the_values_of_parameters_that_kdlib_asserts(wow64: Session, run: Run) -> None:
-    """Frame 0: ``this->m_param`` 1234, a 0.8f as a double, b 10. Frame 1: a 10, b 0.8f."""
+def variables(session: Session, number: int) -> dict[str, Variable]:
+    """The variables of a frame of the selected thread by name."""
+    system = session.current
+    row = list(session.stack(system, system.scope_registers(), number + 1))[number]
+    return dict(Locals(Handle(session, system), row, system.thread))
+
+
+def kinds(found: dict[str, Variable]) -> dict[str, list[str]]:
+    return {
+        kind: sorted(name for name, each in found.items() if each.kind == kind)
+        for kind in sorted({each.kind for each in found.values()})
+    }
+
+
+EIGHT_TENTHS = struct.unpack("<f", struct.pack("<f", 0.8))[0]  # the caller's float, as a double
+
+
+def test_the_parameters_that_kdlib_asserts_of_the_method(wow64: Session, run: Run) -> None:
+    """Frame 0: three parameters, ``this->m_param`` 1234, a 0.8f, b 10."""
+    assert run("~0s")
+    found = variables(wow64, 0)
+    assert kinds(found) == {"param": ["a", "b", "this"]}
+    assert (found["this"].type, found["this"]["m_param"].value) == ("stackTestClass *", 1234)
+    assert (found["a"].type, found["a"].value) == ("double", EIGHT_TENTHS)
+    assert (found["b"].type, found["b"].value) == ("int", 10)
+    assert run("?? this->m_param") == ["long 0n1234"]
     assert run("? poi(poi(@ebp-8))") == ["Evaluate expression: 1234 = 000004d2"]
+
+
+def test_the_parameters_that_kdlib_asserts_of_the_fastcall(wow64: Session, run: Run) -> None:
+    """Frame 1: ``__fastcall``, whose first two arguments come in ECX and EDX (the first is where
+    to put the std::string that is returned): a 10, b 0.8f."""
+    assert run("~0s")
+    found = variables(wow64, 1)
+    assert [name for name, each in found.items() if each.kind == "param"] == ["a", "b", "c"]
+    assert (found["a"].value, found["b"].value, found["c"].string()) == (10, EIGHT_TENTHS, "Bye")
+    assert (found["localInt"].value, found["stackClass"]["m_param"].value) == (10, 1234)
     rows = [row for row in run("kb 2") if row[:3] in ("00 ", "01 ")]
     assert rows[0].startswith("00 006ff550 008761da     a0000000 3fe99999 0000000a targetapp!")
-    assert struct.unpack("<d", struct.pack("<II", 0xA0000000, 0x3FE99999))[0] == pytest.approx(0.8)
-    # A hidden first argument says where to put the std::string that is returned.
     assert rows[1].startswith("01 006ff654 00876055     006ff688 0000000a a0000000 targetapp!")
+
+
+def test_the_locals_and_statics_that_kdlib_asserts(wow64: Session, run: Run) -> None:
+    """Frame 2: three locals (localFloat 0.8f, localChars), two statics, staticLong 1."""
+    assert run("~0s")
+    found = variables(wow64, 2)
+    assert kinds(found) == {
+        "local": ["localChars", "localDouble", "localFloat"],
+        "param": ["a", "b", "c"],
+        "static": ["staticFloat", "staticLong"],
+    }
+    assert (found["localFloat"].type, found["localFloat"].value) == ("float", EIGHT_TENTHS)
+    assert (found["localChars"].string(), found["localChars"].size) == ("Bye", 256)
+    assert (found["staticLong"].value, found["staticFloat"].value) == (1, 3.5)
+    # The reference and what it refers to are 32-bit ones of a 64-bit dump.
+    assert (found["b"].size, found["b"].value, found["c"].value) == (4, EIGHT_TENTHS, "Bye")
+    assert run(".frame 2")
+    assert run("?? sizeof(localChars) + sizeof(long) + sizeof(void *)")[0].endswith("0x108")
+    assert run("?? localChars[1]")[0] == "char 0n121 'y'"
+    assert run("dv /t staticLong") == ["long staticLong = 0n1"]
+    assert run("dt targetapp!stackTestClass")[-1] == "   +0x000 m_param          : Int4B"
+    assert "stackTestClass::stackMethod(double a = 0.8" in run("kp 1")[-1]
 
 
 def test_other_threads_have_their_32_bit_side_behind_tls_slot_1(wow64: Session, run: Run) -> None:
@@ -208,6 +262,25 @@ def test_the_frame_whose_locals_kdlib_reads(cv_allreg: Session) -> None:
     true = ["targetapp!test_cv_allreg", "targetapp!wmain", "targetapp!__scrt_common_main_seh"]
     assert [name for name in names if name in true] == true
     assert all(f.trust.is_guess for f in found[1:])
+
+
+def test_every_local_in_scope_of_the_optimised_frame_is_read(cv_allreg: Session) -> None:
+    """kdlib: the current frame has at least one local, and every one can be read.
+
+    ``f``, ``le`` and ``lt`` are told apart: their only ranges begin after the instruction, so that
+    dbgeng does not list them at it, and they have no value here. ``r`` has a range relative to the
+    frame by CV_ALLREG_VFRAME, beside the register that holds it here.
+    """
+    found = variables(cv_allreg, 0)
+    lost = {name for name, each in found.items() if not each.is_available}
+    assert lost == {"f", "le", "lt"}
+    assert {found[name].problem for name in lost} == {
+        "the compiler keeps it nowhere at this instruction"
+    }
+    registers = cv_allreg.current.scope_registers()
+    held = {"aa": "r14", "ab": "r15", "e": "r12"}
+    assert {n: found[n].value for n in held} == {n: registers[r] for n, r in held.items()}
+    assert found["r"].value == registers["rcx"] & 0xFF == ord("t")
 
 
 def test_facts_of_the_small_dump(small: Session) -> None:

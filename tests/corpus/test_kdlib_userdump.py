@@ -10,6 +10,8 @@ import pytest
 
 from polydbg.base.identifiers import DebugId
 from polydbg.engine.session import Session
+from polydbg.library.handle import Handle
+from polydbg.library.variables import Locals
 from polydbg.symbols.store.path import SymbolPath
 
 pytestmark = pytest.mark.corpus
@@ -82,3 +84,15 @@ def test_every_thread_reaches_its_start(session: Session) -> None:
     for thread in system.threads:
         frames = list(session.stack(system, system.thread_registers(thread), 64))
         assert frames[-1].place.text == "ntdll!RtlUserThreadStart+0x21"
+
+
+def test_variables_of_the_optimised_frame(session: Session) -> None:
+    """localFloat 0.8f and localChars as in the debug build; the references came in registers that
+    hold other things by now, and the statics were dropped from the program."""
+    system = session.current
+    row = list(session.stack(system, system.scope_registers(), 3))[2]
+    found = Locals(Handle(session, system), row, system.thread)
+    assert found["localFloat"].value == 0.800000011920929
+    assert (found["localDouble"].value, found["localChars"].string()) == (0.0, "Bye")
+    lost = {name for name, each in found.items() if not each.is_available}
+    assert lost == {"a", "b", "c", "staticLong", "staticFloat"}

@@ -89,3 +89,33 @@ def test_a_lost_value_says_why(data_dir: Path, sample_dump: Callable[[str], Path
         with pytest.raises(ValueUnavailableError) as error:
             _ = scale.value
         assert error.value.message == scale.problem != ""
+
+
+def test_an_index_is_of_the_elements_that_a_view_shows(
+    data_dir: Path, sample_dump: Callable[[str], Path]
+) -> None:
+    win = data_dir / "samples" / "win"
+    folders = [win / "bin", win / "wine"]
+    with polydbg.open(sample_dump("shelf"), symbols=folders, images=folders) as session:
+        read = next(each for each in session.crash_frames() if each.symbol == "read")
+        books = read.locals["shelf"]["books_"]
+        assert books["[size]"].value == 2  # the rows before the elements have names alone
+        assert books[1]["year"].value == 1987
+        assert [books[0]["pages"][number].value for number in range(3)] == [1, 2, 3]
+        with pytest.raises(IndexError):
+            books[2]
+        with pytest.raises(IndexError):
+            read.locals["shelf"]["counter_"][1]
+    with polydbg.open(sample_dump("shelf.wine"), symbols=folders, images=folders) as session:
+        read = next(each for each in session.crash_frames() if each.symbol == "read")
+        with pytest.raises(ValueUnavailableError, match="is not present"):
+            read.locals["shelf"]["books_"][0]  # the heap is not in the file
+
+
+def test_the_text_of_a_pointer_that_is_lost(
+    data_dir: Path, sample_dump: Callable[[str], Path]
+) -> None:
+    folder = data_dir / "samples" / "win" / "bin"
+    with polydbg.open(sample_dump("fastpath"), symbols=folder, images=folder) as session:
+        tally = next(each for each in session.crash_frames() if each.symbol == "tally")
+        assert str(tally.locals["tree"]) == "tree * tree = <value unavailable>"
