@@ -25,9 +25,20 @@ from polydbg.types.place import PlaceKind, in_memory
 from polydbg.types.value import Value
 
 _SYNTAX = (
-    f"dt [{SWITCHES}] [module!]name [field ...] [address] [-l link]    "
-    "struct, class, union or enum in front of the name, or -t, leave local variables out"
+    f"dt [{SWITCHES}] [module!]name [field ...] [address] [-l link]    dt -h explains the switches"
 )
+_HELP = """\
+  -r[n]    open nested and pointed-to structures, n levels deep (2 without n)
+  -b       open nested structures, but follow no pointers
+  -a[n]    each element of an array in a line of its own, n of them
+  -l LINK  follow the list by that field (behind the name)
+  -v       say more: sizes, kinds of fields; raw members instead of views
+  -o -i -c leave out offsets; do not indent; print in one line
+  -t       types only, no variables; so do struct, class, union, enum in front of the name
+  -n -y    the next word is a name, whatever it looks like; names begin with the word
+  -s N     of a pattern: only types of N bytes
+  -d       of a pattern: the members of each type, not only its name
+  -e       changes nothing: patterns list types anyway"""
 _NO_ELEMENTS = 5
 """How many elements ``-a`` shows where there is no array."""
 
@@ -42,7 +53,7 @@ _NO_ELEMENTS = 5
 def display_type(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     request = read_request(cursor)
     if "h" in request:
-        yield Text(value=_SYNTAX)
+        yield Text(value=f"{_SYNTAX}\n{_HELP}")
         return
     if not request.name:
         raise cursor.error("Syntax error", hint="dt needs the name of a type or a variable")
