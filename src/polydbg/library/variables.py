@@ -17,6 +17,7 @@ from polydbg.types.members import member_named
 from polydbg.types.model import (
     ArrayType,
     CompoundType,
+    Encoding,
     EnumType,
     Member,
     PointerType,
@@ -101,7 +102,7 @@ class Variable:
             return self._with(self._value.target()).value
         if isinstance(type_, ScalarType):
             number = number_of(self._value)
-            return bool(number) if type_.name == "bool" else number
+            return bool(number) if type_.encoding is Encoding.BOOL else number
         if isinstance(type_, (EnumType, PointerType)):
             return number_of(self._value)
         if isinstance(type_, ArrayType) and character_type(type_.element) is not None:
