@@ -310,6 +310,8 @@ class NativeObject(DataObject):
         view = whole._view(PLAIN)
         if view is not None and view.children is not None:
             for child in view.children(0):
+                if child.is_element:
+                    break  # what has a name stands in front of them, and there may be very many
                 if child.name in (name, f"[{name}]"):
                     return self._of_child(child)
         pointer = whole.smart_pointer()
