@@ -168,7 +168,7 @@ def test_nullwrite(open_dump: Open, name: str) -> None:
     assert expression_differences(session, truth) == []
 
 
-#: what main and what it calls hold of figures: before the event and after it
+#: what the objects of figures hold in every dump
 CORNERS = {
     f"corners_[{i}].{n}": 2 * i + j + 1 for i in range(2) for j, n in enumerate(("left", "top"))
 }
