@@ -416,3 +416,17 @@ def test_names_are_not_looked_up_for_the_branch_that_is_only_typed() -> None:
 
 def test_long_chains_need_no_stack() -> None:
     assert _number(evaluate("+".join(["1"] * 5000), TableContext())) == 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("*point", "operators of classes are not called"),
+        ("point[1]", "operators of classes are not called"),
+        ("absent", "!address"),
+    ],
+)
+def test_errors_say_what_to_do(text: str, hint: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        evaluate(text, TableContext())
+    assert hint in caught.value.hint

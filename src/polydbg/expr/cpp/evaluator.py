@@ -172,8 +172,12 @@ class Evaluator:
             value.bytes()
         except MemoryReadError as error:
             raise self.error(
-                "Memory access error", self.last_token(node), "expression.memory"
-            ) from (error)
+                "Memory access error",
+                self.last_token(node),
+                "expression.memory",
+                hint=f"the dump has no memory at {error.address:#x}; !address {error.address:#x} "
+                "says what was there",
+            ) from error
         except DebuggerError:
             return  # it is shown as what it is: <value unavailable>
 
@@ -199,7 +203,7 @@ class Evaluator:
         """Return *error* of an operation whose last operand is *node* with its position."""
         if error.identifier == "expression.no-pointer":
             at = self.after(node)
-            return self.error(error.message, at, error.identifier, joint="")
+            return self.error(error.message, at, error.identifier, hint=error.hint, joint="")
         return self.error(error.message, self.last_token(node), error.identifier, hint=error.hint)
 
     def last_token(self, node: Node) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from polydbg.expr.cpp.arithmetic import ArithmeticType, Number, OperandError
 from polydbg.expr.cpp.casts import adjusted
 from polydbg.expr.cpp.operands import Machine, Operand, Scalar, class_of
-from polydbg.types.model import FunctionType, PointerType, VoidType
+from polydbg.types.model import CompoundType, FunctionType, PointerType, VoidType
 from polydbg.types.value import Value
 
 _COMPARISONS: dict[str, Callable[[Number, Number], bool]] = {
@@ -237,6 +237,12 @@ def unary(machine: Machine, symbol: str, operand: Operand) -> Operand:
 _OVERLOADED = "operators of classes are not called: dx reads elements and smart pointers by views"
 
 
+def _hint_for(operand: Operand) -> str:
+    """Return what to do where a class stands in the place of a pointer or an array."""
+    is_class = isinstance(operand, Value) and isinstance(operand.type.bare, CompoundType)
+    return _OVERLOADED if is_class else ""
+
+
 def dereferenced(machine: Machine, operand: Operand) -> Value:
     """Return what a pointer points to. :raises OperandError: it is none, or to ``void``."""
     if isinstance(operand, Value) and isinstance(operand.type.bare, FunctionType):
@@ -244,7 +250,7 @@ def dereferenced(machine: Machine, operand: Operand) -> Value:
     scalar = _pointer(machine, operand)
     if scalar is None:
         raise OperandError(
-            "No pointer for operator*", hint=_OVERLOADED, identifier="expression.no-pointer"
+            "No pointer for operator*", hint=_hint_for(operand), identifier="expression.no-pointer"
         )
     pointer = scalar.type.bare
     assert isinstance(pointer, PointerType)
@@ -298,7 +304,7 @@ def element(machine: Machine, operand: Operand, index: Operand) -> Value:
     scalar = _pointer(machine, operand)
     if scalar is None:
         raise OperandError(
-            "No pointer for operator[]", hint=_OVERLOADED, identifier="expression.no-pointer"
+            "No pointer for operator[]", hint=_hint_for(operand), identifier="expression.no-pointer"
         )
     pointer = scalar.type.bare
     assert isinstance(pointer, PointerType)
