@@ -38,11 +38,11 @@ def meaning_of(ctx: CommandContext, name: str, keyword: str, types_only: bool) -
         if local is not None:
             return Meaning(local.value.type, local=local)
     types = ctx.system.types
-    found = types.named(f"{keyword} {name}" if keyword else name, ctx.cancel)
+    found = types.named(f"{keyword} {name}" if keyword else name, ctx.cancel, scope.module)
     if found is None and "!" not in name and not keyword:
         scoped = scope.type_named(name)
         if scoped is not None:
-            found = types.named(scoped.name, ctx.cancel) if scoped.name else None
+            found = types.named(scoped.name, ctx.cancel, scope.module) if scoped.name else None
             if found is None:
                 return Meaning(scoped)
     if found is not None:
@@ -59,8 +59,7 @@ def meaning_of(ctx: CommandContext, name: str, keyword: str, types_only: bool) -
 def _local(ctx: CommandContext, scope: CppScope, name: str) -> NamedValue | None:
     module_name, bang, bare = name.rpartition("!")
     if bang:
-        frame = scope.frame
-        here = ctx.system.modules.at(frame.frame.lookup_pc) if frame is not None else None
+        here = scope.module
         if here is None or here is not ctx.system.modules.named(module_name):
             return None
     return next((each for each in scope.locals if each.name == bare), None)

@@ -11,6 +11,7 @@ from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
 from polydbg.commands.output import Item, Text
 from polydbg.commands.registry import command
+from polydbg.engine.cpp_scope import CppScope
 from polydbg.types.model import CompoundType, Member, MemberKind, PointerType, Type
 
 MAX_ELEMENTS = 1 << 20
@@ -142,7 +143,8 @@ def _elements(ctx: CommandContext, link: Link, options: _Options) -> Iterator[in
 def _link(ctx: CommandContext, text: str) -> Link:
     """Find ``[mod!]type.field.field``. :raises CommandError: there is none, or no pointer."""
     type_name, *fields = _split_fields(text)
-    found = ctx.system.types.named(type_name, ctx.cancel)
+    here = CppScope(ctx.session).module
+    found = ctx.system.types.named(type_name, ctx.cancel, here)
     if found is None:
         raise CommandError(
             f"Couldn't resolve type {type_name}", identifier="type.unknown",

@@ -66,7 +66,8 @@ class CppScope:
         return frame_view(self._system, self.frame) if self.frame is not None else None
 
     @cached_property
-    def _module(self) -> Module | None:
+    def module(self) -> Module | None:
+        """Return the module of the frame, the first in which names and types are sought."""
         if self.frame is None:
             return None
         return self._system.modules.at(self.frame.frame.lookup_pc)
@@ -129,7 +130,7 @@ class CppScope:
             return None
 
     def _global_anywhere(self, name: str, prefixes: list[str]) -> Value | None:
-        here = self._module
+        here = self.module
         if here is not None and self._view is not None:
             static = self._file_static(here, name)
             if static is not None:
@@ -168,11 +169,11 @@ class CppScope:
     def type_named(self, name: str) -> Type | None:
         types, cancel = self._system.types, self._session.files.cancel
         if "!" in name:
-            found = types.named(name, cancel, self._module)
+            found = types.named(name, cancel, self.module)
             return found[1] if found is not None else None
         bare = name.removeprefix("::")
         for prefix in [""] if bare is not name else self._prefixes:
-            found = types.named(prefix + bare, cancel, self._module)
+            found = types.named(prefix + bare, cancel, self.module)
             if found is not None:
                 return found[1]
         return None

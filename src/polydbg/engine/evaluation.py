@@ -15,7 +15,7 @@ from polydbg.arch.registers import (
 )
 from polydbg.base.errors import DebuggerError, ExpressionError
 from polydbg.engine.line_search import address_of_line, search_groups
-from polydbg.engine.modules import Module, SymbolState
+from polydbg.engine.modules import Module
 from polydbg.memory.space import ByteOrder
 from polydbg.types.source import VariableKind
 
@@ -85,16 +85,21 @@ class Evaluator:
             module_name, _, symbol = name.partition("!")
             module = modules.named(module_name)
             return self._symbol_in(module, symbol, True) if module else None
-        here = modules.at(self._session.current.pc or 0)
-        ordered = ([here] if here else []) + [
-            m for m in modules.modules if m is not here and m.state is SymbolState.LOADED
-        ]
-        for module in ordered:
+        here = self._module_here()
+        for module in self._session.current.types.in_order(here):
             if (found := self._symbol_in(module, name, module is here)) is not None:
                 return found
         if module := modules.named(name):
             return module.base
         return None
+
+    def _module_here(self) -> Module | None:
+        """Return the module of the selected frame; of the innermost one no walk is needed."""
+        session, system = self._session, self._session.current
+        if not system.scope.frame:
+            return system.modules.at(system.pc or 0)
+        frame = session.current_frame(session.files.cancel)
+        return system.modules.at(frame.frame.lookup_pc) if frame is not None else None
 
     def _local(self, name: str) -> int | None:
         """Return the address of a variable of the selected frame, ``None`` if it has none of that
