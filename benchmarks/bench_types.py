@@ -33,6 +33,10 @@ BIG = CACHE / "big"
 TOOK = re.compile(r"took ([0-9.]+)")
 TYPES = {"big": "unit12::walker<26>", "b": "unit6::walker<14>", "c": "unit7::walker<16>"}
 MEMBER = "visited"
+SEQUENCES = (
+    "dv",
+    *(f"dx {more}{name}" for name in ("numbers", "chain", "table") for more in ("", "-c 100 ")),
+)
 
 
 def _alone(dump: Path, folder: Path, command: str) -> Command:
@@ -40,7 +44,7 @@ def _alone(dump: Path, folder: Path, command: str) -> Command:
     return Command("polydbg", argv, "took")
 
 
-def _alone_row(what: str, command: Command, runs: int) -> Row:
+def _alone_row(what: str, command: Command, runs: int, prints: str = MEMBER) -> Row:
     """Return the median seconds that the command itself took, and the memory of the process."""
     seconds = []
     for _ in range(runs):
@@ -48,12 +52,29 @@ def _alone_row(what: str, command: Command, runs: int) -> Row:
             command.argv, env=environment(command), capture_output=True, text=True, check=False
         )
         found = TOOK.search(done.stdout)
-        if done.returncode or found is None or MEMBER not in done.stdout:
+        if done.returncode or found is None or prints not in done.stdout:
             raise BenchmarkError(f"{what}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         seconds.append(float(found[1]))
     return Row(
         what, statistics.median(seconds), our_memory=memory(command), note="the command alone"
     )
+
+
+def _expression_rows() -> list[Measurement]:
+    """Return one row for each line of ``expression_probe.py``."""
+    probe = (sys.executable, str(HERE / "expression_probe.py"))
+    command = Command("polydbg", probe, "masm")
+    done = subprocess.run(
+        probe, env=environment(command), capture_output=True, text=True, check=False
+    )
+    rows: list[Measurement] = []
+    for line in done.stdout.splitlines():
+        language, spellings, microseconds = line.split()
+        what = f"expression of ten operators, {language}, {spellings} text each time"
+        rows.append(partial(Row, what, float(microseconds) / 1e6, note="read and evaluated"))
+    if done.returncode or not rows:
+        raise BenchmarkError(done.stderr[-2000:])
+    return rows
 
 
 def measurements(pairs: int = PAIRS) -> list[Measurement]:
@@ -65,6 +86,16 @@ def measurements(pairs: int = PAIRS) -> list[Measurement]:
             what = f"{size} MB PDB: `{command}`"
             ours = _alone(BIG / "big.dmp", BIG, command)
             found.append(partial(_alone_row, what, ours, pairs))
+        pattern = f"dt big!*{TYPES['big'].partition('::')[2]}*"
+        ours = _alone(BIG / "big.dmp", BIG, pattern)
+        what = f"{size} MB PDB: `{pattern}`"
+        found.append(partial(_alone_row, what, ours, min(pairs, 3), "walker"))
+    if (ELF / "many.core").exists():
+        for command in SEQUENCES:
+            what = f"100,000 elements: `{command}`"
+            ours = _alone(ELF / "many.core", ELF, command)
+            found.append(partial(_alone_row, what, ours, pairs, "100000"))
+    found += _expression_rows()
     for name in ("b", "c"):
         program, core = ELF / name, ELF / f"{name}.core"
         if not core.exists():

@@ -8,6 +8,7 @@ Boost and Eigen with no instances in common. Each program crashes under gdb, whi
 * ``c``: 14 units by clang, which writes no ``.debug_aranges``: more than 300 MB of DWARF
 * ``c-gdb-index``: the same with an index that gdb wrote
 * ``crowd``: ``a`` with 200 threads that wait
+* ``many``: containers of 100,000 elements
 * ``sparse``: the core of ``a`` with 10 GiB of memory that was never touched
 """
 
@@ -56,6 +57,7 @@ def build(folder: Path, *, small: bool = False, jobs: int | None = None) -> list
         jobs_of = {"a": [], "crowd": []}
         for name, (compiler, _) in VARIANTS.items():
             jobs_of[name] = [pool.submit(_unit, folder, name, compiler, middle, 2)]
+        many = pool.submit(_many, folder)
         if not small:
             jobs_of["c"] = [
                 pool.submit(_unit, folder, "c", CLANG, unit, 2) for unit in range(UNITS)
@@ -64,8 +66,9 @@ def build(folder: Path, *, small: bool = False, jobs: int | None = None) -> list
             _program(folder, name, [job.result() for job in found])
             for name, found in jobs_of.items()
         ]
+        programs.append(many.result())
     if not small:
-        programs.append(_with_index(folder, programs[-1]))
+        programs.append(_with_index(folder, folder / "c"))
     cores = [_core(folder, program) for program in programs]
     return [*cores, _sparse(folder / "a.core", folder / "sparse.core")]
 
@@ -95,6 +98,16 @@ def _program(folder: Path, name: str, objects: list[str]) -> Path:
     (folder / (name + ".part")).rename(program)
     for each in objects:
         (folder / each).unlink()
+    return program
+
+
+def _many(folder: Path) -> Path:
+    """Build the program with containers of 100,000 elements."""
+    program = folder / "many"
+    if not program.exists():
+        source = str(SOURCES / "many_elements.cpp")
+        run([*CLANG, source, *LINK, *LLD, "-o", "many.part"], folder)
+        (folder / "many.part").rename(program)
     return program
 
 
