@@ -234,3 +234,26 @@ def test_spellings() -> None:
     assert found[0] == "a<b<c,d>>"
     assert "a<b<c, d> >" in found
     assert "a<b<c, d>>" in found
+
+
+@pytest.mark.parametrize("version", [2, 4, 5])
+def test_patterns_find_what_has_their_text_in_its_name_or_its_scopes(version: int) -> None:
+    made = DwarfBuilder(version)
+    shared = made.add(".debug_str", b"a_Walker_of\0") + len("a_")
+    place = (c.AT_NAME, c.FORM_STRP, shared)
+    unit(
+        made,
+        struct("other", 1),
+        space("walking", struct("inner", 2)),
+        Entry(c.TAG_STRUCTURE_TYPE, place, size(3)),
+    )
+    found = source(made)
+
+    def matching(pattern: str) -> list[str]:
+        return names_of(list(found.types_matching(pattern, CancelToken())))
+
+    assert matching("*walk*") == ["walking::inner", "Walker_of"]
+    assert matching("*WALKER*") == ["Walker_of"]
+    assert matching("*walking::in*") == ["walking::inner"]
+    assert matching("*a_walker*") == []
+    assert matching("*") == ["other", "walking::inner", "Walker_of"]
