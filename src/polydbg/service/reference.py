@@ -78,9 +78,9 @@ def json_page() -> str:
         "",
         "`ok` is false when the command failed; then one item is a `failure` with a stable",
         '`identifier`. A *hex string* is a number (`"0x1f"`): 64-bit numbers do not survive',
-        "JavaScript. A field that is not known is `null`. An object inside another one has its own",
-        "`type`, too. New fields may be added within a version; a field changes its meaning or",
-        "goes only with a new one.",
+        "JavaScript. A field that is not known is `null`, as is a float that is infinite or no",
+        "number. An object inside another one has its own `type`, too. New fields may be added",
+        "within a version; a field changes its meaning or goes only with a new one.",
         "",
         'What is said between commands at a prompt (files that arrived) has `"command": ""`.',
     ]

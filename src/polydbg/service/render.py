@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import typing
 from functools import cache
@@ -54,6 +55,7 @@ def json_line(command: str, items: list[Item], ok: bool) -> str:
             "items": [json_of(i) for i in items if not isinstance(i, Heading)],
         },
         ensure_ascii=True,
+        allow_nan=False,
     )
 
 
@@ -93,8 +95,10 @@ def _plain(value: object, as_hex: bool = False) -> object:
             if f not in _HIDDEN
         }
         return {"type": type_name(type(value)), **fields}
-    if isinstance(value, bool) or value is None or isinstance(value, float | str):
+    if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # JSON has no word for others
     if isinstance(value, int):
         return f"{'-' if value < 0 else ''}{abs(value):#x}" if as_hex else value
     if isinstance(value, dict):

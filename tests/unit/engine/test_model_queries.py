@@ -171,3 +171,12 @@ def test_lambdas_keep_the_names_around_them(context: ModelContext) -> None:
     node, end = parse(text, ContextNames(context.scope))
     assert end == len(text)
     assert shown(ModelEvaluator(text, context).object(node)) == [110, 120]
+
+
+def test_strings_that_grow_without_end_are_refused(context: ModelContext) -> None:
+    text = '"' + "a" * 1024 + '"'
+    lines = [f"@$s = {text}", *["@$s = @$s + @$s"] * 10]
+    for line in lines:
+        evaluate(line, context)
+    with pytest.raises(DebuggerError, match="too long"):
+        evaluate("@$s + @$s", context)

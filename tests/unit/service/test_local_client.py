@@ -125,3 +125,17 @@ def test_completion_waits_for_no_long_reading(client: LocalClient) -> None:
     with client._host._session_lock:  # as while files that arrived are read
         assert not client.complete(".ech", 4)
     assert client.complete(".ech", 4)
+
+
+@pytest.mark.parametrize("expression", ["1e999", "-1.0/0", "0.0/0.0", "(float)1e300"])
+def test_floats_that_json_lacks_are_null(client: LocalClient, expression: str) -> None:
+    items = [
+        item
+        for event in client.execute(f"?? {expression}")
+        if isinstance(event, ItemsEvent)
+        for item in event.items
+    ]
+    line = render.json_line("??", items, True)
+    assert '"number": null' in line
+    assert "NaN" not in line
+    assert "Infinity" not in line

@@ -27,7 +27,7 @@ from polydbg.engine.model.objects import (
     unbound,
 )
 from polydbg.engine.model.roots import model_root, pseudo_variable
-from polydbg.engine.model.strings import to_display_string
+from polydbg.engine.model.strings import MAX_JOINED_TEXT, to_display_string
 from polydbg.expr.cpp import operators
 from polydbg.expr.cpp.arithmetic import OperandError
 from polydbg.expr.cpp.evaluator import Evaluator
@@ -299,6 +299,8 @@ class ModelEvaluator(Evaluator):
                 return self._model.truth_value(symbol == "!=")
             raise ModelError("the operator needs two strings", identifier="model.no-text")
         if symbol == "+":
+            if len(first) + len(second) > MAX_JOINED_TEXT:
+                raise ModelError("the string would be too long", identifier="model.range")
             return self._model.text(first + second)
         compare = _TEXT_COMPARISONS.get(symbol)
         if compare is None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 MAX_TEXT = 1 << 16
 """Longest string that a method makes, and the greatest position in one, in characters."""
 
+MAX_JOINED_TEXT = MAX_TEXT * 16
+"""Longest string that ``+`` and ``Replace`` make: one that is doubled often fills the memory."""
+
 
 class _Call:
     """A method called on the text *value* with *arguments*."""
@@ -56,7 +59,7 @@ def _removed(call: _Call) -> str:
 
 def _replaced(call: _Call) -> str:
     wanted, other = call.text(), call.text(1)
-    if len(call.value) * max(len(other), 1) > MAX_TEXT * 16:
+    if len(call.value) * max(len(other), 1) > MAX_JOINED_TEXT:
         raise ModelError("the string would be too long", identifier="model.range")
     return call.value.replace(wanted, other) if wanted else call.value
 
