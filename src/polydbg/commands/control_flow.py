@@ -248,7 +248,8 @@ def foreach(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     cursor.is_after_block = True
     for word in words[skips["S"] : MAX_TOKENS : skips["s"] + 1]:
         ctx.cancel.check()
-        with ctx.session.aliases.variables({name: word}, is_foreign=not source):
+        # A file may be a log: its words are not the user's either.
+        with ctx.session.aliases.variables({name: word}, is_foreign=source != "s"):
             if (yield from _round(ctx, block)):
                 break
 
