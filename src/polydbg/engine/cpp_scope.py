@@ -155,7 +155,7 @@ class CppScope:
         if source is None or self._view is None:
             return None
         try:
-            found = source.global_near(self._view.rva, name)
+            found = source.global_near(self._view.rva, name, self._session.files.cancel)
         except DebuggerError:
             return None
         return global_value(self._system, module, found, self._view) if found is not None else None

@@ -73,12 +73,12 @@ class DwarfGlobals:
                 found = self._best(self._entries(symbol.name, cancel), symbol.name)
         return found
 
-    def near(self, rva: int, name: str) -> Variable | None:
+    def near(self, rva: int, name: str, cancel: CancelToken) -> Variable | None:
         """Return the variable that the unit with the code at *rva* has by that name."""
         address = rva + self._base
         if not 0 <= address < 1 << 64:
             return None
-        entries = self._entries(name, CancelToken())
+        entries = self._entries(name, cancel)
         for code in self._units.at(address):
             with suppress(FormatError):
                 unit = code.entries

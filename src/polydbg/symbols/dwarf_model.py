@@ -86,8 +86,10 @@ class DwarfTypes(NoTypes):
     def globals_without_address(self, pattern: str, cancel: CancelToken) -> Iterator[Variable]:
         return self._globals.without_address(pattern, cancel)
 
-    def global_near(self, rva: int, name: str) -> Variable | None:
-        return self._globals.near(rva, name)
+    def global_near(
+        self, rva: int, name: str, cancel: CancelToken | None = None
+    ) -> Variable | None:
+        return self._globals.near(rva, name, cancel or CancelToken())
 
     def type_at(self, rva: int) -> Type | None:
         function = self._function(rva + self._base)

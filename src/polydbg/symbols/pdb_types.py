@@ -212,7 +212,9 @@ class PdbTypes(NoTypes):
     def scopes_at(self, rva: int) -> Sequence[Scope]:
         return self.variables.scopes_at(rva)
 
-    def global_near(self, rva: int, name: str) -> Variable | None:
+    def global_near(
+        self, rva: int, name: str, cancel: CancelToken | None = None
+    ) -> Variable | None:
         return self.variables.static_near(rva, name)
 
     def _static_place(self, name: str) -> tuple[int | None, int | None]:

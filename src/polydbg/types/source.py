@@ -168,7 +168,9 @@ class TypeSource(Protocol):
         that match, and constants that are declared as variables."""
         ...
 
-    def global_near(self, rva: int, name: str) -> Variable | None:
+    def global_near(
+        self, rva: int, name: str, cancel: CancelToken | None = None
+    ) -> Variable | None:
         """Return the file's own static variable that code at *rva* means by *name*."""
         ...
 
@@ -197,7 +199,9 @@ class NoTypes:
     def globals_without_address(self, pattern: str, cancel: CancelToken) -> Iterator[Variable]:
         return iter(())
 
-    def global_near(self, rva: int, name: str) -> Variable | None:
+    def global_near(
+        self, rva: int, name: str, cancel: CancelToken | None = None
+    ) -> Variable | None:
         return None
 
 
@@ -229,5 +233,7 @@ class TypesFromPart(ABC):
     def globals_without_address(self, pattern: str, cancel: CancelToken) -> Iterator[Variable]:
         return self.types.globals_without_address(pattern, cancel)
 
-    def global_near(self, rva: int, name: str) -> Variable | None:
-        return self.types.global_near(rva, name)
+    def global_near(
+        self, rva: int, name: str, cancel: CancelToken | None = None
+    ) -> Variable | None:
+        return self.types.global_near(rva, name, cancel)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from polydbg.base.cancel import CancelToken
+from polydbg.base.cancel import Cancelled, CancelToken
 from polydbg.base.errors import FormatError, MemoryReadError
 from polydbg.formats.dwarf import constants as c
 from polydbg.formats.dwarf.info import DwarfFile
@@ -541,6 +541,10 @@ def test_globals() -> None:
     assert near is not None
     assert near.rva == count.rva
     assert source.global_near(0x5000, "count") is None
+    stopped = CancelToken()
+    stopped.cancel()
+    with pytest.raises(Cancelled):
+        source.global_near(0x1010 - BASE, "elsewhere", stopped)
 
 
 def test_leb_of_large_registers() -> None:
