@@ -135,15 +135,16 @@ class CppScope:
             static = self._file_static(here, name)
             if static is not None:
                 return static
+        program = self._system.types.program
         for module in self._system.types.in_order(here):
-            if module is not here:
+            if module is not here and module is not program:
                 # Of modules without number only the symbols are asked: a search through all debug
                 # information for a name that is nowhere would take seconds.
                 found = symbol_named(self._system, module, name, self._session.files.cancel)
                 if found is not None:
                     return found
                 continue
-            for prefix in prefixes:
+            for prefix in prefixes if module is here else ("",):
                 # A folded name in the class of a method would mostly be its constructor.
                 found = self._global(module, prefix + name, by_case=bool(prefix))
                 if found is not None:

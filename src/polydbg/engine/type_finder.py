@@ -55,18 +55,23 @@ class TypeFinder:
                 return module.base
         return None
 
+    @property
+    def program(self) -> Module | None:
+        """Return the module of the program that the process runs."""
+        from polydbg.engine.program import program_module
+
+        info = program_module(self._system)
+        return self._modules.of(info) if info is not None else None
+
     def in_order(self, here: Module | None = None) -> list[Module]:
         """Return the modules to look in for a name without one: *here*, by default the module of
-        the selected context, then those whose symbols are loaded."""
+        the selected context, then that of the program, then those whose symbols are loaded."""
         modules = self._modules
         if here is None:
             here = modules.at(self._system.pc or 0)
-        first = [here] if here is not None else []
-        return first + [
-            each
-            for each in modules.modules
-            if each is not here and each.state is SymbolState.LOADED
-        ]
+        loaded = (each for each in modules.modules if each.state is SymbolState.LOADED)
+        ordered = (here, self.program, *loaded)
+        return list(dict.fromkeys(each for each in ordered if each is not None))
 
     def named(
         self, name: str, cancel: CancelToken | None = None, here: Module | None = None
