@@ -212,8 +212,10 @@ def run_python(
             yield ScriptOutput(value=line)
     except KeyboardInterrupt:
         raise Cancelled from None
-    except Exception as error:
-        # Whatever a script raises is its own failure.
+    except (Cancelled, GeneratorExit):
+        raise
+    except BaseException as error:
+        # Whatever a script raises is its own failure, even what no handler of errors takes.
         if verbose:
             for line in _traceback(error, files):
                 yield ScriptOutput(value=sanitise_line(line))
@@ -226,7 +228,7 @@ def run_python(
             ctx.session.files.notices.notify("script.left-behind", _LEFT_BEHIND)
 
 
-def _traceback(error: Exception, files: tuple[str, ...]) -> list[str]:
+def _traceback(error: BaseException, files: tuple[str, ...]) -> list[str]:
     """Return the lines of the traceback, from the first of the script's own on."""
     start = error.__traceback__
     while start is not None and start.tb_frame.f_code.co_filename not in files:
@@ -235,7 +237,7 @@ def _traceback(error: Exception, files: tuple[str, ...]) -> list[str]:
     return text.splitlines()
 
 
-def _failure(error: Exception, files: tuple[str, ...]) -> CommandError:
+def _failure(error: BaseException, files: tuple[str, ...]) -> CommandError:
     """Return the error of a script in one line: what, and in which line of its files."""
     words = sanitise_line(f"{type(error).__name__}: {error}".split("\n")[0])
     place = ""

@@ -123,10 +123,11 @@ def test_a_script_as_a_program(printed: Print, tmp_path: Path) -> None:
     [
         ("x = (", "SyntaxError"),
         ("import nosuchmodule", "ModuleNotFoundError"),
+        ("raise BaseException('odd')", "BaseException: odd"),
         ("import polydbg\n@polydbg.command('k')\ndef f(s, a): pass", "ValueError"),
         ("import polydbg\n@polydbg.command('!list')\ndef f(s, a): pass", "!list is a command"),
     ],
-    ids=["syntax", "import", "name", "taken"],
+    ids=["syntax", "import", "base", "name", "taken"],
 )
 def test_a_script_that_fails_is_not_kept(
     printed: Print, tmp_path: Path, code: str, words: str
