@@ -137,16 +137,9 @@ class CppScope:
                 return static
         program = self._system.types.program
         for module in self._system.types.in_order(here):
-            if module is not here and module is not program:
-                # Of modules without number only the symbols are asked: a search through all debug
-                # information for a name that is nowhere would take seconds.
-                found = symbol_named(self._system, module, name, self._session.files.cancel)
-                if found is not None:
-                    return found
-                continue
             for prefix in prefixes if module is here else ("",):
                 # A folded name in the class of a method would mostly be its constructor.
-                found = self._global(module, prefix + name, by_case=bool(prefix))
+                found = self._global(module, prefix + name, module is program, bool(prefix))
                 if found is not None:
                     return found
         return None
@@ -161,8 +154,15 @@ class CppScope:
             return None
         return global_value(self._system, module, found, self._view) if found is not None else None
 
-    def _global(self, module: Module, name: str, *, by_case: bool = False) -> Value | None:
+    def _global(
+        self, module: Module, name: str, thoroughly: bool = True, by_case: bool = False
+    ) -> Value | None:
+        """Return what *name* means in *module*. *thoroughly*: constants and what has no address
+        count, too; in the debug information of a library a name that is nowhere would take
+        seconds to miss."""
         cancel = self._session.files.cancel
+        if not thoroughly:
+            return symbol_named(self._system, module, name, cancel, by_case=by_case)
         return global_named(self._system, module, name, self._view, cancel, by_case=by_case)
 
     # -- types -----------------------------------------------------------------------------

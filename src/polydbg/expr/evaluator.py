@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from polydbg.base.errors import ExpressionError, MemoryReadError
 from polydbg.expr import functions, lexer
+from polydbg.expr import program as programs
 from polydbg.expr.context import (
     CppEvaluation,
     EvaluationContext,
@@ -26,6 +27,7 @@ from polydbg.expr.context import (
 )
 from polydbg.expr.numbers import MASK64, parse_number, to_signed
 from polydbg.expr.pratt import Operator, read_expression
+from polydbg.expr.program import Op, Program, Step
 
 MAX_TEXT = 16384
 """Longest expression, in characters."""
@@ -78,6 +80,9 @@ _BINARY: dict[str, Callable[[int, int], int]] = {
 }
 
 
+_DIVISIONS = frozenset(("/", "%", "mod"))
+
+
 def evaluate(text: str, context: EvaluationContext) -> int:
     """Return the value of the whole of *text* as a 64-bit unsigned integer.
 
@@ -101,12 +106,27 @@ def evaluate_prefix(
 
     :raises ExpressionError: as :func:`evaluate`.
     """
-    evaluator = _Evaluator(text, position, len(text) if end is None else end, context)
-    return evaluator.expression(), evaluator.position
+    stop = len(text) if end is None else end
+    key = programs.key_of(text, position, stop, context)
+    program = programs.kept(key)
+    if program is not None:
+        value = program.run(context)
+        if value is not None:
+            return value, program.end
+    evaluator = _Evaluator(text, position, stop, context)
+    value = evaluator.expression()
+    if evaluator.steps is not None:
+        programs.keep(key, Program(tuple(evaluator.steps), evaluator.position))
+    return value, evaluator.position
+
+
+def _register_step(name: str) -> Step:
+    return Step(Op.PSEUDO_REGISTER if name.startswith("$") else Op.REGISTER, name=name)
 
 
 class _Evaluator:
-    """One pass over one expression. ``last`` is where the token read last begins."""
+    """One pass over one expression. ``last`` is where the token read last begins; ``steps`` is what
+    was done, ``None`` where it would not be the same the next time."""
 
     def __init__(self, text: str, start: int, end: int, context: EvaluationContext) -> None:
         self.text = text
@@ -114,6 +134,7 @@ class _Evaluator:
         self.end = end
         self.context = context
         self.last = start
+        self.steps: list[Step] | None = []
         self._limit = start + MAX_TEXT
         self._depth = 0
 
@@ -161,9 +182,15 @@ class _Evaluator:
 
     def combine(self, operator: Operator, left: int, right: int) -> int:
         symbol = operator.text
-        if symbol in ("/", "%", "mod") and right == 0:
+        if symbol in _DIVISIONS and right == 0:
             raise self.error("Operand error", self.last, "expression.operand")
-        return int(_BINARY[symbol](left, right)) & MASK64
+        operation = _BINARY[symbol]
+        self._did(Step(Op.DIVIDE if symbol in _DIVISIONS else Op.BINARY, function=operation))
+        return int(operation(left, right)) & MASK64
+
+    def _did(self, step: Step) -> None:
+        if self.steps is not None:
+            self.steps.append(step)
 
     def _advance(self, start: int, end: int) -> None:
         if end > self._limit:
@@ -185,6 +212,7 @@ class _Evaluator:
         if char in _SIGN_OPERATORS:
             self._advance(at, at + 1)
             value = _SIGN_OPERATORS[char](self.operand())
+            self._did(Step(Op.UNARY, function=_SIGN_OPERATORS[char]))
         elif char in _GROUPS:
             value = self._group(at, _GROUPS[char])
         elif char == "@":
@@ -218,7 +246,9 @@ class _Evaluator:
         if close < 0 or not 0 < len(data) <= 8:
             raise self.error("Syntax error", at)
         self._advance(at, close + 1)
-        return int.from_bytes(data, "big")
+        value = int.from_bytes(data, "big")
+        self._did(Step(Op.CONSTANT, value))
+        return value
 
     def _is_quoted_name(self, at: int) -> bool:
         """Tell `` `anonymous namespace'::f `` from `` `file.c:12` ``."""
@@ -229,6 +259,7 @@ class _Evaluator:
         return self.text.find("`", at + 1, self.end)
 
     def _source_line(self, at: int) -> int:
+        self.steps = None
         close = self._tick(at)
         if close < 0:
             raise self.error("Syntax error", at)
@@ -248,15 +279,18 @@ class _Evaluator:
             close = self.text.find('"', at + 3, self.end)
             if close < 0:
                 raise self.error("Syntax error", at)
+            self.steps = None
             value = self.context.symbol(self.text[at + 3 : close])
             if value is None:
                 raise self.error("Couldn't resolve error", at, "expression.unresolved")
             self._advance(at, close + 1)
             return value & MASK64
         end = lexer.register_end(self.text, at + 1, self.end)
-        value = self._register(self.text[at + 1 : end])
+        name = self.text[at + 1 : end]
+        value = self._register(name)
         if value is None:
             raise self.error("Bad register error", at, "expression.bad-register")
+        self._did(_register_step(name))
         self._advance(at, end)
         return value & MASK64
 
@@ -271,6 +305,7 @@ class _Evaluator:
         """Evaluate ``@@(...)`` and ``@@c++(...)`` as C++, ``@@masm(...)`` here."""
         if (match.group(1) or "").lower() == "masm":
             return self._group(match.end(), ")")
+        self.steps = None
         close = lexer.matching_parenthesis(self.text, match.end(), self.end)
         if close is None:
             raise self.error("Syntax error", at)
@@ -296,6 +331,7 @@ class _Evaluator:
             value = self.context.pseudo_register("$ip")
             if value is None:
                 raise self.error("Bad register error", at, "expression.bad-register")
+            self._did(_register_step("$ip"))
             self._advance(at, at + 1)
             return value & MASK64
         name = lexer.name_at(self.text, at, self.end)
@@ -327,17 +363,21 @@ class _Evaluator:
             context = self.context
             if isinstance(context, SignExtendsLiterals) and context.sign_extends_literals:
                 value = to_signed(value, 32) & MASK64
+        self._did(Step(Op.CONSTANT, value))
         return value
 
     def _word_operator(self, word: str, at: int, end: int) -> int | None:
         if word in _WORD_OPERATORS:
             self._advance(at, end)
-            return _WORD_OPERATORS[word](self.operand())
+            value = _WORD_OPERATORS[word](self.operand())
+            self._did(Step(Op.UNARY, function=_WORD_OPERATORS[word]))
+            return value
         size = _MEMORY_SIZES.get(word)
         if size is None:
             return None
         self._advance(at, end)
         address = self.operand()
+        self._did(Step(Op.READ, size))
         return self.read(self.context.read_memory, address, size or self.context.pointer_size)
 
     def read(self, reader: Callable[[int, int], bytes], address: int, size: int) -> int:
@@ -350,6 +390,7 @@ class _Evaluator:
             raise failure from error
 
     def _dollar_operator(self, word: str, at: int, end: int) -> int:
+        self.steps = None
         self._advance(at, end)
         if word in functions.FUNCTIONS:
             return functions.FUNCTIONS[word](self) & MASK64
@@ -373,8 +414,10 @@ class _Evaluator:
             raise self.error("Syntax error", at)
         value = self._early_register(word)
         if value is not None:
+            self._did(_register_step(word))
             self._advance(at, ends[0])
             return value & MASK64
+        self.steps = None  # another time there may be a symbol of that name, or none
         for end in reversed(ends):
             value = self._symbol(self.text[at:end])
             if value is not None:

@@ -7,7 +7,7 @@ in the symbol table. Source: DWARF 5 sections 4.1 and 5.7.6.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -78,12 +78,14 @@ class DwarfGlobals:
         address = rva + self._base
         if not 0 <= address < 1 << 64:
             return None
-        entries = self._entries(name, cancel)
+        last = last_part(name).encode("utf-8", "replace")
         for code in self._units.at(address):
             with suppress(FormatError):
+                if code.function_at(address) is None:
+                    continue
                 unit = code.entries
-                own = [each for each in entries if each.unit is unit]
-                if own and code.function_at(address) is not None:
+                own = list(_variables_called(unit, code.scopes.variables, last, cancel))
+                if own:
                     return self._best(own, name)
         return None
 
@@ -322,3 +324,17 @@ def _constants_in(unit: Unit, cancel: CancelToken) -> Iterator[int]:
     for _, die in entries_below(unit.root, lambda die: die.tag in c.SCOPES, cancel.check):
         if die.tag in _TAGS and c.AT_CONST_VALUE in die.attributes:
             yield die.offset
+
+
+def _variables_called(
+    unit: Unit, variables: Sequence[int], last: bytes, cancel: CancelToken
+) -> Iterator[Die]:
+    """Yield the entries of one unit's variables outside of functions, *variables* and those that
+    have only a value, whose names end in *last*."""
+    for count, offset in enumerate([*variables, *_constants_in(unit, cancel)]):
+        if count % _POLL_EVERY == 0:
+            cancel.check()
+        die = unit.die(offset)
+        owner = find(die, c.AT_NAME) if die is not None else None
+        if die is not None and owner is not None and owner.string(c.AT_NAME) == last:
+            yield die
