@@ -46,11 +46,11 @@ class CppScope:
     def _system(self) -> System:
         return self._session.current
 
-    @property
+    @cached_property
     def model(self) -> DataModel:
         return self._system.types.model
 
-    @property
+    @cached_property
     def around(self) -> Surroundings:
         return self._system.types.around
 
