@@ -21,7 +21,7 @@ from polydbg.commands.value_words import (
 )
 from polydbg.engine.cpp_scope import CppScope
 from polydbg.expr.context import ExtraCharacterError
-from polydbg.expr.cpp.conversions import to_number
+from polydbg.expr.cpp.conversions import to_bits
 from polydbg.expr.cpp.evaluator import evaluate_prefix
 from polydbg.types.model import ArrayType, CompoundType, FunctionType, PointerType
 from polydbg.types.naming import spelled
@@ -181,7 +181,7 @@ def set_typed(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
         cursor.text[: _end_of_expression(cursor)], cursor.position, CppScope(ctx.session)
     )
     evaluator = ctx.session.evaluator
-    evaluator.user_registers[number] = int(to_number(value)) & 0xFFFF_FFFF_FFFF_FFFF
+    evaluator.user_registers[number] = to_bits(value)
     evaluator.typed_registers[name] = value
     return
     yield  # a generator like every command

@@ -17,7 +17,7 @@ from polydbg.expr.cpp import operators
 from polydbg.expr.cpp.arithmetic import OperandError
 from polydbg.expr.cpp.casts import cast
 from polydbg.expr.cpp.context import CppContext
-from polydbg.expr.cpp.conversions import to_number
+from polydbg.expr.cpp.conversions import to_bits
 from polydbg.expr.cpp.errors import cpp_error, rest_of, unexpected
 from polydbg.expr.cpp.literals import literal
 from polydbg.expr.cpp.nodes import (
@@ -50,7 +50,6 @@ from polydbg.expr.cpp.parser import Parser
 from polydbg.expr.cpp.template_names import other_spellings
 from polydbg.expr.cpp.trees import ContextNames, parsed
 from polydbg.expr.cpp.type_building import VOID, TypeBuilder
-from polydbg.expr.numbers import MASK64
 from polydbg.types.model import (
     EnumType,
     FunctionType,
@@ -123,12 +122,11 @@ def evaluate_number(
     """
     value, after = evaluate_prefix(text, position, context, end=end)
     try:
-        number = to_number(value)
+        return to_bits(value), after
     except OperandError as error:
         at = position if blamed is None else blamed
         words = f"{error.message} at '{rest_of(text, at)}'"
         raise cpp_error(words, at, hint=error.hint, identifier=error.identifier) from error
-    return int(number) & MASK64, after
 
 
 def evaluate_node(node: Node, context: CppContext, text: str = "") -> Value:
