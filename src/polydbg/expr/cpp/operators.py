@@ -35,6 +35,7 @@ _SIMPLE: dict[str, Callable[[Any, Any], Any]] = {
     "-": operator.sub,
     "*": operator.mul,
 }
+_INTEGER_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {**_SIMPLE, **_BITWISE}
 _MAX_SHIFT = 128
 
 
@@ -44,6 +45,16 @@ def binary(machine: Machine, symbol: str, left: Operand, right: Operand) -> Scal
     :raises OperandError: the operands' types do not go with the operator; a division by zero.
     Others are those of :meth:`~polydbg.expr.cpp.operands.Machine.loaded`.
     """
+    if isinstance(left, Scalar) and isinstance(right, Scalar) and left.type is right.type:
+        # Most operations are of two numbers of one type that nothing promotes.
+        same, operation = left.type, _INTEGER_OPERATIONS.get(symbol)
+        if (
+            operation is not None
+            and isinstance(same, ArithmeticType)
+            and same.promoted is same
+            and not same.is_floating
+        ):
+            return Scalar(same, same.converted(operation(left.number, right.number)))
     first = left if isinstance(left, Scalar) else machine.loaded(left)
     second = right if isinstance(right, Scalar) else machine.loaded(right)
     kind, other = machine.types.of(first.type), machine.types.of(second.type)
