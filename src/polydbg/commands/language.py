@@ -293,7 +293,7 @@ class Interpreter:
             return Failure(
                 identifier=error.identifier,
                 message=error.message,
-                hint=_FOREIGN_WORDS.get(command.split(" ")[0].lower(), error.hint),
+                hint=_foreign_hint(command) or error.hint,
                 command=command,
                 caret=error.caret - start,
                 prompt_width=len(self._session.prompt) + start,
@@ -360,6 +360,14 @@ _FOREIGN_WORDS = {
     "help": ".help lists the commands, .help k explains one",
 }
 """What stands for commands of GDB and LLDB, for those who type them."""
+
+
+def _foreign_hint(command: str) -> str:
+    """Return what stands for a command of GDB or LLDB, ``""`` for others: ``up`` alone is one,
+    ``up ADDRESS`` is WinDbg's."""
+    word, _, rest = command.partition(" ")
+    is_ours = bool(rest.strip()) and REGISTRY.is_name(word)
+    return "" if is_ours else _FOREIGN_WORDS.get(word.lower(), "")
 
 
 def suggestion(name: str) -> str:
