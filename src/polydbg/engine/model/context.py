@@ -16,7 +16,6 @@ from polydbg.engine.model.objects import (
     Lambda,
     Method,
     ModelError,
-    TextContext,
     TextObject,
 )
 from polydbg.expr.cpp.arithmetic import OperandError
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 Key = int | float | str
 
 
-class ModelContext(TextContext):
+class ModelContext:
     """Makes objects for one evaluation. *run* executes a command line and returns its lines;
     *use_views* tells whether views of types apply."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from typing import Protocol
 
 import msgspec
 
@@ -177,14 +178,16 @@ class TextObject(DataObject):
         return self._context.text_methods(self)
 
 
-class TextContext:
+class TextContext(Protocol):
     """What strings need to make their lengths and methods; the context of an evaluation."""
 
     def number(self, value: int) -> DataObject:
-        raise NotImplementedError
+        """Return the object of a count."""
+        ...
 
     def text_methods(self, text: TextObject) -> Mapping[str, Method]:
-        raise NotImplementedError
+        """Return what may be called on a string."""
+        ...
 
 
 class Method(DataObject):
