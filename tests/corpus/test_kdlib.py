@@ -293,3 +293,13 @@ def test_facts_of_the_small_dump(small: Session) -> None:
     assert target.system().dump_flags == 0x40824
     assert (len(target.handles()), len(target.regions())) == (43, 91)
     assert frames(small)[0].place.text == "targetapp+0x22fc7"
+
+
+def test_variables_of_a_guessed_frame_say_that_it_is_one(cv_allreg: Session) -> None:
+    interpreter = Interpreter(cv_allreg, CancelToken(), lambda text, done, total: None)
+    sure = list(interpreter.run(".ecxr; dv r"))
+    assert not [each for each in sure if isinstance(each, Notice) and "guess" in each.value]
+    found = list(interpreter.run(".frame 3; dv argc"))
+    (notice,) = [each for each in found if isinstance(each, Notice) and "guess" in each.value]
+    assert notice.identifier == "stack.guessed"
+    list(interpreter.run(".frame 0"))

@@ -11,7 +11,7 @@ from polydbg.base.text import address_text, sanitise_line
 from polydbg.base.wildcards import compile_wildcard
 from polydbg.commands.context import CommandContext
 from polydbg.commands.cursor import Cursor
-from polydbg.commands.output import Hex, Item, ShownItem, Text
+from polydbg.commands.output import Hex, Item, Notice, ShownItem, Text
 from polydbg.commands.registry import command
 from polydbg.commands.value_words import type_problem, value_number, value_words
 from polydbg.engine.session import System
@@ -29,6 +29,7 @@ NO_LOCALS = (
     "Private symbols (symbols.pri) are required for locals.",
     'Type ".hh dbgerr005" for details.',
 )
+_GUESSED = "WARNING: this frame is a guess, or follows one: its variables may hold other things."
 _NO_RECORD = ("Unable to enumerate locals, Win32 error 0n87", *NO_LOCALS[1:])
 
 
@@ -70,6 +71,8 @@ def display_variables(ctx: CommandContext, cursor: Cursor) -> Iterator[Item]:
     if frame is None or found is None:
         yield from (Text(value=line) for line in no_locals(ctx.system, frame))
         return
+    if frame.trust.is_guess or frame.frame.follows_guess:
+        yield Notice(identifier="stack.guessed", value=_GUESSED)
     if options.pattern:
         regex = compile_wildcard(options.pattern, symbols=True)
         found = [each for each in found if regex.fullmatch(each.name)]
